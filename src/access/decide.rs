@@ -1,0 +1,313 @@
+//! May this caller do this?
+//!
+//! The one decision, and the proof that it was made: only [`decide`] makes a [`Permitted`], and `forward`, `pages` and
+//! `api` accept nothing else.
+//!
+//! The rules, in order:
+//! 1. `Nobody` is refused even to administrators; everything else is allowed to them.
+//! 2. Within one object, the grants of the person and of all their groups are pooled: a DENY wins, else the highest.
+//! 3. A DENY on anything that the object lies in wins too: a deny is never rescued by a narrower grant.
+//! 4. The nearest level that says anything decides: the object, then what it lies in.
+//! 5. Where no level speaks, MANAGE on the workspace allows; else nothing does.
+//!
+//! Rule 3 is stricter than MLflow 3.17.2, where a grant on `run *` counts beside a denied experiment only because
+//! reading the experiment is demanded besides.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::grant::{Pattern, Subject};
+use super::identity::Principal;
+use crate::mlflow::permission::{Action, Permission};
+use crate::mlflow::resource::{Kind, Object, Resource};
+
+/// One thing that the caller must hold, with the real object in it. Made in `resolve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing.
+    Nothing,
+    /// To be an administrator, and why.
+    Admin(&'static str),
+    /// Refused to everybody, and why.
+    Nobody(&'static str),
+    /// `action` on `resource`.
+    Holds {
+        /// What is wanted.
+        action: Action,
+        /// On what.
+        resource: Resource,
+    },
+}
+
+/// Why a requirement is met or not: the grant that decided, if one did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The row asks for nothing.
+    NothingAsked,
+    /// The caller is an administrator.
+    Admin,
+    /// The caller is not.
+    NotAdmin(&'static str),
+    /// The row is closed to everybody.
+    Nobody(&'static str),
+    /// This grant decided.
+    Grant {
+        /// Who holds it.
+        subject: Subject,
+        /// On what kind.
+        kind: Kind,
+        /// On which ones.
+        pattern: Pattern,
+        /// How much.
+        permission: Permission,
+        /// What was wanted.
+        action: Action,
+    },
+    /// No grant speaks of the object.
+    NoGrant {
+        /// What was wanted.
+        action: Action,
+        /// On what.
+        object: Object,
+    },
+}
+
+impl Reason {
+    /// A stable word for the audit log and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NothingAsked => "nothing-asked",
+            Self::Admin => "admin",
+            Self::NotAdmin(_) => "not-admin",
+            Self::Nobody(_) => "closed-route",
+            Self::Grant { permission: Permission::Deny, .. } => "denied-by-grant",
+            Self::Grant { permission, action, .. } => {
+                if permission.allows(*action) {
+                    "grant"
+                } else {
+                    "grant-too-low"
+                }
+            }
+            Self::NoGrant { .. } => "no-grant",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingAsked => f.write_str("nothing is asked"),
+            Self::Admin => f.write_str("the caller is an administrator"),
+            Self::NotAdmin(why) => write!(f, "only an administrator may: {why}"),
+            Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
+            Self::Grant { subject, kind, pattern, permission, action } => {
+                write!(f, "{action} wanted; {subject} holds {permission} on {kind} {pattern}")
+            }
+            Self::NoGrant { action, object } => write!(f, "{action} wanted; no grant speaks of {object}"),
+        }
+    }
+}
+
+/// The proof that `T` was judged and allowed. Owns what it permits: a permit cannot be kept for another request.
+#[derive(Debug)]
+pub struct Permitted<T> {
+    inner: T,
+    principal: Option<Arc<Principal>>,
+    reasons: Vec<Reason>,
+}
+
+impl<T> Permitted<T> {
+    /// What was permitted.
+    pub fn get(&self) -> &T {
+        &self.inner
+    }
+
+    /// Whom it was permitted to; `None` for the few calls that strangers may make.
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref()
+    }
+
+    /// Why, one reason for each requirement.
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
+    /// Takes the permit apart: it is used up.
+    pub fn into_parts(self) -> (T, Option<Arc<Principal>>, Vec<Reason>) {
+        (self.inner, self.principal, self.reasons)
+    }
+}
+
+/// The first requirement that is not met, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Which one.
+    pub requirement: Requirement,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Judges `request`: every requirement must be met.
+///
+/// `principal` is `None` for strangers, who meet no requirement but [`Requirement::Nothing`].
+///
+/// # Errors
+/// The first [`Denial`].
+pub fn decide<T>(
+    principal: Option<Arc<Principal>>,
+    requirements: &[Requirement],
+    request: T,
+) -> Result<Permitted<T>, Denial> {
+    let mut reasons = Vec::with_capacity(requirements.len());
+    for requirement in requirements {
+        match judge(principal.as_deref(), requirement) {
+            Ok(reason) => reasons.push(reason),
+            Err(reason) => return Err(Denial { requirement: requirement.clone(), reason }),
+        }
+    }
+    Ok(Permitted { inner: request, principal, reasons })
+}
+
+fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Reason, Reason> {
+    match requirement {
+        Requirement::Nothing => Ok(Reason::NothingAsked),
+        Requirement::Nobody(why) => Err(Reason::Nobody(why)),
+        Requirement::Admin(why) => match principal {
+            Some(principal) if principal.admin => Ok(Reason::Admin),
+            _ => Err(Reason::NotAdmin(why)),
+        },
+        Requirement::Holds { action, resource } => match principal {
+            Some(principal) => holds(principal, *action, resource),
+            None => Err(Reason::NoGrant { action: *action, object: resource.object.clone() }),
+        },
+    }
+}
+
+/// Whether `principal` may do `action` on `resource`, and which grant says so.
+///
+/// # Errors
+/// The reason why not.
+pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Result<Reason, Reason> {
+    if principal.admin {
+        return Ok(Reason::Admin);
+    }
+    let workspace = workspace_object();
+    let mut speaking: Option<Reason> = None;
+    for object in resource.levels().chain((resource.object.kind != Kind::Workspace).then_some(&*workspace)) {
+        let level = strongest(principal, action, object);
+        let Some((reason, permission)) = level else { continue };
+        if permission == Permission::Deny {
+            // INVARIANT: a deny anywhere on the way out is final.
+            return Err(reason);
+        }
+        // USE on the workspace says nothing of what lies in it; only MANAGE does.
+        if object.kind == Kind::Workspace && resource.object.kind != Kind::Workspace && permission != Permission::Manage
+        {
+            continue;
+        }
+        if speaking.is_none() {
+            speaking = Some(reason);
+        }
+    }
+    match speaking {
+        Some(reason) => match &reason {
+            Reason::Grant { permission, .. } if permission.allows(action) => Ok(reason),
+            _ => Err(reason),
+        },
+        None => Err(Reason::NoGrant { action, object: resource.object.clone() }),
+    }
+}
+
+/// The deciding grant on one object: a DENY if there is one, else the highest.
+fn strongest(principal: &Principal, action: Action, object: &Object) -> Option<(Reason, Permission)> {
+    let mut best: Option<(&Subject, super::grant::Held<'_>, Permission)> = None;
+    for set in &principal.grants {
+        for (held, permission) in set.on(object) {
+            let better = match best {
+                None => true,
+                Some((_, _, Permission::Deny)) => false,
+                Some((_, _, known)) => permission == Permission::Deny || permission.strength() > known.strength(),
+            };
+            if better {
+                best = Some((set.subject(), held, permission));
+            }
+        }
+    }
+    best.map(|(subject, held, permission)| {
+        let reason = Reason::Grant {
+            subject: subject.clone(),
+            kind: object.kind,
+            pattern: held.to_pattern(),
+            permission,
+            action,
+        };
+        (reason, permission)
+    })
+}
+
+/// Whether `principal` may see `resource`: the fold of single reads, for lists.
+#[must_use]
+pub fn visible(principal: &Principal, resource: &Resource) -> bool {
+    holds(principal, Action::Read, resource).is_ok()
+}
+
+/// What part of the things of one kind a principal may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visible {
+    /// Every one: nothing needs to be filtered.
+    All,
+    /// These and no others: the request can be narrowed to them.
+    Only(Vec<Arc<str>>),
+    /// It depends on each one's name: the answer must be filtered.
+    Some,
+}
+
+/// Which things of `kind` (an experiment or a registered model) `principal` may see.
+#[must_use]
+pub fn visible_of(principal: &Principal, kind: Kind) -> Visible {
+    if principal.admin {
+        return Visible::All;
+    }
+    let workspace = Resource::workspace();
+    let everything = match strongest(principal, Action::Read, &workspace.object) {
+        Some((_, Permission::Deny)) => return Visible::Only(Vec::new()),
+        Some((_, Permission::Manage)) => true,
+        _ => false,
+    };
+    let mut exact: Vec<Arc<str>> = Vec::new();
+    let mut denied = false;
+    let mut patterns = false;
+    let mut all = everything;
+    for set in &principal.grants {
+        for (id, permission) in set.exact(kind) {
+            if permission == Permission::Deny {
+                denied = true;
+            }
+            exact.push(Arc::clone(id));
+        }
+        for (pattern, permission) in set.patterns(kind) {
+            match (pattern, permission) {
+                (Pattern::Prefix(prefix), Permission::Deny) if prefix.is_empty() => return Visible::Only(Vec::new()),
+                (_, Permission::Deny) => denied = true,
+                (Pattern::Prefix(prefix), _) if prefix.is_empty() => all = true,
+                _ => patterns = true,
+            }
+        }
+    }
+    match (all, denied, patterns) {
+        (true, false, _) => Visible::All,
+        (true, true, _) | (false, _, true) => Visible::Some,
+        (false, _, false) => {
+            exact.retain(|id| visible(principal, &Resource::top(kind, Arc::clone(id))));
+            exact.sort_unstable();
+            exact.dedup();
+            Visible::Only(exact)
+        }
+    }
+}
+
+fn workspace_object() -> Arc<Object> {
+    static WORKSPACE: std::sync::OnceLock<Arc<Object>> = std::sync::OnceLock::new();
+    Arc::clone(WORKSPACE.get_or_init(|| Arc::new(Resource::workspace().object)))
+}

@@ -1,0 +1,241 @@
+//! What is a grant, and which objects does it speak of?
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::mlflow::ids::{BadId, ExperimentId, GroupName, LoggedModelId, RunId, TraceId, UserName};
+use crate::mlflow::permission::Permission;
+use crate::mlflow::resource::{Kind, Object};
+
+/// Who holds a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// One person or service account.
+    User(UserName),
+    /// Everybody in a group.
+    Group(GroupName),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+        }
+    }
+}
+
+/// Which objects of a kind a grant speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pattern {
+    /// One object.
+    Exactly(Arc<str>),
+    /// Every object whose name begins so; written `prefix*`. `*` alone is every object.
+    Prefix(Arc<str>),
+}
+
+/// A pattern that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadPattern {
+    /// A `*` somewhere but at the end.
+    #[error("`*` can stand only at the end of a pattern")]
+    StarInside,
+    /// Ids have no meaningful beginnings.
+    #[error("{0} patterns are either one id or `*`")]
+    NotByName(Kind),
+    /// The id is not canonical.
+    #[error(transparent)]
+    BadId(#[from] BadId),
+    /// Nothing there.
+    #[error("a pattern is not empty")]
+    Empty,
+}
+
+impl Pattern {
+    /// Reads a pattern for objects of `kind`: an id, a name, `prefix*`, or `*`.
+    ///
+    /// # Errors
+    /// [`BadPattern`] when the text cannot name objects of that kind.
+    pub fn parse(kind: Kind, text: &str) -> Result<Self, BadPattern> {
+        if text.is_empty() {
+            return Err(BadPattern::Empty);
+        }
+        if let Some(prefix) = text.strip_suffix('*') {
+            if prefix.contains('*') {
+                return Err(BadPattern::StarInside);
+            }
+            return match kind {
+                _ if prefix.is_empty() => Ok(Self::Prefix(Arc::from(""))),
+                Kind::RegisteredModel | Kind::ModelVersion => Ok(Self::Prefix(Arc::from(prefix))),
+                Kind::Workspace | Kind::Experiment | Kind::Run | Kind::LoggedModel | Kind::Trace => {
+                    Err(BadPattern::NotByName(kind))
+                }
+            };
+        }
+        if text.contains('*') {
+            return Err(BadPattern::StarInside);
+        }
+        match kind {
+            Kind::Workspace => {
+                if text != "default" {
+                    return Err(BadPattern::NotByName(kind));
+                }
+            }
+            Kind::Experiment => drop(ExperimentId::parse(text)?),
+            Kind::Run => drop(RunId::parse(text)?),
+            Kind::LoggedModel => drop(LoggedModelId::parse(text)?),
+            Kind::Trace => drop(TraceId::parse(text)?),
+            Kind::RegisteredModel | Kind::ModelVersion => {
+                if text.chars().any(char::is_control) || text.len() > 300 {
+                    return Err(BadPattern::BadId(BadId {
+                        kind: "model name",
+                        why: "it is too long or has control characters",
+                    }));
+                }
+            }
+        }
+        Ok(Self::Exactly(Arc::from(text)))
+    }
+
+    /// Whether the pattern speaks of the object with this id or name.
+    #[must_use]
+    pub fn matches(&self, id: &str) -> bool {
+        match self {
+            Self::Exactly(own) => **own == *id,
+            Self::Prefix(prefix) => id.starts_with(&**prefix),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(id) => f.write_str(id),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
+/// Who holds what on which objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// Who.
+    pub subject: Subject,
+    /// On what kind of thing.
+    pub kind: Kind,
+    /// On which ones.
+    pub pattern: Pattern,
+    /// How much.
+    pub permission: Permission,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {} {}", self.subject, self.kind, self.pattern, self.permission)
+    }
+}
+
+/// All grants of one subject, indexed for the decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantSet {
+    subject: Subject,
+    exact: HashMap<Kind, HashMap<Arc<str>, Permission>>,
+    prefixes: Vec<(Kind, Pattern, Permission)>,
+}
+
+impl GrantSet {
+    /// A subject that holds nothing yet.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, exact: HashMap::new(), prefixes: Vec::new() }
+    }
+
+    /// Adds a grant, replacing the one on the same kind and pattern.
+    pub fn insert(&mut self, kind: Kind, pattern: Pattern, permission: Permission) {
+        match pattern {
+            Pattern::Exactly(id) => {
+                self.exact.entry(kind).or_default().insert(id, permission);
+            }
+            Pattern::Prefix(_) => {
+                self.prefixes.retain(|(k, p, _)| !(*k == kind && *p == pattern));
+                self.prefixes.push((kind, pattern, permission));
+            }
+        }
+    }
+
+    /// Whose grants these are.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Every grant that speaks of `object`, the exact one first.
+    pub fn on<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = (Held<'a>, Permission)> + 'a {
+        let exact = self
+            .exact
+            .get(&object.kind)
+            .and_then(|ids| ids.get_key_value(&object.id))
+            .map(|(id, permission)| (Held::Exactly(id), *permission));
+        let prefixes = self
+            .prefixes
+            .iter()
+            .filter(move |(kind, pattern, _)| *kind == object.kind && pattern.matches(&object.id))
+            .map(|(_, pattern, permission)| (Held::Pattern(pattern), *permission));
+        exact.into_iter().chain(prefixes)
+    }
+
+    /// The exact grants on things of `kind`.
+    pub fn exact(&self, kind: Kind) -> impl Iterator<Item = (&Arc<str>, Permission)> {
+        self.exact.get(&kind).into_iter().flatten().map(|(id, permission)| (id, *permission))
+    }
+
+    /// The pattern grants on things of `kind`.
+    pub fn patterns(&self, kind: Kind) -> impl Iterator<Item = (&Pattern, Permission)> {
+        self.prefixes.iter().filter(move |(k, _, _)| *k == kind).map(|(_, pattern, permission)| (pattern, *permission))
+    }
+}
+
+/// Which of a subject's grants spoke.
+#[derive(Debug, Clone, Copy)]
+pub enum Held<'a> {
+    /// The one on exactly this object.
+    Exactly(&'a Arc<str>),
+    /// One on a pattern.
+    Pattern(&'a Pattern),
+}
+
+impl Held<'_> {
+    /// The pattern, owned.
+    #[must_use]
+    pub fn to_pattern(self) -> Pattern {
+        match self {
+            Self::Exactly(id) => Pattern::Exactly(Arc::clone(id)),
+            Self::Pattern(pattern) => pattern.clone(),
+        }
+    }
+}
+
+/// Something that is neither `user:NAME` nor `group:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSubject {
+    /// No known word before the colon.
+    #[error("write `user:NAME` or `group:NAME`")]
+    NoKind,
+    /// The name is not one.
+    #[error(transparent)]
+    BadName(#[from] BadId),
+}
+
+impl FromStr for Subject {
+    type Err = BadSubject;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("user", name)) => Ok(Self::User(UserName::parse(name)?)),
+            Some(("group", name)) => Ok(Self::Group(GroupName::parse(name)?)),
+            _ => Err(BadSubject::NoKind),
+        }
+    }
+}

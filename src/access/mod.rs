@@ -1,0 +1,8 @@
+//! Who may do what?
+//!
+//! Pure: identities, grants, and the one decision. The same data and the same request give the same decision, with
+//! its reasons.
+
+pub mod decide;
+pub mod grant;
+pub mod identity;

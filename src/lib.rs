@@ -1,0 +1,40 @@
+//! Trackgate: an authenticating, per-object access layer in front of an unmodified MLflow tracking server.
+//!
+//! The rooms, in the order in which a request meets them. `docs/ARCHITECTURE.md` tells the rest.
+
+/// The street door: sockets, TLS, connection limits, drain.
+pub mod serve;
+/// The hall: the whole way of a request, in order.
+pub mod gate;
+/// Who is asking.
+pub mod authenticate;
+/// What each call needs (pure).
+pub mod policy;
+/// To which experiment or model an id belongs.
+pub mod resolve;
+/// Users, groups, grants, sessions.
+pub mod store;
+/// Who may (pure).
+pub mod access;
+/// To MLflow and back.
+pub mod forward;
+/// The pooled client to the MLflow server.
+pub mod upstream;
+/// What may be seen of an answer, and what follows from it.
+pub mod answer;
+/// One record per request.
+pub mod audit;
+/// Sign-in page, refusal page, sign-out.
+pub mod pages;
+/// MLflow's words (pure).
+pub mod mlflow;
+/// Requests and bodies, once inside.
+pub mod message;
+/// The configuration file and the settings made from it.
+pub mod config;
+/// The commands.
+pub mod cli;
+/// Operational logs.
+pub mod telemetry;
+/// Time, and its settable twin for tests.
+pub mod clock;

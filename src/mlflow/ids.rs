@@ -1,0 +1,213 @@
+//! Which spellings of an id does MLflow take for the same object, and which one do we accept?
+//!
+//! MLflow reads ids leniently: experiment ids go through Python's `int()`, so `01`, `+1`, ` 1` and `0_1` are all
+//! experiment 1 (MLflow 3.17.2, `SqlAlchemyStore.get_experiment`). Each type here accepts exactly one spelling, so
+//! that what was judged is what MLflow acts on.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// An id that is not in its one accepted spelling.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a canonical {kind}: {why}")]
+pub struct BadId {
+    /// What the id should have been, e.g. `experiment id`.
+    pub kind: &'static str,
+    /// Which rule it breaks.
+    pub why: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Accepts the canonical spelling alone.
+            ///
+            /// # Errors
+            /// [`BadId`] when `text` is spelled in any other way.
+            pub fn parse(text: &str) -> Result<Self, BadId> {
+                let check: fn(&str) -> Result<(), &'static str> = $check;
+                match check(text) {
+                    Ok(()) => Ok(Self(Arc::from(text))),
+                    Err(why) => Err(BadId { kind: $kind, why }),
+                }
+            }
+
+            /// The id as MLflow spells it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The same text, shared.
+            #[must_use]
+            pub fn to_shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// `0|[1-9][0-9]*`, at most 19 digits (a signed 64-bit integer in the backend store).
+    ExperimentId,
+    "experiment id",
+    decimal
+);
+id!(
+    /// 32 lower-case hex digits (`uuid.uuid4().hex`).
+    RunId,
+    "run id",
+    |text| lower_hex(text, 32)
+);
+id!(
+    /// `m-` and 32 lower-case hex digits.
+    LoggedModelId,
+    "logged model id",
+    |text| match text.strip_prefix("m-") {
+        Some(rest) => lower_hex(rest, 32),
+        None => Err("it begins with `m-`"),
+    }
+);
+id!(
+    /// `tr-` and 32 lower-case hex digits, or 32 hex digits of the older scheme.
+    TraceId,
+    "trace id",
+    |text| lower_hex(text.strip_prefix("tr-").unwrap_or(text), 32)
+);
+id!(
+    /// Name of a registered model or a prompt: 1 to 256 bytes, no control characters, not `*`
+    /// (a wildcard in MLflow's grants), no `/` or `:` (MLflow refuses them, `_validate_model_name`).
+    ModelName,
+    "model name",
+    model_name
+);
+id!(
+    /// Name of an experiment as a caller writes it: 1 to 500 bytes, no control characters.
+    ExperimentName,
+    "experiment name",
+    |text| printable(text, 500)
+);
+id!(
+    /// A version of a registered model: a positive decimal number.
+    ModelVersion,
+    "model version",
+    |text| if text == "0" { Err("versions begin at 1") } else { decimal(text) }
+);
+id!(
+    /// A person or a service account as Trackgate names it: a mail address in lower case, or a `sub`.
+    /// 1 to 255 bytes of printable ASCII without spaces.
+    UserName,
+    "user name",
+    |text| ascii_word(text, 255)
+);
+id!(
+    /// A group of people: 1 to 255 bytes of printable ASCII without spaces.
+    GroupName,
+    "group name",
+    |text| ascii_word(text, 255)
+);
+
+fn decimal(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    if text.len() > 19 {
+        return Err("it has more than 19 digits");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("it has something else than digits");
+    }
+    if text.len() > 1 && text.starts_with('0') {
+        return Err("it has a leading zero");
+    }
+    Ok(())
+}
+
+fn lower_hex(text: &str, length: usize) -> Result<(), &'static str> {
+    if text.len() != length {
+        return Err("it has the wrong length");
+    }
+    if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(())
+    } else {
+        Err("it has something else than lower-case hex digits")
+    }
+}
+
+fn printable(text: &str, most: usize) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    if text.len() > most {
+        return Err("it is too long");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has a control character");
+    }
+    Ok(())
+}
+
+fn model_name(text: &str) -> Result<(), &'static str> {
+    printable(text, 256)?;
+    if text == "*" {
+        return Err("`*` is a wildcard in grants");
+    }
+    if text.contains(['/', ':']) {
+        return Err("it has `/` or `:`");
+    }
+    Ok(())
+}
+
+fn ascii_word(text: &str, most: usize) -> Result<(), &'static str> {
+    printable(text, most)?;
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("it has something else than printable ASCII")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_python_would_read_as_experiment_one_but_one_is_refused() {
+        for spelling in ["01", "+1", " 1", "1 ", "0_1", "1.0", "\u{661}", "1\n", "", "-1", "0x1", "1e0"] {
+            assert!(ExperimentId::parse(spelling).is_err(), "{spelling:?}");
+        }
+        assert!(ExperimentId::parse("1").is_ok());
+        assert!(ExperimentId::parse("0").is_ok());
+        assert!(ExperimentId::parse("9223372036854775807").is_ok());
+        assert!(ExperimentId::parse("12345678901234567890").is_err());
+    }
+
+    #[test]
+    fn a_run_id_is_lower_case_hex_of_one_length() {
+        assert!(RunId::parse("0123456789abcdef0123456789abcdef").is_ok());
+        for spelling in ["0123456789ABCDEF0123456789abcdef", "0123456789abcdef", "", "g123456789abcdef0123456789abcdef"]
+        {
+            assert!(RunId::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn the_wildcard_is_not_a_model_name() {
+        assert!(ModelName::parse("*").is_err());
+        assert!(ModelName::parse("iris").is_ok());
+        assert!(ModelName::parse("Modell für Öl").is_ok());
+        for spelling in ["", "a/b", "a:b", "a\u{0}b", "a\nb"] {
+            assert!(ModelName::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! MLflow's own words: ids, kinds of things, permissions, errors.
+//!
+//! Pure: nothing here knows of sockets, stores, clocks or logs.
+
+pub mod error;
+pub mod ids;
+pub mod permission;
+pub mod resource;

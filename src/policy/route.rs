@@ -1,0 +1,209 @@
+//! The words that a row of the table is made of.
+
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::Kind;
+
+/// One endpoint: where it is, what it is called, what the caller needs, how the answer is treated, what follows.
+#[derive(Debug)]
+pub struct Row {
+    /// The HTTP method. HEAD is judged as GET.
+    pub verb: Verb,
+    /// Path template without static prefix and without `/api` or `/ajax-api`; `{name}` takes one segment,
+    /// `{*rest}` all that follow.
+    pub path: &'static str,
+    /// Which prefixes the endpoint is served under.
+    pub prefixes: Prefixes,
+    /// MLflow's own message or handler name, or ours. Used in the audit log, `explain`, metrics and tests.
+    pub name: &'static str,
+    /// All of these must hold.
+    pub needs: &'static [Need],
+    /// What happens to the answer on its way back.
+    pub answer: Answer,
+    /// What follows from success.
+    pub effect: Effect,
+    /// How large and how slow a body may be.
+    pub body: BodyClass,
+}
+
+/// The methods that rows have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// GET, and HEAD.
+    Get,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+/// Where an endpoint is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefixes {
+    /// Under `/api/` and `/ajax-api/`.
+    Both,
+    /// Under `/api/` alone.
+    Api,
+    /// Under `/ajax-api/` alone.
+    Ajax,
+    /// At the root, without either.
+    None,
+}
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: strangers may call it too.
+    Anyone,
+    /// Anybody who is signed in.
+    SignedIn,
+    /// An administrator.
+    Admin,
+    /// Nobody, and why.
+    Nobody(&'static str),
+    /// The right to make new objects in the workspace.
+    Create,
+    /// `action` on the object of `kind` that `field` names.
+    On {
+        /// What is wanted.
+        action: Action,
+        /// Of which kind the named object is.
+        kind: Kind,
+        /// Where its id stands: `a|b` are aliases of one field, `a[].b` goes into a list, `{a}` is a path capture.
+        field: &'static str,
+        /// How many ids the field may hold, and what absence means.
+        count: Count,
+    },
+    /// `action` on the experiment, run, model or trace that an artifact path (`1/abc.../artifacts/x`) lies in.
+    /// `field` is a path capture or a query parameter.
+    OnArtifact {
+        /// What is wanted.
+        action: Action,
+        /// Where the path stands.
+        field: &'static str,
+    },
+    /// `action` on the experiment whose *name* stands in `field`. Refused like MLflow's own 404 for an absent
+    /// experiment, since clients rely on it (`set_experiment`), and since a hidden name must look like a free one.
+    OnExperimentNamed {
+        /// What is wanted.
+        action: Action,
+        /// Where the name stands.
+        field: &'static str,
+    },
+    /// A place where MLflow would trust what the caller writes.
+    Checked(Check),
+}
+
+/// How many ids a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Exactly one; absent or empty is refused with 400.
+    One,
+    /// None or one; absent means that nothing is asked here.
+    Optional,
+    /// One or more, each judged; an absent or empty list is refused with 400.
+    Each,
+    /// Any number, each judged; absent means that nothing is asked here.
+    AnyEach,
+    /// Any number; those that the caller may not see are cut from the request (`narrow`), never refused.
+    Narrowed,
+}
+
+/// A value that is looked at for its own sake, not as the id of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The field must be absent or empty, or lie under an allowed prefix, unless the caller is an administrator
+    /// (`artifact_location`).
+    ArtifactLocation(&'static str),
+    /// A model version's `source`: it must lie under a run or logged model that the caller may read.
+    ModelSource(&'static str),
+    /// The field must be a model name that can be granted on (so not `*`).
+    NewModelName(&'static str),
+    /// A tag key or a list of tags which may not be a reserved one (`mlflow.prompt.is_prompt` on an existing model,
+    /// `mlflow.artifactLocation`, ...).
+    TagKey(&'static str),
+}
+
+/// How the answer is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Passed on as it streams.
+    Stream,
+    /// Only the visible elements of a list are kept, short pages are filled from the next one.
+    Keep(List),
+    /// Links to objects that the caller may not see are taken out (`run_id` of a model version, ...).
+    Hide(&'static [Link]),
+    /// The answer must be about the very object that was judged, since the request named it by something that can
+    /// change between the look-up and the call (an experiment's name).
+    Confirm {
+        /// What was judged.
+        kind: Kind,
+        /// Where its id stands in the answer, e.g. `experiment.experiment_id`.
+        id: &'static str,
+    },
+}
+
+/// A list in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List {
+    /// Name of the member that holds the list, e.g. `experiments`.
+    pub member: &'static str,
+    /// What each element is, or lies in.
+    pub kind: Kind,
+    /// Where its id stands in the element, e.g. `info.experiment_id`.
+    pub id: &'static str,
+    /// Whether the endpoint pages with `max_results`, `page_token` and `next_page_token`.
+    pub paged: Option<Paging>,
+}
+
+/// How a paged endpoint can be asked for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paging {
+    /// MLflow's own default for `max_results`.
+    pub default: u32,
+    /// The largest `max_results` that MLflow takes.
+    pub most: u32,
+    /// Attribute that the `filter` takes with `IN (...)` since MLflow 3.17.0, e.g. `experiment_id` or `name`.
+    pub narrow_by: Option<&'static str>,
+}
+
+/// A link from an object to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Where it stands, e.g. `model_version.run_id` or `run.inputs.model_inputs[].model_id`.
+    pub at: &'static str,
+    /// What it points to.
+    pub kind: Kind,
+}
+
+/// What follows from success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The caller gets MANAGE on the new object, whose id stands at `id` of the answer.
+    Owns {
+        /// What was made.
+        kind: Kind,
+        /// Where the id stands in the answer.
+        id: &'static str,
+    },
+    /// Grants move from the old name to the new one: request fields `name` and `new_name`.
+    Renames(Kind),
+    /// Grants on the object named by request field `name` are removed.
+    Forgets(Kind),
+}
+
+/// How large and how slow a request's body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyClass {
+    /// JSON of ordinary size.
+    Json,
+    /// `log-batch` and the like.
+    LargeJson,
+    /// Streamed: artifacts.
+    Artifact,
+}
