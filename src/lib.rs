@@ -30,6 +30,8 @@ pub mod pages;
 pub mod mlflow;
 /// Requests and bodies, once inside.
 pub mod message;
+/// Small sealed texts that clients carry for us: cookies, page tokens.
+pub mod seal;
 /// The configuration file and the settings made from it.
 pub mod config;
 /// The commands.

@@ -155,14 +155,28 @@ pub struct List {
     pub kind: Kind,
     /// Where its id stands in the element, e.g. `info.experiment_id`.
     pub id: &'static str,
+    /// The element itself, where it lies in the thing above and grants can speak of it too.
+    pub own: Option<Own>,
+    /// Links that are taken out of each element that is kept; [`Link::at`] begins at the element.
+    pub links: &'static [Link],
     /// Whether the endpoint pages with `max_results`, `page_token` and `next_page_token`.
     pub paged: Option<Paging>,
+}
+
+/// An element that lies in an experiment or a registered model, and is something itself: a run, a logged model, a
+/// model version. It is judged by both, as single reads are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// What it is.
+    pub kind: Kind,
+    /// Where its id stands in the element: one path, or several whose values are joined by `/` (`name`, `version`).
+    pub id: &'static [&'static str],
 }
 
 /// How a paged endpoint can be asked for less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paging {
-    /// MLflow's own default for `max_results`.
+    /// MLflow's own default for `max_results`; 0 where MLflow refuses a request without it (experiments/search).
     pub default: u32,
     /// The largest `max_results` that MLflow takes.
     pub most: u32,
@@ -173,10 +187,22 @@ pub struct Paging {
 /// A link from an object to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// Where it stands, e.g. `model_version.run_id` or `run.inputs.model_inputs[].model_id`.
+    /// Where it stands, e.g. `model_version.run_id` or `run.inputs.model_inputs[].model_id`. For a
+    /// [`Kind::ModelVersion`] an object with `name` and `version` stands there (`registered_model.latest_versions[]`).
     pub at: &'static str,
     /// What it points to.
     pub kind: Kind,
+    /// What is taken out.
+    pub cut: Cut,
+}
+
+/// What is taken out where a link points to something hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The id alone: it becomes an empty string, which is what protobuf reads for an absent one.
+    Value,
+    /// The whole element of the innermost list that the link stands in: it is nothing but the link.
+    Element,
 }
 
 /// What follows from success.
