@@ -67,9 +67,8 @@ impl Seal {
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Result<String, SealError> {
         let key = self.keys.first().ok_or(SealError::NoKey)?;
         let mut sealed = plain.to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut sealed)
-            .map_err(|_| SealError::Refused)?;
+        let nonce =
+            key.seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut sealed).map_err(|_| SealError::Refused)?;
         let mut text = nonce.as_ref().to_vec();
         text.append(&mut sealed);
         Ok(URL_SAFE_NO_PAD.encode(text))
