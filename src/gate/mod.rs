@@ -1,1 +1,4 @@
-//! stub
+//! The hall: the whole way of a request, in order.
+
+mod body;
+pub mod refusal;

@@ -1,0 +1,169 @@
+//! Who did what, when, and why was it allowed or refused?
+//!
+//! One record per request: opened at arrival, closed when the last byte is sent or the client is gone. A record takes
+//! its place in the writer's queue when it is opened, so that a request which was let in can always be written down.
+//!
+//! INVARIANT: nothing secret has a field here: no token, cookie, code, body or query.
+
+pub mod record;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+pub use record::{Outcome, Record};
+use writer::State;
+
+/// Where records go, and what happens when they cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file, or standard output.
+    pub to: Target,
+    /// When the file is synchronised with the disk.
+    pub fsync: Fsync,
+    /// What happens to requests while nothing can be written.
+    pub on_failure: OnFailure,
+    /// How many records may wait for the writer.
+    pub queue: usize,
+}
+
+/// Where records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Appended to this file, one JSON object a line.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// When the file is synchronised with the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// After each batch of records.
+    Always,
+    /// When the operating system sees fit.
+    Never,
+}
+
+/// What happens to requests while no record can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// They are refused with 503.
+    Refuse,
+    /// They go on, unrecorded; a warning is logged.
+    Allow,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            to: Target::File(PathBuf::from("/var/log/trackgate/audit.jsonl")),
+            fsync: Fsync::Never,
+            on_failure: OnFailure::Refuse,
+            queue: 8192,
+        }
+    }
+}
+
+/// The audit log. Shared by all workers.
+#[derive(Debug, Clone)]
+pub struct Log {
+    queue: mpsc::Sender<Box<record::Entry>>,
+    state: Arc<State>,
+    on_failure: OnFailure,
+    clock: Clock,
+}
+
+/// No record can be written now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// The last write failed.
+    #[error("the audit log cannot be written")]
+    Failing,
+    /// The writer does not keep up.
+    #[error("the audit queue is full")]
+    Full,
+}
+
+/// The audit log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the audit log `{path}`: {source}")]
+pub struct OpenError {
+    /// Which file.
+    pub path: String,
+    /// Why not.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Waits for the writer to end. Held by whoever started the log.
+#[derive(Debug)]
+pub struct Writer {
+    thread: Option<std::thread::JoinHandle<()>>,
+    state: Arc<State>,
+}
+
+impl Log {
+    /// Opens the log and starts its writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file cannot be opened for appending.
+    pub fn open(settings: &Settings, clock: Clock) -> Result<(Self, Writer), OpenError> {
+        let (queue, waiting) = mpsc::channel(settings.queue.max(1));
+        let state = Arc::new(State::default());
+        let thread = writer::start(settings, waiting, Arc::clone(&state))?;
+        let log = Self { queue, state: Arc::clone(&state), on_failure: settings.on_failure, clock };
+        Ok((log, Writer { thread: Some(thread), state }))
+    }
+
+    /// Opens the record of a request that has just arrived, and takes its place in the queue.
+    ///
+    /// # Errors
+    /// [`Unwritable`] when no record can be written and the settings say that requests are then refused.
+    pub fn begin(&self) -> Result<Record, Unwritable> {
+        let fault = if self.state.failing() {
+            Unwritable::Failing
+        } else {
+            match self.queue.clone().try_reserve_owned() {
+                Ok(place) => return Ok(Record::new(Some(place), &self.clock)),
+                Err(_) => Unwritable::Full,
+            }
+        };
+        match self.on_failure {
+            OnFailure::Refuse => Err(fault),
+            OnFailure::Allow => {
+                tracing::warn!(fault = %fault, "a request goes on without an audit record");
+                Ok(Record::new(None, &self.clock))
+            }
+        }
+    }
+
+    /// Closes and opens the file anew, after a log rotation.
+    pub fn reopen(&self) {
+        self.state.ask_to_reopen();
+    }
+}
+
+impl Writer {
+    /// Waits until every record that was opened is written, at most `patience`. All [`Log`]s and open records must be
+    /// gone, or the wait takes all of it.
+    pub fn finish(mut self, patience: Duration) {
+        let Some(thread) = self.thread.take() else { return };
+        let (done, ended) = std::sync::mpsc::channel();
+        let waiter = std::thread::Builder::new().name("audit-end".into()).spawn(move || {
+            let _ = thread.join();
+            let _ = done.send(());
+        });
+        self.state.hurry();
+        if waiter.is_ok() && ended.recv_timeout(patience).is_err() {
+            tracing::warn!("the audit log did not end in time");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

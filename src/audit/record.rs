@@ -1,0 +1,257 @@
+//! What stands in one audit record?
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc::OwnedPermit;
+
+use crate::access::decide::Reason;
+use crate::access::identity::Identity;
+use crate::clock::Clock;
+use crate::mlflow::resource::Object;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was let through (whatever MLflow then said).
+    Allow,
+    /// It was refused: by rule, for want of permission, for want of a credential.
+    Deny,
+    /// Something that we need could not answer, so it was refused.
+    Error,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What is written. Kept apart from [`Record`] so that it can be sent to the writer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    time: SystemTime,
+    id: Arc<str>,
+    identity: Option<Arc<Identity>>,
+    client: Option<IpAddr>,
+    method: Cow<'static, str>,
+    path: String,
+    call: Option<&'static str>,
+    objects: Vec<Object>,
+    outcome: Outcome,
+    reason: Cow<'static, str>,
+    why: Option<String>,
+    grant: Option<Reason>,
+    status: u16,
+    bytes: u64,
+    complete: bool,
+    micros: u64,
+}
+
+/// Longest path in a record, in bytes; what is longer is cut.
+const PATH: usize = 512;
+
+/// The record of one request. Written when it is closed, or when it is dropped.
+#[derive(Debug)]
+pub struct Record {
+    entry: Option<Box<Entry>>,
+    place: Option<OwnedPermit<Box<Entry>>>,
+    began: Instant,
+}
+
+impl Record {
+    pub(super) fn new(place: Option<OwnedPermit<Box<Entry>>>, clock: &Clock) -> Self {
+        let entry = Entry {
+            time: clock.now(),
+            id: Arc::from(uuid::Uuid::now_v7().simple().to_string()),
+            identity: None,
+            client: None,
+            method: Cow::Borrowed(""),
+            path: String::new(),
+            call: None,
+            objects: Vec::new(),
+            outcome: Outcome::Error,
+            reason: Cow::Borrowed("unfinished"),
+            why: None,
+            grant: None,
+            status: 0,
+            bytes: 0,
+            complete: false,
+            micros: 0,
+        };
+        Self { entry: Some(Box::new(entry)), place, began: Instant::now() }
+    }
+
+    /// Our name for the request.
+    #[must_use]
+    pub fn id(&self) -> Arc<str> {
+        self.entry.as_ref().map_or_else(|| Arc::from(""), |entry| Arc::clone(&entry.id))
+    }
+
+    /// The request line, without its query.
+    pub fn arrived(&mut self, client: IpAddr, method: &http::Method, path: &str) {
+        let Some(entry) = &mut self.entry else { return };
+        entry.client = Some(client);
+        entry.method = match *method {
+            http::Method::GET => Cow::Borrowed("GET"),
+            http::Method::POST => Cow::Borrowed("POST"),
+            _ => Cow::Owned(method.as_str().chars().take(32).collect()),
+        };
+        let mut end = path.len().min(PATH);
+        while !path.is_char_boundary(end) {
+            end -= 1;
+        }
+        path[..end].clone_into(&mut entry.path);
+    }
+
+    /// Whose request it is.
+    pub fn who(&mut self, identity: Arc<Identity>) {
+        if let Some(entry) = &mut self.entry {
+            entry.identity = Some(identity);
+        }
+    }
+
+    /// MLflow's name for the call.
+    pub fn call(&mut self, name: &'static str) {
+        if let Some(entry) = &mut self.entry {
+            entry.call = Some(name);
+        }
+    }
+
+    /// What it is about.
+    pub fn objects(&mut self, objects: Vec<Object>) {
+        if let Some(entry) = &mut self.entry {
+            entry.objects = objects;
+        }
+    }
+
+    /// It was allowed, for these reasons. The last grant among them is named as the deciding one.
+    pub fn allowed(&mut self, reasons: &[Reason]) {
+        let Some(entry) = &mut self.entry else { return };
+        let telling = reasons
+            .iter()
+            .rev()
+            .find(|reason| matches!(reason, Reason::Grant { .. }))
+            .or_else(|| reasons.iter().rev().find(|reason| !matches!(reason, Reason::NothingAsked)))
+            .or(reasons.last());
+        entry.outcome = Outcome::Allow;
+        entry.reason = Cow::Borrowed(telling.map_or("nothing-asked", Reason::code));
+        entry.grant = telling.cloned();
+    }
+
+    /// It was refused.
+    pub fn refused(&mut self, outcome: Outcome, reason: &'static str, why: Option<String>, grant: Option<Reason>) {
+        let Some(entry) = &mut self.entry else { return };
+        entry.outcome = outcome;
+        entry.reason = Cow::Borrowed(reason);
+        entry.why = why;
+        entry.grant = grant;
+    }
+
+    /// Something to remember about an allowed request, such as an effect that failed.
+    pub fn note(&mut self, why: String) {
+        if let Some(entry) = &mut self.entry {
+            entry.why = Some(why);
+        }
+    }
+
+    /// The answer's status.
+    pub fn status(&mut self, status: http::StatusCode) {
+        if let Some(entry) = &mut self.entry {
+            entry.status = status.as_u16();
+        }
+    }
+
+    /// Bytes of the answer's body that were handed to the connection.
+    pub fn sent(&mut self, bytes: u64) {
+        if let Some(entry) = &mut self.entry {
+            entry.bytes += bytes;
+        }
+    }
+
+    /// The last byte was handed over.
+    pub fn complete(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.complete = true;
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let (Some(mut entry), Some(place)) = (self.entry.take(), self.place.take()) {
+            entry.micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            place.send(entry);
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn write_line(&self, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        if serde_json::to_writer(&mut *lines, self).is_err() {
+            // Strings and numbers always serialise; should they not, the log must still say that something was.
+            lines.truncate(start);
+            lines.extend_from_slice(b"{\"decision\":\"error\",\"reason\":\"record-unwritable\"}");
+        }
+        lines.push(b'\n');
+    }
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = OffsetDateTime::from(self.time);
+        let time = time.replace_millisecond(time.millisecond()).unwrap_or(time).format(&Rfc3339).unwrap_or_default();
+        let mut fields = serializer.serialize_struct("record", 17)?;
+        fields.serialize_field("time", &time)?;
+        fields.serialize_field("id", &*self.id)?;
+        if let Some(identity) = &self.identity {
+            fields.serialize_field("user", identity.user.as_str())?;
+            fields.serialize_field("proof", identity.proof.as_str())?;
+            fields.serialize_field("issuer", &*identity.issuer)?;
+        }
+        if let Some(client) = &self.client {
+            fields.serialize_field("client", client)?;
+        }
+        fields.serialize_field("method", &*self.method)?;
+        fields.serialize_field("path", &self.path)?;
+        if let Some(call) = self.call {
+            fields.serialize_field("call", call)?;
+        }
+        if !self.objects.is_empty() {
+            fields.serialize_field("objects", &Objects(&self.objects))?;
+        }
+        fields.serialize_field("decision", self.outcome.as_str())?;
+        fields.serialize_field("reason", &*self.reason)?;
+        if let Some(grant) = &self.grant {
+            fields.serialize_field("because", &grant.to_string())?;
+        }
+        if let Some(why) = &self.why {
+            fields.serialize_field("detail", why)?;
+        }
+        fields.serialize_field("status", &self.status)?;
+        fields.serialize_field("bytes", &self.bytes)?;
+        if !self.complete {
+            fields.serialize_field("cut_off", &true)?;
+        }
+        fields.serialize_field("duration_us", &self.micros)?;
+        fields.end()
+    }
+}
+
+struct Objects<'a>(&'a [Object]);
+
+impl Serialize for Objects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|object| format!("{}:{}", object.kind, object.id)))
+    }
+}

@@ -1,0 +1,124 @@
+use std::path::Path;
+use std::time::Instant;
+
+use super::*;
+use crate::access::decide::Reason;
+use crate::access::grant::{Pattern, Subject};
+use crate::mlflow::ids::UserName;
+use crate::mlflow::permission::{Action, Permission};
+use crate::mlflow::resource::{Kind, Object};
+
+fn settings(path: &Path, on_failure: OnFailure, queue: usize) -> Settings {
+    Settings { to: Target::File(path.to_owned()), fsync: Fsync::Always, on_failure, queue }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("trackgate-audit-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_dropped_record_is_written_with_all_it_knows() {
+    let path = folder("dropped").join("audit.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 8), Clock::System).unwrap();
+    let mut record = log.begin().unwrap();
+    record.arrived("192.0.2.7".parse().unwrap(), &http::Method::POST, "/api/2.0/mlflow/runs/create");
+    record.call("CreateRun");
+    record.objects(vec![Object { kind: Kind::Experiment, id: Arc::from("12") }]);
+    record.allowed(&[Reason::Grant {
+        subject: Subject::User(UserName::parse("alice@example.com").unwrap()),
+        kind: Kind::Experiment,
+        pattern: Pattern::Exactly(Arc::from("12")),
+        permission: Permission::Edit,
+        action: Action::Edit,
+    }]);
+    record.status(http::StatusCode::OK);
+    record.sent(17);
+    record.complete();
+    drop(record);
+    drop(log.begin().unwrap());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["call"], "CreateRun");
+    assert_eq!(lines[0]["objects"][0], "experiment:12");
+    assert_eq!(lines[0]["decision"], "allow");
+    assert_eq!(lines[0]["reason"], "grant");
+    assert_eq!(lines[0]["because"], "edit wanted; user alice@example.com holds EDIT on experiment 12");
+    assert_eq!(lines[0]["status"], 200);
+    assert_eq!(lines[0]["bytes"], 17);
+    assert_eq!(lines[1]["reason"], "unfinished");
+    assert_eq!(lines[1]["cut_off"], true);
+}
+
+#[test]
+fn control_characters_of_a_path_never_break_a_line() {
+    let path = folder("control").join("audit.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 8), Clock::System).unwrap();
+    let mut record = log.begin().unwrap();
+    record.arrived("::1".parse().unwrap(), &http::Method::GET, "/a\n{\"decision\":\"allow\"}\u{1b}[31m");
+    drop(record);
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
+fn while_the_disk_is_full_requests_are_refused_and_no_record_is_lost_in_silence() {
+    // Every write to /dev/full fails as on a full disk.
+    let (log, _writer) = Log::open(&settings(Path::new("/dev/full"), OnFailure::Refuse, 8192), Clock::System).unwrap();
+    drop(log.begin().unwrap());
+    wait_for("the writer notices the full disk", || log.begin().err() == Some(Unwritable::Failing));
+}
+
+#[test]
+fn an_operator_may_choose_to_go_on_without_records() {
+    let (log, _writer) = Log::open(&settings(Path::new("/dev/full"), OnFailure::Allow, 1), Clock::System).unwrap();
+    drop(log.begin().unwrap());
+    for _ in 0..100 {
+        drop(log.begin().unwrap());
+    }
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let path = folder("queue").join("audit.jsonl");
+    let (log, _writer) = Log::open(&settings(&path, OnFailure::Refuse, 1), Clock::System).unwrap();
+    let held = log.begin().unwrap();
+    assert_eq!(log.begin().err(), Some(Unwritable::Full));
+    drop(held);
+    wait_for("the place is free again", || log.begin().is_ok());
+}
+
+#[test]
+fn after_a_rotation_records_go_to_the_new_file() {
+    let folder = folder("rotation");
+    let (path, old) = (folder.join("audit.jsonl"), folder.join("audit.jsonl.1"));
+    let _ = std::fs::remove_file(&path);
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 8), Clock::System).unwrap();
+    drop(log.begin().unwrap());
+    wait_for("the first record is written", || std::fs::metadata(&path).is_ok_and(|file| file.len() > 0));
+    std::fs::rename(&path, &old).unwrap();
+    log.reopen();
+    drop(log.begin().unwrap());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+    assert_eq!(std::fs::read_to_string(&old).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+}

@@ -1,0 +1,172 @@
+//! What ways are there to say no, and how do they look to a browser, to a client, and in the audit log?
+//!
+//! Every fault of every room becomes a [`Refusal`] here and nowhere else: its status, MLflow's error code, the sentence
+//! that the caller may read, and the reason that the audit log keeps. What a caller reads never names an object that
+//! they may not see, a token, or an address of ours (ASVS 16.5.1).
+
+use std::borrow::Cow;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use crate::access::decide::Reason;
+use crate::audit::{Outcome, Record};
+use crate::message::Body;
+use crate::mlflow::error::{self, ErrorCode};
+
+/// One no.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// MLflow's code for it.
+    pub code: ErrorCode,
+    /// Stable word for the audit log.
+    pub reason: &'static str,
+    /// What the caller may read.
+    pub message: Cow<'static, str>,
+    /// What the audit log keeps besides.
+    pub detail: Option<String>,
+    /// The grant, or the want of one, that decided.
+    pub grant: Option<Reason>,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+    /// A browser that asked for a page is sent to the login.
+    pub login: bool,
+}
+
+/// In which form the caller understands a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A top-level navigation of a browser: a page.
+    Page,
+    /// Everything else: MLflow's JSON.
+    Json,
+}
+
+impl Form {
+    /// Reads the form from what the client says of itself.
+    ///
+    /// A navigation is what `Sec-Fetch-Mode` calls one; where that is absent, a GET that accepts `text/html` (ASVS
+    /// 7.6.2). The MLflow client and the UI's background calls are neither.
+    #[must_use]
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+        if *method != Method::GET && *method != Method::HEAD {
+            return Self::Json;
+        }
+        let navigation = match headers.get("sec-fetch-mode") {
+            Some(mode) => mode == "navigate",
+            None => headers
+                .get(http::header::ACCEPT)
+                .and_then(|accept| accept.to_str().ok())
+                .is_some_and(|accept| accept.contains("text/html")),
+        };
+        if navigation { Self::Page } else { Self::Json }
+    }
+}
+
+impl Refusal {
+    /// A refusal by rule.
+    #[must_use]
+    pub fn new(status: StatusCode, code: ErrorCode, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            reason,
+            message: message.into(),
+            detail: None,
+            grant: None,
+            challenge: None,
+            retry_after: None,
+            login: false,
+        }
+    }
+
+    /// The same, with something for the audit log.
+    #[must_use]
+    pub fn because(mut self, detail: impl std::fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// 400: the request is wrong.
+    #[must_use]
+    pub fn bad(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidParameterValue, reason, message)
+    }
+
+    /// 503: something that we need is away.
+    #[must_use]
+    pub fn unavailable(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        let mut refusal =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TemporarilyUnavailable, reason, message);
+        refusal.retry_after = Some(1);
+        refusal
+    }
+
+    /// Whose fault it is: ours and the upstream's are errors, the caller's are denials.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if self.status.is_server_error() { Outcome::Error } else { Outcome::Deny }
+    }
+
+    /// Writes it into the audit record.
+    pub fn tell(&self, record: &mut Record) {
+        record.refused(self.outcome(), self.reason, self.detail.clone(), self.grant.clone());
+    }
+
+    /// MLflow's JSON.
+    #[must_use]
+    pub fn to_json(&self, request_id: &str) -> Response<Body> {
+        let message = format!("{} (request {request_id})", self.message);
+        let mut answer = Response::new(Body::from(error::body(self.code, &message)));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.dress(&mut answer);
+        answer
+    }
+
+    /// The status and the headers that both forms share.
+    pub fn dress(&self, answer: &mut Response<Body>) {
+        *answer.status_mut() = self.status;
+        let headers = answer.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn only_top_level_navigations_get_a_page() {
+        let html = ("accept", "text/html,application/xhtml+xml");
+        let cases = [
+            (Method::GET, headers(&[("sec-fetch-mode", "navigate"), html]), Form::Page),
+            (Method::GET, headers(&[("sec-fetch-mode", "cors"), html]), Form::Json),
+            (Method::GET, headers(&[("sec-fetch-mode", "same-origin")]), Form::Json),
+            (Method::GET, headers(&[html]), Form::Page),
+            (Method::GET, headers(&[("accept", "*/*")]), Form::Json),
+            (Method::GET, headers(&[]), Form::Json),
+            (Method::POST, headers(&[("sec-fetch-mode", "navigate"), html]), Form::Json),
+            (Method::PUT, headers(&[html]), Form::Json),
+        ];
+        for (method, headers, form) in cases {
+            assert_eq!(Form::of(&method, &headers), form, "{method} {headers:?}");
+        }
+    }
+}
