@@ -42,8 +42,17 @@ const PURE: &[&str] = &["mlflow", "policy", "access"];
 
 /// What a pure room may not name.
 const IMPURE: &[&str] = &[
-    "tokio::", "hyper::", "hyper_util::", "sqlx::", "tracing::", "std::net::", "std::fs::", "std::env::", "SystemTime::now",
-    "Instant::now", "async fn",
+    "tokio::",
+    "hyper::",
+    "hyper_util::",
+    "sqlx::",
+    "tracing::",
+    "std::net::",
+    "std::fs::",
+    "std::env::",
+    "SystemTime::now",
+    "Instant::now",
+    "async fn",
 ];
 
 /// The only rooms that may use the client of the MLflow server (invariant 1).
@@ -54,7 +63,8 @@ fn imports_run_downward() {
     let floors: BTreeMap<&str, u8> = FLOORS.iter().copied().collect();
     let mut faults = Vec::new();
     for (room, file, code) in sources() {
-        let floor = *floors.get(room.as_str()).unwrap_or_else(|| panic!("room `{room}` has no floor in tests/house.rs"));
+        let floor =
+            *floors.get(room.as_str()).unwrap_or_else(|| panic!("room `{room}` has no floor in tests/house.rs"));
         for target in imports(&code) {
             if target == room {
                 continue;

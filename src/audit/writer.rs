@@ -111,7 +111,9 @@ pub(super) fn start(
                 if state.reopen.swap(false, Ordering::Relaxed) {
                     match Sink::open(&target) {
                         Ok(new) => sink = new,
-                        Err(error) => tracing::error!(%error, "the audit log cannot be opened anew; the old file stays in use"),
+                        Err(error) => {
+                            tracing::error!(%error, "the audit log cannot be opened anew; the old file stays in use")
+                        }
                     }
                 }
                 write_until_done(&mut sink, &target, &lines, fsync, &state);
@@ -138,7 +140,10 @@ fn write_until_done(sink: &mut Sink, target: &Target, lines: &[u8], fsync: Fsync
                     tracing::error!(%error, "the audit log cannot be written");
                 }
                 if state.hurry.load(Ordering::Relaxed) {
-                    tracing::error!(bytes = lines.len(), "records were lost: the process ends while the audit log cannot be written");
+                    tracing::error!(
+                        bytes = lines.len(),
+                        "records were lost: the process ends while the audit log cannot be written"
+                    );
                     return;
                 }
                 std::thread::sleep(RETRY);

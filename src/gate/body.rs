@@ -68,11 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_joined_in_order() {
-        for (sent, whole) in [
-            (vec![], &b""[..]),
-            (vec![&b"abc"[..]], b"abc"),
-            (vec![b"ab", b"c", b"def"], b"abcdef"),
-        ] {
+        for (sent, whole) in [(vec![], &b""[..]), (vec![&b"abc"[..]], b"abc"), (vec![b"ab", b"c", b"def"], b"abcdef")] {
             assert_eq!(read(pieces(&sent), 6).await.unwrap(), whole);
         }
     }

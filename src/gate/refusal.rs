@@ -70,7 +70,12 @@ impl Form {
 impl Refusal {
     /// A refusal by rule.
     #[must_use]
-    pub fn new(status: StatusCode, code: ErrorCode, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        code: ErrorCode,
+        reason: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             status,
             code,
