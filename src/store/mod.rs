@@ -1,1 +1,401 @@
-//! stub
+//! Who exists, who holds what, and who is signed in?
+//!
+//! The state is one SQLite file. Reads are answered from memory, from one snapshot; a change is written to the disk,
+//! then seen by all readers, then acknowledged. What another process writes (the command line) is seen within the
+//! poll time.
+//!
+//! Invariants:
+//! - An acknowledged change is on the disk (WAL, `synchronous=FULL`) and in force.
+//! - A change and its line in the table `changes` are one transaction.
+//! - A name that an issuer gives to somebody else does not bring its grants along.
+//! - If the database has not answered for [`Settings::stale_after`], nobody is a principal.
+//!
+//! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
+
+mod changes;
+mod fault;
+mod keeper;
+mod place;
+mod session;
+mod snapshot;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::changes::{By, Changed};
+pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
+pub use self::session::{NewSession, Session, SessionKey};
+pub use self::snapshot::{Binding, EVERYBODY, GrantRecord, Group, User};
+
+use self::changes::Change;
+use self::keeper::{Keeper, Memory, Order};
+use self::session::Sessions;
+use self::snapshot::Snapshot;
+use crate::access::grant::{Grant, GrantSet, Pattern, Subject};
+use crate::access::identity::{Identity, Principal};
+use crate::clock::Clock;
+use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::permission::Permission;
+use crate::mlflow::resource::Kind;
+
+/// Where the state lies and what the settings add to it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Directory of the database, mode 0700.
+    pub state_dir: PathBuf,
+    /// Administrators besides those in the store.
+    pub admins: Vec<UserName>,
+    /// What everybody who is signed in holds on the workspace.
+    pub default_workspace_permission: Option<Permission>,
+    /// A session ends after so long without use. Its absolute end stands in [`Identity::until`].
+    pub session_idle: Duration,
+    /// How often to look whether another process has written.
+    pub poll: Duration,
+    /// How long the database may be silent until what is in memory no longer counts.
+    pub stale_after: Duration,
+    /// How long a writer waits for another process's lock.
+    pub lock_wait: Duration,
+    /// How long a caller waits for a change.
+    pub patience: Duration,
+    /// How many pages of 4 KiB the database may have; `None`: as many as the disk takes.
+    pub most_pages: Option<u32>,
+}
+
+impl Settings {
+    /// The defaults, with the state in `state_dir`.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            state_dir,
+            admins: Vec::new(),
+            default_workspace_permission: None,
+            session_idle: Duration::from_hours(8),
+            poll: Duration::from_millis(500),
+            stale_after: Duration::from_secs(5),
+            lock_wait: Duration::from_secs(2),
+            patience: Duration::from_secs(5),
+            most_pages: None,
+        }
+    }
+}
+
+/// The door to the state. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    memory: Arc<Memory>,
+    orders: mpsc::Sender<Order>,
+    clock: Clock,
+    session_idle: Duration,
+    patience: Duration,
+}
+
+impl Store {
+    /// Opens the database, brings it to the newest schema and reads it. The task that keeps it runs on the current
+    /// runtime, which must outlive all users of the store.
+    ///
+    /// # Errors
+    /// [`StoreFault`] when the directory is not private, or the database cannot be opened, read or understood.
+    pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreFault> {
+        let file = place::prepare(&settings.state_dir)?;
+        let connection = sqlite::open(&file, settings.lock_wait, settings.most_pages).await?;
+        let memory = Arc::new(Memory {
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            sessions: ArcSwap::from_pointee(Sessions::new()),
+            current: AtomicBool::new(true),
+        });
+        let mut keeper = Keeper {
+            connection,
+            memory: Arc::clone(&memory),
+            settings: settings.clone(),
+            admins: settings.admins.iter().cloned().collect(),
+            everybody: settings.default_workspace_permission.and_then(everybody).into_iter().collect(),
+            clock: clock.clone(),
+            version: None,
+        };
+        keeper.look().await?;
+        let (orders, inbox) = mpsc::channel(1024);
+        tokio::spawn(keeper.run(inbox));
+        Ok(Self { memory, orders, clock, session_idle: settings.session_idle, patience: settings.patience })
+    }
+
+    /// Writes what is left to write and closes the file. Everything fails afterwards.
+    pub async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.orders.send(Order::Close { reply }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// Whether what is in memory is known to be what the database holds.
+    #[must_use]
+    pub fn current(&self) -> bool {
+        self.memory.current.load(Ordering::Acquire)
+    }
+
+    // --- who asks ---
+
+    /// The identity with all that it holds, from one snapshot. Memory only.
+    ///
+    /// # Errors
+    /// [`PrincipalFault`] when the store refuses the caller, or does not know them: then [`Store::recognise`] comes
+    /// first.
+    pub fn principal(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+        if !self.current() {
+            return Err(PrincipalFault::NotCurrent);
+        }
+        self.memory.snapshot.load().principal(identity)
+    }
+
+    /// Notes an identity at its first sight: the issuer's `sub` is bound to the user name, for good.
+    ///
+    /// # Errors
+    /// [`RecogniseFault`] when the name belongs to another `sub` of that issuer, when the user is disabled, or when
+    /// the database cannot be written.
+    pub async fn recognise(&self, identity: &Identity) -> Result<(), RecogniseFault> {
+        if !self.current() {
+            return Err(PrincipalFault::NotCurrent.into());
+        }
+        match self.memory.snapshot.load().recognises(identity) {
+            Err(PrincipalFault::Unrecognised) => {}
+            known => return Ok(known?),
+        }
+        let change = Change::Recognise {
+            user: identity.user.clone(),
+            issuer: Arc::clone(&identity.issuer),
+            subject: Arc::clone(&identity.subject),
+        };
+        self.make(change, By::Trackgate).await?;
+        Ok(self.memory.snapshot.load().recognises(identity)?)
+    }
+
+    // --- what follows from a request ---
+
+    /// Gives `user`, who made the object, MANAGE on it. Grants on exactly this object from before are of an older
+    /// object of the same name, and are removed first; a DENY stays.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn own(&self, kind: Kind, id: &str, user: &UserName) -> Result<(), StoreFault> {
+        let change = Change::Own { kind, id: Arc::from(id), user: user.clone() };
+        self.make(change, By::User(user.clone())).await.map(drop)
+    }
+
+    /// Moves the grants on exactly `old` (and on the versions of such a model) to `new`. Grants that lay on `new`
+    /// before are removed, but for a DENY.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn rename(&self, kind: Kind, old: &str, new: &str, user: &UserName) -> Result<(), StoreFault> {
+        let change = Change::Rename { kind, old: Arc::from(old), new: Arc::from(new) };
+        self.make(change, By::User(user.clone())).await.map(drop)
+    }
+
+    /// Removes every grant on exactly this object (and on the versions of such a model).
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn forget(&self, kind: Kind, id: &str, user: &UserName) -> Result<(), StoreFault> {
+        let change = Change::Forget { kind, id: Arc::from(id) };
+        self.make(change, By::User(user.clone())).await.map(drop)
+    }
+
+    // --- sessions ---
+
+    /// Opens a session for a recognised user.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then there is no session.
+    pub async fn open_session(&self, new: NewSession) -> Result<(), StoreFault> {
+        let by = By::User(new.identity.user.clone());
+        self.make(Change::OpenSession(new), by).await.map(drop)
+    }
+
+    /// The session, if it is open and neither limit has passed. Memory only.
+    ///
+    /// # Errors
+    /// [`PrincipalFault::NotCurrent`] when memory may be old: the session may have been ended elsewhere.
+    pub fn session(&self, key: &SessionKey) -> Result<Option<Arc<Session>>, PrincipalFault> {
+        if !self.current() {
+            return Err(PrincipalFault::NotCurrent);
+        }
+        let found = self.memory.sessions.load().get(key).cloned();
+        Ok(found.filter(|session| session.alive(self.clock.now(), self.session_idle)))
+    }
+
+    /// Notes a use of the session: the idle limit counts from here. Memory only; the table follows within half a
+    /// minute.
+    pub fn touch_session(&self, key: &SessionKey) {
+        if let Some(session) = self.memory.sessions.load().get(key) {
+            session.touch(self.clock.millis());
+        }
+    }
+
+    /// Ends one session.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then the session is still open.
+    pub async fn end_session(&self, key: &SessionKey) -> Result<Changed, StoreFault> {
+        self.make(Change::EndSession(*key), By::Trackgate).await
+    }
+
+    /// Ends all sessions of one user.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then they are still open.
+    pub async fn end_sessions_of(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::EndSessionsOf(user.clone()), by).await
+    }
+
+    /// Ends every session.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then they are still open.
+    pub async fn end_all_sessions(&self, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::EndAllSessions, by).await
+    }
+
+    /// Every session in the table, also those whose limits have passed but which are not swept out yet.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut all: Vec<_> = self.memory.sessions.load().values().cloned().collect();
+        all.sort_by_key(|session| std::cmp::Reverse(session.last_seen()));
+        all
+    }
+
+    // --- administration ---
+
+    /// Everybody the store knows, by name.
+    #[must_use]
+    pub fn users(&self) -> Vec<User> {
+        self.memory.snapshot.load().users.clone()
+    }
+
+    /// The store's groups, by name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Group> {
+        self.memory.snapshot.load().groups.clone()
+    }
+
+    /// Every grant.
+    #[must_use]
+    pub fn grants(&self) -> Vec<GrantRecord> {
+        self.memory.snapshot.load().grants.clone()
+    }
+
+    /// Adds a user before the first sign-in.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn add_user(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::AddUser(user.clone()), by).await
+    }
+
+    /// Removes a user with all grants, memberships and sessions. Whoever can still sign in comes back without any.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn remove_user(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::RemoveUser(user.clone()), by).await
+    }
+
+    /// Makes a user an administrator, or no longer one.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn set_admin(&self, user: &UserName, on: bool, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::SetAdmin(user.clone(), on), by).await
+    }
+
+    /// Refuses a user from the next request on, and ends their sessions; or takes them back.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn set_disabled(&self, user: &UserName, on: bool, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::SetDisabled(user.clone(), on), by).await
+    }
+
+    /// Forgets which `sub` a user is: the next one to come under this name is bound to it. Ends their sessions.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn relink(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::Relink(user.clone()), by).await
+    }
+
+    /// Adds a group.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn add_group(&self, group: &GroupName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::AddGroup(group.clone()), by).await
+    }
+
+    /// Removes a group with its grants and memberships.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn remove_group(&self, group: &GroupName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::RemoveGroup(group.clone()), by).await
+    }
+
+    /// Puts a user into a group.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn add_member(&self, group: &GroupName, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::AddMember(group.clone(), user.clone()), by).await
+    }
+
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn remove_member(&self, group: &GroupName, user: &UserName, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::RemoveMember(group.clone(), user.clone()), by).await
+    }
+
+    /// Gives a grant, replacing the subject's earlier one on the same pattern.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn grant(&self, grant: Grant, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::Grant(grant), by).await
+    }
+
+    /// Takes a grant back.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn revoke(&self, subject: Subject, kind: Kind, pattern: Pattern, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::Revoke { subject, kind, pattern }, by).await
+    }
+
+    /// Puts a change into the keeper's queue, at once, and waits for it. Dropping the future does not undo it.
+    async fn make(&self, change: Change, by: By) -> Result<Changed, StoreFault> {
+        let (reply, done) = oneshot::channel();
+        self.orders.try_send(Order::Make { change, by, reply }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreFault::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreFault::Closed,
+        })?;
+        match tokio::time::timeout(self.patience, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreFault::Closed),
+            Err(_) => Err(StoreFault::TooSlow),
+        }
+    }
+}
+
+/// What the settings give to all, as grants of the group that all are in.
+fn everybody(permission: Permission) -> Option<Arc<GrantSet>> {
+    let mut set = GrantSet::new(Subject::Group(GroupName::parse(EVERYBODY).ok()?));
+    set.insert(Kind::Workspace, Pattern::Prefix(Arc::from("")), permission);
+    Some(Arc::new(set))
+}

@@ -1,0 +1,125 @@
+//! How can the store fail, and whom does it refuse?
+
+use std::path::PathBuf;
+
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+
+/// Why a change was not made, or the store not opened. To a client these are all 503.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// Another process holds the database for longer than we wait.
+    #[error("the database is locked by another process")]
+    Locked,
+    /// No room on the disk, or the database is at its greatest size.
+    #[error("the disk or the database is full")]
+    Full,
+    /// The file is not a database, or a damaged one.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+    /// The file or its directory cannot be written.
+    #[error("the database cannot be written: {0}")]
+    ReadOnly(String),
+    /// A newer Trackgate has been here.
+    #[error("the database has schema {0}, which is newer than this program knows; use the newer program")]
+    SchemaNewer(i64),
+    /// A migration that was applied is not the one this program has.
+    #[error("the database was made by a changed migration {0}")]
+    SchemaForeign(i64),
+    /// The state directory does not keep others out.
+    #[error("the state directory `{}` {why}", path.display())]
+    Place {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The change did not come to its turn, or to its end, in time; it may still be made.
+    #[error("the database did not answer in time")]
+    TooSlow,
+    /// Too many changes are waiting.
+    #[error("too many changes are waiting for the database")]
+    Overloaded,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// What the change is about does not exist.
+    #[error("there is no {what} `{name}`")]
+    NoSuch {
+        /// `user` or `group`.
+        what: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// The name is taken by Trackgate itself.
+    #[error("the group `everybody` is Trackgate's own: everybody who signs in is in it")]
+    Everybody,
+    /// Anything else that SQLite says.
+    #[error("the database failed: {0}")]
+    Broken(#[source] sqlx::Error),
+}
+
+/// Why a caller who proved who they are does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PrincipalFault {
+    /// Never seen before: `recognise` first.
+    #[error("the user was not seen before")]
+    Unrecognised,
+    /// An administrator disabled the user.
+    #[error("the user is disabled")]
+    Disabled,
+    /// The issuer gave the name to somebody else (another `sub`): refused until an administrator relinks it.
+    #[error("the issuer vouches for another subject under this name than before; an administrator must relink it")]
+    SubjectChanged,
+    /// What is in memory may be old: the database has not answered for too long.
+    #[error("the store is not known to be current")]
+    NotCurrent,
+}
+
+/// Why a caller was not recognised.
+#[derive(Debug, thiserror::Error)]
+pub enum RecogniseFault {
+    /// The store knows the caller and refuses.
+    #[error(transparent)]
+    Refused(#[from] PrincipalFault),
+    /// The store cannot say.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl From<sqlx::Error> for StoreFault {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => match primary_code(&**database) {
+                // https://www.sqlite.org/rescode.html: BUSY, LOCKED
+                Some(5 | 6) => Self::Locked,
+                // FULL
+                Some(13) => Self::Full,
+                // CORRUPT, NOTADB
+                Some(11 | 26) => Self::Corrupt(database.message().to_owned()),
+                // PERM, READONLY, CANTOPEN
+                Some(3 | 8 | 14) => Self::ReadOnly(database.message().to_owned()),
+                _ => Self::Broken(error),
+            },
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+/// SQLite's result code without its extension.
+fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+impl From<MigrateError> for StoreFault {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+                Self::SchemaNewer(version)
+            }
+            MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => Self::SchemaForeign(version),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::from(error),
+            other => Self::Broken(sqlx::Error::Migrate(Box::new(other))),
+        }
+    }
+}
