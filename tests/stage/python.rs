@@ -1,0 +1,157 @@
+//! Where do Python, MLflow and its client come from?
+//!
+//! A virtual environment under `.trackgate/`, made once by `uv` where it is installed, else by `venv` and `pip`, from
+//! a list of pinned versions. A stamp (the hash of that list) says that it is complete; with the stamp in place
+//! a start costs nothing.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::{Fault, ignored_folder, last_words, output, run, step};
+
+/// What the server and its client need: MLflow 3.17.2, scikit-learn, drivers for PostgreSQL and Cloud Storage.
+const MLFLOW: &str = include_str!("requirements/mlflow.txt");
+/// The Cloud Storage emulator, which wants other versions of some of the same packages.
+const EMULATOR: &str = include_str!("requirements/gcs-emulator.txt");
+
+/// Interpreters by name, the one MLflow 3.17.2 was pinned on first.
+const NAMES: [&str; 6] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3", "python"];
+
+/// A virtual environment that is complete.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    folder: PathBuf,
+}
+
+impl Environment {
+    /// The environment with MLflow, made where missing.
+    ///
+    /// # Errors
+    /// No Python, no network, no space: each in one sentence.
+    pub fn with_mlflow() -> Result<Self, Fault> {
+        Self::made("python", MLFLOW, "Python environment with MLflow 3.17.2")
+    }
+
+    /// The environment with the Cloud Storage emulator, made where missing.
+    ///
+    /// # Errors
+    /// As [`Environment::with_mlflow`].
+    pub fn with_emulator() -> Result<Self, Fault> {
+        Self::made("gcs-emulator", EMULATOR, "Python environment with the Cloud Storage emulator")
+    }
+
+    /// Its interpreter.
+    pub fn python(&self) -> PathBuf {
+        self.folder.join("bin/python")
+    }
+
+    /// A program that a package installed.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    fn made(name: &str, pins: &str, what: &str) -> Result<Self, Fault> {
+        let folder = ignored_folder().join(name);
+        let environment = Self { folder };
+        let stamp = environment.folder.join("trackgate-stamp");
+        fs::create_dir_all(ignored_folder()).map_err(Fault::io("making .trackgate"))?;
+        // The demo and the tests may start at the same time: the second waits for the first.
+        let lock = ignored_folder().join(format!("{name}.lock"));
+        let lock = File::create(&lock).map_err(Fault::io(format!("making {}", lock.display())))?;
+        lock.lock().map_err(Fault::io("waiting for another start that makes the Python environment"))?;
+        let wanted = stamp_of(pins);
+        if environment.python().exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(environment);
+        }
+        let python = find()?;
+        let tool = if has_uv() { "uv" } else { "pip" };
+        step(format!("{what} (once; {tool}, with uv some seconds, with pip two minutes or so)"), || {
+            let requirements = environment.folder.with_extension("txt");
+            super::write(&requirements, pins)?;
+            if tool == "uv" {
+                match with_uv(&python, &environment, &requirements) {
+                    Ok(()) => return super::write(&stamp, &wanted),
+                    // uv has settings of its own for indexes and certificates: where only pip is set up, pip it is.
+                    Err(fault) => println!("      {fault}; trying venv and pip"),
+                }
+            }
+            with_pip(&python, &environment, &requirements)?;
+            super::write(&stamp, &wanted)
+        })?;
+        Ok(environment)
+    }
+}
+
+fn stamp_of(pins: &str) -> String {
+    digest(&SHA256, pins.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// An interpreter that is new enough.
+fn find() -> Result<String, Fault> {
+    let named = std::env::var("TRACKGATE_PYTHON").ok();
+    let names: Vec<String> = match named {
+        Some(named) => vec![named],
+        None => NAMES.map(str::to_owned).to_vec(),
+    };
+    for name in &names {
+        let probe = Command::new(name).args(["-c", "import sys; print(int(sys.version_info >= (3, 11)))"]).output();
+        if probe.is_ok_and(|output| output.stdout.starts_with(b"1")) {
+            return Ok(name.clone());
+        }
+    }
+    Err(Fault::NoPython { looked_for: names.join(", ") })
+}
+
+fn has_uv() -> bool {
+    Command::new("uv").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn cleared(folder: &Path) -> Result<(), Fault> {
+    match fs::remove_dir_all(folder) {
+        Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
+            Err(Fault::Io { doing: format!("clearing {}", folder.display()), source: fault })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn with_uv(python: &str, environment: &Environment, requirements: &Path) -> Result<(), Fault> {
+    cleared(&environment.folder)?;
+    run(Command::new("uv").args(["venv", "--quiet", "--python", python]).arg(&environment.folder))?;
+    let mut install = Command::new("uv");
+    install.args(["pip", "install", "--quiet", "--python"]).arg(environment.python()).arg("-r").arg(requirements);
+    installed("uv", &mut install)
+}
+
+fn with_pip(python: &str, environment: &Environment, requirements: &Path) -> Result<(), Fault> {
+    cleared(&environment.folder)?;
+    run(Command::new(python).args(["-m", "venv"]).arg(&environment.folder)).map_err(|fault| match fault {
+        Fault::Failed { said, .. } => Fault::NoVenv { python: python.to_owned(), said },
+        other => other,
+    })?;
+    let mut install = Command::new(environment.python());
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);
+    installed("pip", &mut install)
+}
+
+fn installed(tool: &'static str, install: &mut Command) -> Result<(), Fault> {
+    let output = output(install)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = last_words(&output);
+    let all = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    let unreachable = ["connection", "resolve", "network", "timed out", "unreachable", "dns error", "certificate"];
+    if unreachable.iter().any(|word| all.contains(word)) {
+        Err(Fault::NoNetwork { tool, said })
+    } else {
+        Err(Fault::NotInstalled { tool, said })
+    }
+}
