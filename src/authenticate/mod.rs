@@ -1,1 +1,243 @@
-//! stub
+//! Who is asking?
+//!
+//! [`credential::take`] moves what was shown out of the headers; [`Authenticator::authenticate`] turns it into an
+//! [`Identity`] or a fault. What is unknown, ambiguous or cannot be checked now is refused, never guessed.
+
+pub mod credential;
+pub mod discovery;
+pub mod fault;
+pub mod fetch;
+pub mod iap;
+pub mod issuer;
+pub mod jwks;
+pub mod origin;
+pub mod token;
+mod throttle;
+mod verdicts;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use url::Url;
+
+pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
+use self::credential::{Credentials, Shown};
+use self::fetch::{BadTrust, Fetcher};
+use self::iap::Iap;
+use self::issuer::Issuer;
+use self::jwks::{Keeper, Source};
+use self::throttle::Throttle;
+use self::token::{BadToken, Compact};
+use self::verdicts::{Fingerprint, Verdict, Verdicts};
+use crate::access::identity::Identity;
+use crate::clock::Clock;
+use crate::message::Peer;
+
+/// Bearer verdicts that are kept at once.
+const MOST_VERDICTS: u64 = 20_000;
+
+/// How callers prove who they are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address that people use; redirects, cookies and origin checks are built from it alone.
+    pub public_url: Url,
+    /// `[[issuer]]`, in the file's order.
+    pub issuers: Vec<issuer::Settings>,
+    /// `[iap]`.
+    pub iap: Option<iap::Settings>,
+    /// Wrong credentials from one address in a minute before it gets 429.
+    pub failed_credentials: u32,
+}
+
+impl Settings {
+    /// Nobody can sign in yet.
+    #[must_use]
+    pub fn new(public_url: Url) -> Self {
+        Self { public_url, issuers: Vec::new(), iap: None, failed_credentials: 20 }
+    }
+}
+
+/// Why the room cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupFault {
+    /// An issuer whose address is no `https` address.
+    #[error("issuer `{0}`: its address is neither https nor on a loopback address")]
+    BadAddress(String),
+    /// Trust in its certificate cannot be set up.
+    #[error("issuer `{name}`: {fault}")]
+    Trust {
+        /// Which one.
+        name: String,
+        /// Why not.
+        #[source]
+        fault: BadTrust,
+    },
+}
+
+/// Recognises callers. Shared by all workers.
+pub struct Authenticator {
+    clock: Clock,
+    public_url: Url,
+    issuers: Vec<Arc<Issuer>>,
+    iap: Option<Iap>,
+    verdicts: Verdicts,
+    throttle: Throttle,
+}
+
+/// A caller who was recognised.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// Who.
+    pub identity: Arc<Identity>,
+}
+
+impl Authenticator {
+    /// Sets up issuers, without asking them anything yet.
+    ///
+    /// # Errors
+    /// [`SetupFault`] for an issuer that cannot be asked safely.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, SetupFault> {
+        let issuers = settings.issuers.into_iter().map(|issuer| open(issuer, &clock)).collect::<Result<_, _>>()?;
+        let iap = settings
+            .iap
+            .map(|iap| Iap::new(iap, clock.clone()))
+            .transpose()
+            .map_err(|fault| SetupFault::Trust { name: "iap".to_owned(), fault })?;
+        Ok(Self {
+            clock,
+            public_url: settings.public_url,
+            issuers,
+            iap,
+            verdicts: Verdicts::new(MOST_VERDICTS),
+            throttle: Throttle::new(settings.failed_credentials),
+        })
+    }
+
+    /// Fetches keys and keeps them fresh; to be spawned on the control runtime. Ends only when it is dropped.
+    pub async fn keep_fresh(&self) {
+        let keepers = self.issuers.iter().map(|issuer| Arc::clone(&issuer.keys));
+        let keepers = keepers.chain(self.iap.iter().map(|iap| Arc::clone(&iap.keys)));
+        futures_util::future::join_all(keepers.map(Keeper::keep_fresh)).await;
+    }
+
+    /// The address that people use.
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        &self.public_url
+    }
+
+    /// The providers, in the file's order.
+    #[must_use]
+    pub fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+
+    /// Recognises a caller; `None` is a stranger who showed nothing.
+    ///
+    /// # Errors
+    /// [`AuthFault`] when something was shown and does not prove anything, or cannot be checked now.
+    pub async fn authenticate(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+    ) -> Result<Option<Authenticated>, AuthFault> {
+        match self.recognise(peer, credentials).await {
+            Err(fault) if fault.counts() => match self.throttle.wrong(peer.address, self.clock.seconds()) {
+                Some(retry_after) => Err(AuthFault::Throttled { retry_after }),
+                None => Err(fault),
+            },
+            verdict => verdict,
+        }
+    }
+
+    async fn recognise(&self, peer: &Peer, shown: &Credentials) -> Result<Option<Authenticated>, AuthFault> {
+        if let Some(iap) = &self.iap {
+            if iap.guards(peer.door) {
+                return self.by_assertion(iap, shown).await.map(Some);
+            }
+            if !shown.assertion.is_nothing() && !(shown.authorization.is_nothing() && shown.session.is_nothing()) {
+                return Err(AuthFault::TwoCredentials);
+            }
+        }
+        // Without IAP on this door its header is nobody's credential: it was removed, and counts for nothing.
+        match (&shown.authorization, &shown.session) {
+            (Shown::Several, _) => Err(AuthFault::TwoAuthorizations),
+            (_, Shown::Several) => Err(AuthFault::Repeated("session cookie")),
+            (Shown::One(_), Shown::One(_)) => Err(AuthFault::TwoCredentials),
+            (Shown::One(field), Shown::Nothing) => {
+                let identity = self.by_bearer(bearer_token(field.as_bytes())?).await?;
+                Ok(Some(Authenticated { identity }))
+            }
+            (Shown::Nothing, Shown::One(_)) => Err(AuthFault::UnknownSession),
+            (Shown::Nothing, Shown::Nothing) => Ok(None),
+        }
+    }
+
+    async fn by_assertion(&self, iap: &Iap, shown: &Credentials) -> Result<Authenticated, AuthFault> {
+        match &shown.assertion {
+            Shown::Nothing => Err(AuthFault::AssertionMissing),
+            Shown::Several => Err(AuthFault::Repeated("IAP assertion")),
+            Shown::One(_) if !shown.authorization.is_nothing() || !shown.session.is_nothing() => {
+                Err(AuthFault::TwoCredentials)
+            }
+            Shown::One(assertion) => {
+                let identity = iap.judge(assertion.as_bytes()).await?;
+                Ok(Authenticated { identity })
+            }
+        }
+    }
+
+    async fn by_bearer(&self, token: &[u8]) -> Result<Arc<Identity>, AuthFault> {
+        let print = Fingerprint::of(token);
+        let version = |issuer: usize| self.issuers.get(issuer).and_then(|issuer| issuer.keys.version());
+        if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), version) {
+            return Ok(identity);
+        }
+        let text = std::str::from_utf8(token).map_err(|_| BadToken::NotCompact)?;
+        let token = Compact::parse(text)?;
+        let (place, issuer) = self.vouching(&token).ok_or(BadToken::UnknownIssuer)?;
+        let (identity, version) = issuer.judge_bearer(token, self.clock.now()).await?;
+        let identity = Arc::new(identity);
+        let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();
+        let ends = millis_of(identity.until) + skew;
+        self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: place, version, ends });
+        Ok(identity)
+    }
+
+    /// The issuer that must vouch for a token. Two entries may share an issuer (a login client and a bearer audience
+    /// apart): the one that takes bearer tokens is meant.
+    fn vouching(&self, token: &Compact<'_>) -> Option<(usize, &Arc<Issuer>)> {
+        let iss = token.issuer()?;
+        self.issuers
+            .iter()
+            .enumerate()
+            .find(|(_, issuer)| !issuer.settings.bearer_audiences.is_empty() && issuer.is_called(iss))
+    }
+}
+
+/// RFC 6750 section 2.1, RFC 9110 section 11.1: the scheme in any case, one space or more, the token.
+fn bearer_token(field: &[u8]) -> Result<&[u8], AuthFault> {
+    let at = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
+    let (scheme, rest) = field.split_at(at);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(AuthFault::UnknownScheme);
+    }
+    Ok(rest.trim_ascii())
+}
+
+fn open(settings: issuer::Settings, clock: &Clock) -> Result<Arc<Issuer>, SetupFault> {
+    let name = settings.name.clone();
+    let address = Url::parse(&settings.issuer)
+        .ok()
+        .filter(fetch::is_secure)
+        .and_then(|_| issuer::discovery_address(&settings))
+        .ok_or_else(|| SetupFault::BadAddress(name.clone()))?;
+    let fetcher = Fetcher::new(&settings.fetch).map_err(|fault| SetupFault::Trust { name: name.clone(), fault })?;
+    let source = Source::Discovery { address, issuer: settings.issuer.clone() };
+    let keys = Keeper::new(&name, source, fetcher, settings.keys_keep, clock.clone());
+    Ok(Arc::new(Issuer::new(settings, keys)))
+}
+
+fn millis_of(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,271 @@
+//! Who is this provider to us, and which of its claims do we believe?
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use url::Url;
+
+use super::fetch;
+use super::fault::AuthFault;
+use super::jwks::Keeper;
+use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
+use crate::access::identity::{Identity, Proof};
+use crate::mlflow::ids::{GroupName, UserName};
+
+/// Google's issuer, and the other spelling that its tokens may carry (Google: OpenID Connect, "Validating an ID token").
+pub const GOOGLE: &str = "https://accounts.google.com";
+const GOOGLE_ALIAS: &str = "accounts.google.com";
+/// More groups than that are no group list.
+const MOST_GROUPS: usize = 2000;
+
+/// One identity provider, `[[issuer]]`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Short name: in URLs, the audit log and the sign-in page.
+    pub name: String,
+    /// What the sign-in page calls it.
+    pub title: String,
+    /// The issuer identifier, byte for byte.
+    pub issuer: String,
+    /// Other spellings of `iss`. Google's is known.
+    pub aliases: Vec<String>,
+    /// The algorithms it signs with.
+    pub algorithms: Vec<Algorithm>,
+    /// Which claim names the user.
+    pub user_claim: UserClaim,
+    /// Believe mail addresses that the issuer does not call verified.
+    pub danger_accept_unverified_email: bool,
+    /// Claim with the user's groups.
+    pub groups_claim: Option<String>,
+    /// Put in front of each group's name.
+    pub groups_prefix: String,
+    /// Only these are taken; empty: all.
+    pub groups_allowed: Vec<String>,
+    /// Google Workspace domains (`hd`), or mail domains elsewhere; empty: all.
+    pub hosted_domains: Vec<String>,
+    /// How far clocks may differ.
+    pub skew: Duration,
+    /// How long keys are used while the issuer is away.
+    pub keys_keep: Duration,
+    /// How it is asked.
+    pub fetch: fetch::Settings,
+    /// Sign-in in the browser.
+    pub login: Option<Login>,
+    /// Audiences of ID tokens that are taken as bearer tokens; empty: none are.
+    pub bearer_audiences: Vec<String>,
+}
+
+/// `[issuer.login]`.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Our name at the provider.
+    pub client_id: String,
+    /// Where our secret is; none for a public client, which PKCE protects.
+    pub client_secret_file: Option<PathBuf>,
+    /// What is asked for; `openid` is always asked.
+    pub scopes: Vec<String>,
+    /// Further parameters of the authorization request.
+    pub parameters: Vec<(String, String)>,
+    /// Sign the person out at the provider too.
+    pub logout_at_provider: bool,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            client_id: String::new(),
+            client_secret_file: None,
+            scopes: ["openid", "email", "profile"].map(str::to_owned).to_vec(),
+            parameters: Vec::new(),
+            logout_at_provider: true,
+        }
+    }
+}
+
+/// Which claim names the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserClaim {
+    /// The mail address when it is verified, else `sub`.
+    Email,
+    /// `sub`.
+    Subject,
+    /// `preferred_username`: only for an issuer that never lets people choose it (OIDC Core section 5.7).
+    PreferredUsername,
+}
+
+impl Settings {
+    /// The defaults for an issuer.
+    #[must_use]
+    pub fn new(name: &str, issuer: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            issuer: issuer.to_owned(),
+            aliases: Vec::new(),
+            algorithms: Algorithm::DEFAULT.to_vec(),
+            user_claim: UserClaim::Email,
+            danger_accept_unverified_email: false,
+            groups_claim: None,
+            groups_prefix: String::new(),
+            groups_allowed: Vec::new(),
+            hosted_domains: Vec::new(),
+            skew: Duration::from_secs(30),
+            keys_keep: Duration::from_secs(24 * 3600),
+            fetch: fetch::Settings::default(),
+            login: None,
+            bearer_audiences: Vec::new(),
+        }
+    }
+}
+
+/// A provider at work.
+pub struct Issuer {
+    /// What the file says of it.
+    pub settings: Settings,
+    /// Its keys and its discovery document.
+    pub keys: Arc<Keeper>,
+    /// Its name, shared with every identity it vouches for.
+    name: Arc<str>,
+    spellings: Vec<String>,
+    client: Vec<String>,
+}
+
+impl Issuer {
+    /// A provider whose keys are not there yet.
+    #[must_use]
+    pub fn new(settings: Settings, keys: Arc<Keeper>) -> Self {
+        let mut spellings = vec![settings.issuer.clone()];
+        spellings.extend(settings.aliases.iter().cloned());
+        if settings.issuer == GOOGLE {
+            spellings.push(GOOGLE_ALIAS.to_owned());
+        }
+        let client = settings.login.iter().map(|login| login.client_id.clone()).collect();
+        Self { name: Arc::from(settings.issuer.as_str()), keys, spellings, client, settings }
+    }
+
+    /// Whether a token with that `iss` is for this issuer to vouch for.
+    #[must_use]
+    pub fn is_called(&self, iss: &str) -> bool {
+        self.spellings.iter().any(|own| own == iss)
+    }
+
+    /// Judges a bearer token. Gives the identity, and the version of the key set that proved it.
+    ///
+    /// # Errors
+    /// [`AuthFault`] with the first rule that is broken.
+    pub async fn judge_bearer(&self, token: Compact<'_>, now: SystemTime) -> Result<(Identity, u64), AuthFault> {
+        let version = self.keys.verify(&token, &self.settings.algorithms).await?;
+        let rules = self.rules(&self.settings.bearer_audiences, now);
+        let claims = Claims::judge(token, &rules)?;
+        Ok((self.identify(&claims, Proof::Bearer)?, version))
+    }
+
+    /// Judges the ID token of a login (OIDC Core section 3.1.3.7).
+    ///
+    /// # Errors
+    /// [`AuthFault`] with the first rule that is broken.
+    pub async fn judge_login(&self, token: Compact<'_>, nonce: &str, now: SystemTime) -> Result<Identity, AuthFault> {
+        self.keys.verify(&token, &self.settings.algorithms).await?;
+        let rules = Rules {
+            only_for_us: true,
+            nonce: Some(nonce),
+            most_age: Some(Duration::from_secs(600)),
+            ..self.rules(&self.client, now)
+        };
+        let claims = Claims::judge(token, &rules)?;
+        Ok(self.identify(&claims, Proof::Session)?)
+    }
+
+    fn rules<'a>(&'a self, audiences: &'a [String], now: SystemTime) -> Rules<'a> {
+        Rules {
+            issuers: &self.spellings,
+            audiences,
+            only_for_us: false,
+            nonce: None,
+            most_life: None,
+            most_age: None,
+            skew: self.settings.skew,
+            now,
+        }
+    }
+
+    fn identify(&self, claims: &Claims, proof: Proof) -> Result<Identity, BadToken> {
+        let settings = &self.settings;
+        let email = claims.email(settings.danger_accept_unverified_email);
+        check_domain(&settings.hosted_domains, settings.issuer == GOOGLE, claims, email.as_deref())?;
+        let name = match settings.user_claim {
+            UserClaim::Email => email.unwrap_or_else(|| claims.subject.clone()),
+            UserClaim::Subject => claims.subject.clone(),
+            UserClaim::PreferredUsername => match claims.get("preferred_username") {
+                None => return Err(BadToken::Lacks("preferred_username")),
+                Some(Value::String(name)) => name.clone(),
+                Some(_) => return Err(BadToken::IllFormed("preferred_username")),
+            },
+        };
+        Ok(Identity {
+            user: UserName::parse(&name).map_err(|_| BadToken::IllFormed("sub"))?,
+            issuer: Arc::clone(&self.name),
+            subject: Arc::from(claims.subject.as_str()),
+            groups: self.groups(claims)?,
+            proof,
+            until: claims.expires,
+        })
+    }
+
+    /// A claim that cannot be read is a refusal: a group that is lost might be one that is denied something.
+    fn groups(&self, claims: &Claims) -> Result<Vec<GroupName>, BadToken> {
+        let Some(value) = self.settings.groups_claim.as_deref().and_then(|name| claims.get(name)) else {
+            return Ok(Vec::new());
+        };
+        let list = value.as_array().filter(|list| list.len() <= MOST_GROUPS).ok_or(BadToken::IllFormed("groups"))?;
+        let mut groups = Vec::new();
+        for group in list {
+            let name = group.as_str().ok_or(BadToken::IllFormed("groups"))?;
+            let allowed = &self.settings.groups_allowed;
+            if !allowed.is_empty() && !allowed.iter().any(|own| own == name) {
+                continue;
+            }
+            // A name that no grant can speak of (with a space, say) changes nothing.
+            if let Ok(group) = GroupName::parse(&format!("{}{name}", self.settings.groups_prefix))
+                && !groups.contains(&group)
+            {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
+    }
+}
+
+/// Google: `hd`, never the mail address, since anybody may have a Google account with a foreign address (Google: "hd
+/// claim"; GHSA-c5c4-8r6x-56w3). Service accounts have no `hd`; their domain is Google's own, one for each project.
+/// Elsewhere: the whole domain of a verified address.
+pub(super) fn check_domain(
+    allowed: &[String],
+    google: bool,
+    claims: &Claims,
+    email: Option<&str>,
+) -> Result<(), BadToken> {
+    if allowed.is_empty() {
+        return Ok(());
+    }
+    let listed = |domain: &str| allowed.iter().any(|own| own.eq_ignore_ascii_case(domain));
+    let of_mail = email.and_then(|email| email.split_once('@')).map(|(_, domain)| domain);
+    let good = if google {
+        match claims.get("hd") {
+            Some(Value::String(hosted)) => listed(hosted),
+            Some(_) => false,
+            None => of_mail.is_some_and(|domain| domain.ends_with(".gserviceaccount.com") && listed(domain)),
+        }
+    } else {
+        of_mail.is_some_and(listed)
+    };
+    if good { Ok(()) } else { Err(BadToken::WrongDomain) }
+}
+
+/// Where the discovery document of these settings is.
+#[must_use]
+pub fn discovery_address(settings: &Settings) -> Option<Url> {
+    super::discovery::address(&Url::parse(&settings.issuer).ok()?)
+}

@@ -1,0 +1,59 @@
+//! Was this very token judged before?
+//!
+//! A signature costs more than all the rest of a request, so a good verdict is kept until the token expires, under the
+//! SHA-256 of the token: bounded, and void as soon as the issuer's keys change or grow too old. Bad verdicts are not
+//! kept: what is unknown today may be known after the next rotation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use moka::sync::Cache;
+
+use crate::access::identity::Identity;
+
+/// What was found out about a token.
+#[derive(Clone)]
+pub(super) struct Verdict {
+    pub(super) identity: Arc<Identity>,
+    /// Which issuer vouched, as its place in the settings.
+    pub(super) issuer: usize,
+    /// By which version of its keys.
+    pub(super) version: u64,
+    /// When the token ends, skew included, in milliseconds since the epoch.
+    pub(super) ends: u64,
+}
+
+/// A token's name in the cache.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn of(token: &[u8]) -> Self {
+        let mut print = [0; 32];
+        print.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
+        Self(print)
+    }
+}
+
+pub(super) struct Verdicts(Cache<Fingerprint, Verdict>);
+
+impl Verdicts {
+    pub(super) fn new(capacity: u64) -> Self {
+        Self(Cache::builder().max_capacity(capacity).time_to_live(Duration::from_secs(3600)).build())
+    }
+
+    /// The verdict, if it still holds. `version` tells the key version of an issuer that counts now.
+    pub(super) fn find(&self, print: &Fingerprint, now: u64, version: impl Fn(usize) -> Option<u64>) -> Option<Arc<Identity>> {
+        let verdict = self.0.get(print)?;
+        if now < verdict.ends && version(verdict.issuer) == Some(verdict.version) {
+            return Some(verdict.identity);
+        }
+        self.0.invalidate(print);
+        None
+    }
+
+    pub(super) fn keep(&self, print: Fingerprint, verdict: Verdict) {
+        self.0.insert(print, verdict);
+    }
+}
