@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn names_that_are_nearly_ours_are_not_ours() {
-        let mut map = headers(&[("cookie", "__host-trackgate=a; __Host-trackgate2=b; trackgate=c; =d; __Host-trackgate")]);
+        let mut map =
+            headers(&[("cookie", "__host-trackgate=a; __Host-trackgate2=b; trackgate=c; =d; __Host-trackgate")]);
         let credentials = take(&mut map);
         assert!(credentials.is_empty());
         assert!(map.is_empty());

@@ -105,7 +105,9 @@ mod tests {
 
     #[test]
     fn another_issuers_document_is_refused() {
-        for other in ["https://idp.example.com/", "https://IDP.example.com", "https://evil.example", "http://idp.example.com"] {
+        for other in
+            ["https://idp.example.com/", "https://IDP.example.com", "https://evil.example", "http://idp.example.com"]
+        {
             let mut lie = document();
             lie["issuer"] = other.into();
             assert!(matches!(

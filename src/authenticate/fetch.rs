@@ -103,8 +103,11 @@ impl Fetcher {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(settings.connect));
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self { client, total: settings.total, most: settings.most })
     }
@@ -119,7 +122,11 @@ impl Fetcher {
             .body(Full::default())
             .map_err(|fault| FetchFault::Connection(fault.to_string()))?;
         let answer = self.send(url, request).await?;
-        if answer.status() == StatusCode::OK { Ok(answer.into_body()) } else { Err(FetchFault::Status(answer.status().as_u16())) }
+        if answer.status() == StatusCode::OK {
+            Ok(answer.into_body())
+        } else {
+            Err(FetchFault::Status(answer.status().as_u16()))
+        }
     }
 
     /// Sends a request of our own and reads the whole answer, whatever its status.

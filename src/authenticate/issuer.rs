@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use url::Url;
 
-use super::fetch;
 use super::fault::AuthFault;
+use super::fetch;
 use super::jwks::Keeper;
 use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
 use crate::access::identity::{Identity, Proof};

@@ -20,8 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use url::Url;
 
-pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
 use self::credential::{Credentials, Shown};
+pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
 use self::fetch::{BadTrust, Fetcher};
 use self::iap::Iap;
 use self::issuer::Issuer;

@@ -44,7 +44,12 @@ impl Verdicts {
     }
 
     /// The verdict, if it still holds. `version` tells the key version of an issuer that counts now.
-    pub(super) fn find(&self, print: &Fingerprint, now: u64, version: impl Fn(usize) -> Option<u64>) -> Option<Arc<Identity>> {
+    pub(super) fn find(
+        &self,
+        print: &Fingerprint,
+        now: u64,
+        version: impl Fn(usize) -> Option<u64>,
+    ) -> Option<Arc<Identity>> {
         let verdict = self.0.get(print)?;
         if now < verdict.ends && version(verdict.issuer) == Some(verdict.version) {
             return Some(verdict.identity);
