@@ -38,5 +38,7 @@ pub mod config;
 pub mod cli;
 /// Operational logs.
 pub mod telemetry;
+/// Deadlines that move.
+mod timer;
 /// Time, and its settable twin for tests.
 pub mod clock;

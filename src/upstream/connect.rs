@@ -1,0 +1,148 @@
+//! How is a connection to MLflow opened?
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::HeaderValue;
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Settings, Target, UpstreamError};
+
+/// Opens connections.
+pub(super) struct Connector {
+    pub(super) settings: Settings,
+    pub(super) authority: HeaderValue,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Connector {
+    pub(super) fn new(settings: &Settings) -> Result<Self, UpstreamError> {
+        let authority = HeaderValue::from_str(&settings.target.authority())
+            .map_err(|_| UpstreamError::Settings("the host name cannot be used".to_owned()))?;
+        let tls = match &settings.target {
+            Target::Https { host, .. } => Some(tls(settings, host)?),
+            Target::Http { .. } | Target::Unix(_) => None,
+        };
+        Ok(Self { settings: settings.clone(), authority, tls })
+    }
+
+    /// Opens one connection, within the connect timeout.
+    pub(super) async fn connect(&self) -> Result<Wire, UpstreamError> {
+        match tokio::time::timeout(self.settings.connect_timeout, self.open()).await {
+            Ok(opened) => opened.map_err(UpstreamError::Down),
+            Err(_) => Err(UpstreamError::ConnectTimeout),
+        }
+    }
+
+    async fn open(&self) -> io::Result<Wire> {
+        match (&self.settings.target, &self.tls) {
+            (Target::Unix(path), _) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
+            (Target::Http { host, port }, _) => Ok(Wire::Tcp(dial(host, *port).await?)),
+            (Target::Https { host, port }, Some((tls, name))) => {
+                let tcp = dial(host, *port).await?;
+                Ok(Wire::Tls(Box::new(tls.connect(name.clone(), tcp).await?)))
+            }
+            (Target::Https { .. }, None) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let tcp = TcpStream::connect((host, port)).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+fn tls(settings: &Settings, host: &str) -> Result<(TlsConnector, ServerName<'static>), UpstreamError> {
+    let fault = |what: String| UpstreamError::Settings(what);
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &settings.ca_file {
+        let shown = path.display();
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|why| fault(format!("{shown}: {why}")))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|why| fault(format!("{shown}: {why}")))?;
+            roots.add(certificate).map_err(|why| fault(format!("{shown}: {why}")))?;
+        }
+        if roots.is_empty() {
+            return Err(fault(format!("{shown} holds no certificate")));
+        }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(fault("the system has no root certificates; set ca_file".to_owned()));
+        }
+    }
+    // An explicit provider: with two compiled in, rustls would panic at first use.
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|why| fault(why.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(bare.to_owned()).map_err(|_| fault(format!("`{host}` is no host name")))?;
+    Ok((TlsConnector::from(Arc::new(config)), name))
+}
+
+/// A connection of one of the three kinds.
+pub(super) enum Wire {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+macro_rules! each {
+    ($self:expr, $io:ident => $do:expr) => {
+        match $self.get_mut() {
+            Wire::Tcp($io) => $do,
+            Wire::Unix($io) => $do,
+            Wire::Tls($io) => $do,
+        }
+    };
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(io) => io.is_write_vectored(),
+            Self::Unix(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+        }
+    }
+}

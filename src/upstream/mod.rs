@@ -1,0 +1,239 @@
+//! How do we talk to the MLflow server?
+//!
+//! HTTP/1.1 over kept-alive connections: TCP, a Unix socket, or TLS. Each worker has a pool of its own, so that a
+//! request never crosses threads.
+//!
+//! Why not `hyper_util::client::legacy`: (1) it spawns a task for each connection, so that every request wakes two
+//! tasks; here a connection is driven by the request that uses it, and rests undriven in the pool. (2) It retries by a
+//! setting for all requests; here a request is sent again only if hyper hands it back unsent, or if it is a GET or HEAD
+//! without a body that was lost on a connection that had rested (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+//! (3) A connection goes back only when both directions of the exchange have ended; dropping an answer, or the wait
+//! for one, closes it.
+
+mod answer;
+mod connect;
+mod link;
+mod pool;
+mod settings;
+mod upload;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use tokio::time::Instant;
+
+pub use settings::{BadTarget, Settings, Target};
+
+use crate::message::{Body, BodyError};
+use connect::Connector;
+use link::{Failed, Link};
+use pool::Pool;
+
+/// The most that [`Upstream::ask`] reads of an answer.
+const MOST_ASKED: usize = 1024 * 1024;
+
+/// A pooled connection that rested at least this long may have been closed by the server in this very moment; a
+/// request that may be repeated is then kept until its answer comes.
+const RESTED: Duration = Duration::from_millis(200);
+
+/// Why there is no answer from MLflow, or no usable one.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The settings cannot be used.
+    #[error("cannot set up the connection to MLflow: {0}")]
+    Settings(String),
+    /// Nothing listens there, or its certificate is not accepted.
+    #[error("MLflow cannot be reached: {0}")]
+    Down(#[source] std::io::Error),
+    /// No connection in time.
+    #[error("MLflow did not accept a connection in time")]
+    ConnectTimeout,
+    /// No answer in time.
+    #[error("MLflow did not answer in time")]
+    FirstByteTimeout,
+    /// It stopped taking the request's body.
+    #[error("MLflow stopped taking the request's body")]
+    UploadStalled,
+    /// The connection broke, or what came is not HTTP.
+    #[error("the connection to MLflow broke: {0}")]
+    Broken(#[source] hyper::Error),
+    /// An answer whose end cannot be told from a broken connection: neither a length nor chunks.
+    #[error("MLflow's answer has neither a length nor chunks")]
+    Unframed,
+    /// Not MLflow's fault: the client's body ended before its end.
+    #[error("the client's body ended before its end: {0}")]
+    Body(#[source] BodyError),
+    /// Its answer to a question of ours is larger than we read.
+    #[error("MLflow's answer is larger than {MOST_ASKED} bytes")]
+    AnswerTooLarge,
+    /// Its answer to a question of ours ended before its end.
+    #[error("MLflow's answer ended before its end: {0}")]
+    AnswerBroken(#[source] BodyError),
+}
+
+impl UpstreamError {
+    /// Whether the client, not MLflow, is at fault.
+    #[must_use]
+    pub fn is_clients_fault(&self) -> bool {
+        matches!(self, Self::Body(_))
+    }
+
+    /// Whether MLflow was too slow, rather than away or broken: 504 instead of 502.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout | Self::FirstByteTimeout | Self::UploadStalled)
+    }
+}
+
+/// What MLflow answered to a question of our own.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The status.
+    pub status: StatusCode,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// The client to MLflow. A clone shares the pool; [`Upstream::for_worker`] gives a pool of its own.
+#[derive(Clone)]
+pub struct Upstream {
+    connector: std::sync::Arc<Connector>,
+    pool: Pool,
+}
+
+impl Upstream {
+    /// A client with an empty pool. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Settings`] if the CA file cannot be used or the name is no host name.
+    pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
+        let connector = std::sync::Arc::new(Connector::new(settings)?);
+        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector })
+    }
+
+    /// The same server with a pool of its own, for another worker thread.
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        let settings = self.settings();
+        Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector: std::sync::Arc::clone(&self.connector) }
+    }
+
+    /// What the client was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.connector.settings
+    }
+
+    /// The `Host` that MLflow is called by.
+    #[must_use]
+    pub fn authority(&self) -> &HeaderValue {
+        &self.connector.authority
+    }
+
+    /// Sends one request and waits for the head of its answer, at most `first_byte` after the request's last byte.
+    ///
+    /// The request's target must be in origin form. `Host` is added if it is missing.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]. Nothing is sent twice that may have been processed.
+    pub async fn send(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
+        let mut request = self.prepare(request);
+        let idle = self.settings().idle_timeout;
+        while let Some(mut link) = self.pool.take() {
+            let again = if link.rested(RESTED) { copy(&request) } else { None };
+            let upload;
+            (request, upload) = upload::watch(request);
+            match link.exchange(request, upload, first_byte, idle).await {
+                Ok(answer) => return answer::answer(answer, link, &self.pool, idle).await,
+                Err(Failed::Unsent(back)) => request = back,
+                Err(Failed::Lost(error)) => match again {
+                    Some(copy) => {
+                        tracing::debug!(%error, "a rested connection was closed under a request; sent again");
+                        request = copy;
+                        break;
+                    }
+                    None => return Err(link::blame(error)),
+                },
+                Err(Failed::Never(error)) => return Err(error),
+            }
+        }
+        let mut link = Link::open(&self.connector).await?;
+        let upload;
+        (request, upload) = upload::watch(request);
+        match link.exchange(request, upload, first_byte, idle).await {
+            Ok(answer) => answer::answer(answer, link, &self.pool, idle).await,
+            Err(Failed::Unsent(_)) => Err(UpstreamError::Down(std::io::ErrorKind::ConnectionAborted.into())),
+            Err(Failed::Lost(error)) => Err(link::blame(error)),
+            Err(Failed::Never(error)) => Err(error),
+        }
+    }
+
+    /// Asks MLflow something of our own: a GET, whose answer is read whole.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub async fn ask(&self, path_and_query: &str) -> Result<Asked, UpstreamError> {
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(path_and_query)
+            .body(Body::Empty)
+            .map_err(|fault| UpstreamError::Settings(fault.to_string()))?;
+        let answer = self.send(request, self.settings().first_byte_timeout).await?;
+        let status = answer.status();
+        let body = match answer.into_body() {
+            Body::Empty => Bytes::new(),
+            Body::Full(bytes) if bytes.len() <= MOST_ASKED => bytes,
+            Body::Full(_) => return Err(UpstreamError::AnswerTooLarge),
+            body @ (Body::Incoming(_) | Body::Boxed(_)) => whole(body).await?,
+        };
+        Ok(Asked { status, body })
+    }
+
+    fn prepare(&self, mut request: Request<Body>) -> Request<Body> {
+        if !request.headers().contains_key(HOST) {
+            request.headers_mut().insert(HOST, self.connector.authority.clone());
+        }
+        request
+    }
+}
+
+/// Reads our own question's answer, within [`MOST_ASKED`].
+async fn whole(mut body: Body) -> Result<Bytes, UpstreamError> {
+    let mut read = bytes::BytesMut::new();
+    loop {
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+        match frame {
+            None => return Ok(read.freeze()),
+            Some(Err(fault)) => return Err(UpstreamError::AnswerBroken(fault)),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    if read.len() + data.len() > MOST_ASKED {
+                        return Err(UpstreamError::AnswerTooLarge);
+                    }
+                    read.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+}
+
+/// A second copy of a request that may be repeated: GET or HEAD without a body (RFC 9110 section 9.2.2).
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    let repeatable = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+    repeatable.then(|| {
+        let mut copy = Request::new(Body::Empty);
+        copy.method_mut().clone_from(request.method());
+        copy.uri_mut().clone_from(request.uri());
+        copy.headers_mut().clone_from(request.headers());
+        copy
+    })
+}
+
+/// When something began, for deadlines.
+fn after(start: Instant, by: Duration) -> Instant {
+    // A duration beyond the clock's range means never; a century is never enough.
+    start.checked_add(by).unwrap_or_else(|| start + Duration::from_secs(3_153_600_000))
+}
