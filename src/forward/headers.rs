@@ -126,8 +126,7 @@ mod tests {
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers
-                .append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         headers
     }

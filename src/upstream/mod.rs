@@ -118,7 +118,10 @@ impl Upstream {
     #[must_use]
     pub fn for_worker(&self) -> Self {
         let settings = self.settings();
-        Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector: std::sync::Arc::clone(&self.connector) }
+        Self {
+            pool: Pool::new(settings.pool_size, settings.pool_idle),
+            connector: std::sync::Arc::clone(&self.connector),
+        }
     }
 
     /// What the client was made with.

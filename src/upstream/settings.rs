@@ -131,9 +131,17 @@ mod tests {
 
     #[test]
     fn an_address_with_more_than_a_host_is_refused() {
-        for given in
-            ["http://h/x", "http://u:p@h", "ftp://h:1", "unix:sock", "h:5000", "", "http://h?x", "http://h#x", "http://"]
-        {
+        for given in [
+            "http://h/x",
+            "http://u:p@h",
+            "ftp://h:1",
+            "unix:sock",
+            "h:5000",
+            "",
+            "http://h?x",
+            "http://h#x",
+            "http://",
+        ] {
             assert!(given.parse::<Target>().is_err(), "{given}");
         }
     }
