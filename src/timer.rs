@@ -47,22 +47,22 @@ mod tests {
         poll_fn(|cx| if timer.passed(deadline, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_deadline_that_moved_away_is_kept() {
         let mut timer = Timer::default();
         let start = Instant::now();
-        let late = start + Duration::from_secs(60);
-        assert!(poll_fn(|cx| Poll::Ready(!timer.passed(start + Duration::from_secs(10), cx))).await);
+        let (early, late) = (start + Duration::from_millis(10), start + Duration::from_millis(60));
+        assert!(poll_fn(|cx| Poll::Ready(!timer.passed(early, cx))).await);
         wait(&mut timer, late).await;
-        assert_eq!(Instant::now().duration_since(start).as_secs(), 60);
+        assert!(Instant::now() >= late);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_deadline_that_came_nearer_is_kept() {
         let mut timer = Timer::default();
         let start = Instant::now();
-        assert!(poll_fn(|cx| Poll::Ready(!timer.passed(start + Duration::from_secs(75), cx))).await);
-        wait(&mut timer, start + Duration::from_secs(5)).await;
-        assert_eq!(Instant::now().duration_since(start).as_secs(), 5);
+        assert!(poll_fn(|cx| Poll::Ready(!timer.passed(start + Duration::from_hours(1), cx))).await);
+        wait(&mut timer, start + Duration::from_millis(10)).await;
+        assert!(start.elapsed() < Duration::from_mins(1));
     }
 }

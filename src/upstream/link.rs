@@ -74,10 +74,6 @@ impl Link {
         self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// Whether the connection has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.driver.is_none()
-    }
 
     /// What drives the connection on after MLflow's 101.
     pub(super) fn into_driver(self) -> Option<impl Future<Output = hyper::Result<()>> + Send> {
