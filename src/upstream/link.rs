@@ -74,7 +74,6 @@ impl Link {
         self.driver.is_some() && self.sender.is_ready()
     }
 
-
     /// What drives the connection on after MLflow's 101.
     pub(super) fn into_driver(self) -> Option<impl Future<Output = hyper::Result<()>> + Send> {
         self.driver
