@@ -2,12 +2,39 @@
 //!
 //! MLflow decodes some paths once and artifact paths twice, folds `.` and `//`, and serves encoded letters (measured
 //! on 3.17.2). A path here has no percent sign left after one decoding, no empty or dot segment, no backslash, no
-//! control character; anything else is refused, not repaired (CWE-180, CWE-436).
+//! control character; anything else is refused, not repaired (CWE-180, CWE-436, GHSA-pxq7-h93f-9jrg).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What is encoded when a path is written anew: everything but the `pchar` of RFC 3986 section 3.3 and `/`.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b';')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A path in its one spelling.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Path {
-    decoded: String,
+    decoded: Arc<str>,
+    /// Where MLflow's part begins, behind the static prefix; `None` when the path lies outside of that prefix.
+    start: Option<usize>,
 }
 
 /// Why a path is refused.
@@ -24,12 +51,250 @@ impl Path {
         if !raw.starts_with('/') {
             return Err(BadPath("it does not begin with `/`"));
         }
-        Ok(Self { decoded: raw.to_owned() })
+        let decoded = decode(raw)?;
+        plain_segments(&decoded[1..])?;
+        Ok(Self { decoded: Arc::from(decoded), start: Some(1) })
+    }
+
+    /// The same path, seen from below MLflow's `--static-prefix`. Our own endpoints (`/trackgate/...`) do not move.
+    #[must_use]
+    pub fn below(mut self, static_prefix: &str) -> Self {
+        let prefix = static_prefix.trim_end_matches('/');
+        if prefix.is_empty() || self.decoded.starts_with("/trackgate/") {
+            return self;
+        }
+        self.start = self.decoded.strip_prefix(prefix).and_then(|rest| {
+            if rest.is_empty() { Some(prefix.len()) } else { rest.strip_prefix('/').map(|_| prefix.len() + 1) }
+        });
+        self
     }
 
     /// The decoded path, beginning with `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.decoded
+    }
+
+    /// The part that rows speak of: behind the static prefix, without the leading `/`.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        self.start.map(|start| &self.decoded[start.min(self.decoded.len())..])
+    }
+
+    /// The path as it is sent on: written anew from what was judged.
+    #[must_use]
+    pub fn encoded(&self) -> Cow<'_, str> {
+        utf8_percent_encode(&self.decoded, ENCODED).into()
+    }
+
+    pub(super) fn shared(&self) -> &Arc<str> {
+        &self.decoded
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.decoded)
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Path({:?})", &*self.decoded)
+    }
+}
+
+/// Decodes once. What was encoded without need, or decodes to a sign that separates, is refused.
+fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
+    if !raw.contains('%') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (Some(high), Some(low)) = (rest.next().and_then(hex), rest.next().and_then(hex)) else {
+            return Err(BadPath("it has a `%` that is not followed by two hex digits"));
+        };
+        match high << 4 | low {
+            b'/' => return Err(BadPath("it has an encoded slash")),
+            b'%' => return Err(BadPath("it has an encoded `%`")),
+            plain if plain.is_ascii_alphanumeric() || matches!(plain, b'-' | b'.' | b'_' | b'~') => {
+                // RFC 3986 section 2.3: unreserved characters are never in need of it.
+                return Err(BadPath("it encodes what needs no encoding"));
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadPath("it is not UTF-8"))
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The signs and segments that no path may have. One `/` at the end is left to the table, which has few such rows.
+fn plain_segments(path: &str) -> Result<(), BadPath> {
+    for byte in path.bytes() {
+        match byte {
+            b'%' => return Err(BadPath("it has a `%` left after decoding")),
+            b'\\' => return Err(BadPath("it has a backslash")),
+            b';' => return Err(BadPath("it has a `;`")),
+            b'#' => return Err(BadPath("it has a `#`")),
+            b'?' => return Err(BadPath("it has a `?`")),
+            0..=31 | 127 => return Err(BadPath("it has a control character")),
+            _ => {}
+        }
+    }
+    // C1 controls, and the separators that some readers take for line ends.
+    if !path.is_ascii() && path.chars().any(|sign| sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}')) {
+        return Err(BadPath("it has a control character"));
+    }
+    let inner = path.strip_suffix('/').unwrap_or(path);
+    if inner.is_empty() {
+        return if path.is_empty() { Ok(()) } else { Err(BadPath("it has an empty segment")) };
+    }
+    for segment in inner.split('/') {
+        match segment {
+            "" => return Err(BadPath("it has an empty segment")),
+            "." | ".." => return Err(BadPath("it has a dot segment")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether `text` is an artifact path in its one spelling: relative, or empty, already decoded once.
+///
+/// MLflow decodes such paths again and folds what it finds (3.17.2, `mlflow.utils.uri.validate_path_is_safe`).
+///
+/// # Errors
+/// [`BadPath`] as for [`Path::parse`]. One slash at the end is the same folder and passes.
+pub fn artifact(text: &str) -> Result<(), BadPath> {
+    if text.starts_with('/') {
+        return Err(BadPath("it is absolute"));
+    }
+    plain_segments(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ordinary_paths_pass_as_they_are() {
+        for raw in ["/", "/api/2.0/mlflow/runs/get", "/static-files/lib/a.b~c_d-e.js", "/ajax-api/3.0/jobs/"] {
+            let path = Path::parse(raw).unwrap();
+            assert_eq!(path.as_str(), raw);
+            assert_eq!(path.encoded(), raw);
+        }
+    }
+
+    #[test]
+    fn every_second_spelling_is_refused() {
+        for raw in [
+            "",
+            "api",
+            "//api/2.0",
+            "/api//2.0",
+            "/api/./x",
+            "/api/../x",
+            "/..",
+            "/.",
+            "/a//",
+            "//",
+            "/%61pi/2.0",
+            "/api/2.0/mlflow/experiments%2fget",
+            "/api%2F2.0",
+            "/a/%2e%2e/b",
+            "/a/%2E/b",
+            "/a/..%2fb",
+            "/a/%252e%252e/b",
+            "/a/%25",
+            "/a/%5cb",
+            "/a\\b",
+            "/a;b",
+            "/a%3Bb",
+            "/a#b",
+            "/a%23b",
+            "/a%3fb",
+            "/a?b",
+            "/a%00b",
+            "/a%0ab",
+            "/a%7fb",
+            "/a\u{7f}",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+            "/a%ff",
+            "/a%c3",
+            "/a%C0%AFb",
+            "/a%c2%85b",
+            "/a%e2%80%a8b",
+            "/a%ed%a0%80",
+            "/%7euser",
+            "/a%2Db",
+            "/a\nb",
+        ] {
+            assert!(Path::parse(raw).is_err(), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn names_with_spaces_and_umlauts_pass_and_are_written_anew() {
+        for (raw, decoded, encoded) in [
+            ("/a/my%20model%20%28v1%29.txt", "/a/my model (v1).txt", "/a/my%20model%20(v1).txt"),
+            ("/a/%C3%A4%c3%b6.csv", "/a/äö.csv", "/a/%C3%A4%C3%B6.csv"),
+            ("/a/ä.csv", "/a/ä.csv", "/a/%C3%A4.csv"),
+            ("/a/x=1,y+z@w:v!$&'*", "/a/x=1,y+z@w:v!$&'*", "/a/x=1,y+z@w:v!$&'*"),
+            ("/a/%5B1%5D%7Bx%7D%22%3C%3E%5E%60%7C", "/a/[1]{x}\"<>^`|", "/a/%5B1%5D%7Bx%7D%22%3C%3E%5E%60%7C"),
+        ] {
+            let path = Path::parse(raw).unwrap();
+            assert_eq!(path.as_str(), decoded);
+            assert_eq!(path.encoded(), encoded);
+        }
+    }
+
+    #[test]
+    fn only_what_lies_below_the_static_prefix_has_a_place() {
+        let place = |raw: &str, prefix: &str| Path::parse(raw).unwrap().below(prefix).place().map(str::to_owned);
+        assert_eq!(place("/mlflow/api/2.0", "/mlflow").as_deref(), Some("api/2.0"));
+        assert_eq!(place("/mlflow/", "/mlflow").as_deref(), Some(""));
+        assert_eq!(place("/mlflow", "/mlflow").as_deref(), Some(""));
+        assert_eq!(place("/mlflowx/api/2.0", "/mlflow"), None);
+        assert_eq!(place("/api/2.0", "/mlflow"), None);
+        assert_eq!(place("/trackgate/login", "/mlflow").as_deref(), Some("trackgate/login"));
+        assert_eq!(place("/api/2.0", "").as_deref(), Some("api/2.0"));
+        assert_eq!(place("/", "").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn artifact_paths_are_relative_and_plain() {
+        for good in ["", "a", "a/b c/ä.txt", "a/b/"] {
+            assert!(artifact(good).is_ok(), "{good:?}");
+        }
+        for bad in ["/a", "a//b", "./a", "../a", "a/..", "a%2e", "a\\b", "a#b", "a?b", "a;b", "/", "a//"] {
+            assert!(artifact(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_an_accepted_path_is_sent_on_as_itself(raw in "(/|%|\\.|[a-c]|%2e|%20|ä|\\PC){0,24}") {
+            if let Ok(path) = Path::parse(&raw) {
+                let again = Path::parse(&path.encoded()).unwrap();
+                prop_assert_eq!(again.as_str(), path.as_str());
+            }
+        }
     }
 }

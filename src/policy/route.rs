@@ -23,6 +23,8 @@ pub struct Row {
     pub effect: Effect,
     /// How large and how slow a body may be.
     pub body: BodyClass,
+    /// Whether the connection may become a tunnel (WebSocket).
+    pub upgrade: bool,
 }
 
 /// The methods that rows have.
@@ -72,7 +74,8 @@ pub enum Need {
         action: Action,
         /// Of which kind the named object is.
         kind: Kind,
-        /// Where its id stands: `a|b` are aliases of one field, `a[].b` goes into a list, `{a}` is a path capture.
+        /// Where its id stands: `a|b` are aliases of one field, `a[].b` goes into a list, `{a}` is a path capture,
+        /// `a/b` is two fields joined by a slash (a model version is named by `name/version`).
         field: &'static str,
         /// How many ids the field may hold, and what absence means.
         count: Count,
@@ -125,6 +128,8 @@ pub enum Check {
     /// A tag key or a list of tags which may not be a reserved one (`mlflow.prompt.is_prompt` on an existing model,
     /// `mlflow.artifactLocation`, ...).
     TagKey(&'static str),
+    /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
+    SafePath(&'static str),
 }
 
 /// How the answer is treated.
@@ -232,4 +237,242 @@ pub enum BodyClass {
     LargeJson,
     /// Streamed: artifacts.
     Artifact,
+}
+
+impl Verb {
+    /// The verb of a method; HEAD is judged as GET. Method names are case-sensitive (RFC 9110 section 9.1), though
+    /// MLflow takes `get` for GET (measured on 3.17.2).
+    #[must_use]
+    pub fn of(method: &http::Method) -> Option<Self> {
+        match method.as_str() {
+            "GET" | "HEAD" => Some(Self::Get),
+            "POST" => Some(Self::Post),
+            "PUT" => Some(Self::Put),
+            "PATCH" => Some(Self::Patch),
+            "DELETE" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl std::fmt::Display for Verb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Row {
+    const fn new(verb: Verb, path: &'static str, name: &'static str, needs: &'static [Need]) -> Self {
+        assert!(!needs.is_empty(), "a row asks for something");
+        Self {
+            verb,
+            path,
+            prefixes: Prefixes::Both,
+            name,
+            needs,
+            answer: Answer::Stream,
+            effect: Effect::None,
+            body: BodyClass::Json,
+            upgrade: false,
+        }
+    }
+
+    /// Served under `/ajax-api/` alone.
+    pub(super) const fn ajax(mut self) -> Self {
+        self.prefixes = Prefixes::Ajax;
+        self
+    }
+
+    /// Served under `/api/` alone.
+    pub(super) const fn api(mut self) -> Self {
+        self.prefixes = Prefixes::Api;
+        self
+    }
+
+    /// Served at the root.
+    pub(super) const fn root(mut self) -> Self {
+        self.prefixes = Prefixes::None;
+        self
+    }
+
+    /// Whoever calls it gets MANAGE on what it makes.
+    pub(super) const fn owns(mut self, kind: Kind, id: &'static str) -> Self {
+        self.effect = Effect::Owns { kind, id };
+        self
+    }
+
+    /// Grants follow the new name.
+    pub(super) const fn renames(mut self, kind: Kind) -> Self {
+        self.effect = Effect::Renames(kind);
+        self
+    }
+
+    /// Grants end with the object.
+    pub(super) const fn forgets(mut self, kind: Kind) -> Self {
+        self.effect = Effect::Forgets(kind);
+        self
+    }
+
+    /// Only visible elements of the list come back.
+    pub(super) const fn keeps(mut self, list: List) -> Self {
+        self.answer = Answer::Keep(list);
+        self
+    }
+
+    /// Links to what the caller may not see are taken out.
+    pub(super) const fn hides(mut self, links: &'static [Link]) -> Self {
+        self.answer = Answer::Hide(links);
+        self
+    }
+
+    /// The answer must be about what was judged.
+    pub(super) const fn confirms(mut self, kind: Kind, id: &'static str) -> Self {
+        self.answer = Answer::Confirm { kind, id };
+        self
+    }
+
+    /// The body may be large.
+    pub(super) const fn large(mut self) -> Self {
+        self.body = BodyClass::LargeJson;
+        self
+    }
+
+    /// The body is a file, and streams.
+    pub(super) const fn file(mut self) -> Self {
+        self.body = BodyClass::Artifact;
+        self
+    }
+
+    /// Whether the row is closed to everybody, and why.
+    #[must_use]
+    pub fn closed(&self) -> Option<&'static str> {
+        self.needs.iter().find_map(|need| match need {
+            Need::Nobody(why) => Some(*why),
+            Need::Anyone
+            | Need::SignedIn
+            | Need::Admin
+            | Need::Create
+            | Need::On { .. }
+            | Need::OnArtifact { .. }
+            | Need::OnExperimentNamed { .. }
+            | Need::Checked(_) => None,
+        })
+    }
+
+    /// Whether strangers may call it.
+    #[must_use]
+    pub fn open_to_strangers(&self) -> bool {
+        self.needs.iter().all(|need| *need == Need::Anyone)
+    }
+}
+
+/// A GET row; HEAD is judged by it too.
+pub(super) const fn get(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+    Row::new(Verb::Get, path, name, needs)
+}
+
+/// A POST row.
+pub(super) const fn post(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+    Row::new(Verb::Post, path, name, needs)
+}
+
+/// A PUT row.
+pub(super) const fn put(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+    Row::new(Verb::Put, path, name, needs)
+}
+
+/// A PATCH row.
+pub(super) const fn patch(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+    Row::new(Verb::Patch, path, name, needs)
+}
+
+/// A DELETE row.
+pub(super) const fn delete(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+    Row::new(Verb::Delete, path, name, needs)
+}
+
+const fn on(action: Action, kind: Kind, field: &'static str, count: Count) -> Need {
+    Need::On { action, kind, field, count }
+}
+
+/// READ on the one object in `field`.
+pub(super) const fn read(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::One)
+}
+
+/// READ on the object in `field`, if there is one.
+pub(super) const fn read_opt(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::Optional)
+}
+
+/// READ on each object in `field`, of which there is at least one.
+pub(super) const fn read_each(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::Each)
+}
+
+/// READ on those objects in `field` that stay: the others are cut from the request.
+pub(super) const fn narrowed(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::Narrowed)
+}
+
+/// EDIT on the one object in `field`.
+pub(super) const fn edit(kind: Kind, field: &'static str) -> Need {
+    on(Action::Edit, kind, field, Count::One)
+}
+
+/// EDIT on the object in `field`, if there is one.
+pub(super) const fn edit_opt(kind: Kind, field: &'static str) -> Need {
+    on(Action::Edit, kind, field, Count::Optional)
+}
+
+/// EDIT on each object in `field`, if there are any.
+pub(super) const fn edit_any(kind: Kind, field: &'static str) -> Need {
+    on(Action::Edit, kind, field, Count::AnyEach)
+}
+
+/// The right to delete the one object in `field` (MLflow: MANAGE).
+pub(super) const fn delete_(kind: Kind, field: &'static str) -> Need {
+    on(Action::Delete, kind, field, Count::One)
+}
+
+/// MANAGE on the one object in `field`.
+pub(super) const fn manage(kind: Kind, field: &'static str) -> Need {
+    on(Action::Manage, kind, field, Count::One)
+}
+
+/// `action` on what the artifact path in `field` lies in.
+pub(super) const fn on_artifact(action: Action, field: &'static str) -> Need {
+    Need::OnArtifact { action, field }
+}
+
+/// READ on the experiment named in `field`.
+pub(super) const fn read_named(field: &'static str) -> Need {
+    Need::OnExperimentNamed { action: Action::Read, field }
+}
+
+/// Nobody, and why.
+pub(super) const fn nobody(why: &'static str) -> Need {
+    Need::Nobody(why)
+}
+
+/// A link whose id is blanked when the caller may not see what it points to.
+pub(super) const fn blank(at: &'static str, kind: Kind) -> Link {
+    Link { at, kind, cut: Cut::Value }
+}
+
+/// An element that is taken out when the caller may not see what it points to.
+pub(super) const fn drop_(at: &'static str, kind: Kind) -> Link {
+    Link { at, kind, cut: Cut::Element }
 }

@@ -1,0 +1,369 @@
+//! How is a JSON body read?
+//!
+//! Strictly: UTF-8, one object, no member twice (Python's `json` and protobuf take the last one), no camelCase twin of
+//! a member that is judged (protobuf takes both), no deeper than [`DEPTH`]. Only the members that the row names are
+//! kept; the rest is walked over without being built.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::FieldFault;
+use super::plan::{Holds, Member, Node, Plan, Slot};
+
+/// How deep a body may be nested.
+const DEPTH: usize = 64;
+
+type Slots = [Option<Vec<Arc<str>>>];
+
+pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut Slots) -> Result<(), FieldFault> {
+    if body.is_empty() {
+        // MLflow reads no body as an object without members (`_get_normalized_request_json`).
+        return Ok(());
+    }
+    let text = std::str::from_utf8(body).map_err(|_| FieldFault::NotUtf8)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(not_an_object(text));
+    }
+    shallow(text)?;
+    let reading = Reading { plan, slots: RefCell::new(slots), fault: RefCell::new(None) };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let result = ObjectSeed { reading: &reading, node: &plan.shape }.deserialize(&mut json).and_then(|()| json.end());
+    match (reading.fault.into_inner(), result) {
+        (Some(fault), _) => Err(fault),
+        (None, Ok(())) => Ok(()),
+        (None, Err(error)) => Err(FieldFault::NotJson(error.to_string())),
+    }
+}
+
+fn not_an_object(text: &str) -> FieldFault {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => FieldFault::NotAnObject,
+        Err(error) => FieldFault::NotJson(error.to_string()),
+    }
+}
+
+/// Refuses deep nesting before any parser recurses into it.
+fn shallow(text: &str) -> Result<(), FieldFault> {
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH {
+                    return Err(FieldFault::TooDeep { most: DEPTH });
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => loop {
+                match bytes.next() {
+                    None | Some(b'"') => break,
+                    Some(b'\\') => drop(bytes.next()),
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Reading<'a> {
+    plan: &'a Plan,
+    slots: RefCell<&'a mut Slots>,
+    /// Faults of ours travel beside serde's errors.
+    fault: RefCell<Option<FieldFault>>,
+}
+
+impl Reading<'_> {
+    fn fail<E: serde::de::Error>(&self, fault: FieldFault) -> E {
+        let error = E::custom(&fault);
+        self.fault.borrow_mut().get_or_insert(fault);
+        error
+    }
+
+    fn put(&self, slot: usize, value: Option<Arc<str>>) {
+        let mut slots = self.slots.borrow_mut();
+        let values = slots[slot].get_or_insert_with(Vec::new);
+        values.extend(value);
+    }
+}
+
+/// An object of which some members are read.
+struct ObjectSeed<'r, 'a> {
+    reading: &'r Reading<'a>,
+    node: &'r Node,
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = Seen::default();
+        while let Some(Key(key)) = map.next_key_seed(KeySeed)? {
+            let member = self.node.members.iter().find(|member| member.name == key);
+            if member.is_none()
+                && let Some(twin) = self.node.members.iter().find(|member| member.camel.as_deref() == Some(&*key))
+            {
+                return Err(self
+                    .reading
+                    .fail(FieldFault::OtherSpelling { sent: key.into_owned(), instead: twin.name }));
+            }
+            match member {
+                Some(member) => map.next_value_seed(MemberSeed { reading: self.reading, member })?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            if let Err(key) = seen.add(key) {
+                return Err(self.reading.fail(FieldFault::Repeated(key)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members seen so far: few are compared one by one, many by hash.
+#[derive(Default)]
+struct Seen<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Seen<'de> {
+    fn add(&mut self, key: Cow<'de, str>) -> Result<(), String> {
+        const FEW: usize = 16;
+        if self.many.is_empty() {
+            if self.few.contains(&key) {
+                return Err(key.into_owned());
+            }
+            self.few.push(key);
+            if self.few.len() > FEW {
+                self.many.extend(self.few.drain(..));
+            }
+            return Ok(());
+        }
+        match self.many.replace(key) {
+            Some(key) => Err(key.into_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Key<'de>(Cow<'de, str>);
+
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Key<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Key<'de>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KeySeed {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Borrowed(key)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Owned(key.to_owned())))
+    }
+}
+
+/// The value of a member that is read.
+struct MemberSeed<'r, 'a> {
+    reading: &'r Reading<'a>,
+    member: &'r Member,
+}
+
+impl MemberSeed<'_, '_> {
+    fn slot(&self) -> Option<(usize, &Slot)> {
+        match &self.member.holds {
+            Holds::Value(index) => Some((*index, &self.reading.plan.slots[*index])),
+            Holds::Object(_) | Holds::Objects(_) => None,
+        }
+    }
+
+    fn wrong<E: serde::de::Error>(&self) -> E {
+        let want = match (&self.member.holds, self.slot()) {
+            (Holds::Object(_), _) => "an object",
+            (Holds::Objects(_), _) => "a list of objects",
+            (Holds::Value(_), Some((_, slot))) if slot.many && !slot.name.contains("[]") => "a list of texts",
+            (Holds::Value(_), Some((_, slot))) if slot.numbers => "a text, or a whole number without sign",
+            (Holds::Value(_), _) => "a text",
+        };
+        self.reading.fail(FieldFault::WrongType { field: self.member.name, want })
+    }
+
+    /// Whether one value may stand here (and not only inside of a list).
+    fn takes_value(&self) -> Option<(usize, &Slot)> {
+        // `experiment_ids` is a list itself; `metrics[].model_id` is one value in each element.
+        self.slot().filter(|(_, slot)| !slot.many || slot.name.contains("[]"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for MemberSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MemberSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the value of `{}`", self.member.name)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        match self.takes_value() {
+            Some((index, _)) => {
+                self.reading.put(index, Some(Arc::from(text)));
+                Ok(())
+            }
+            None => Err(self.wrong()),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        match self.takes_value() {
+            Some((index, slot)) if slot.numbers => {
+                self.reading.put(index, Some(Arc::from(number.to_string())));
+                Ok(())
+            }
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        Err(self.wrong())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        Err(self.wrong())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        Err(self.wrong())
+    }
+
+    /// `null` is protobuf's word for an absent field.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        match &self.member.holds {
+            Holds::Object(node) => ObjectSeed { reading: self.reading, node }.visit_map(map),
+            Holds::Value(_) | Holds::Objects(_) => Err(self.wrong()),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        match &self.member.holds {
+            Holds::Objects(node) => {
+                while list
+                    .next_element_seed(ElementSeed { reading: self.reading, node, member: self.member })?
+                    .is_some()
+                {}
+                Ok(())
+            }
+            Holds::Value(index) if self.takes_value().is_none() => {
+                self.reading.put(*index, None);
+                let slot = &self.reading.plan.slots[*index];
+                while let Some(value) = list.next_element_seed(ValueSeed { reading: self.reading, slot })? {
+                    self.reading.put(*index, Some(value));
+                }
+                Ok(())
+            }
+            Holds::Value(_) | Holds::Object(_) => Err(self.wrong()),
+        }
+    }
+}
+
+/// An object in a list. Anything else there is refused, `null` too, as protobuf does.
+struct ElementSeed<'r, 'a> {
+    reading: &'r Reading<'a>,
+    node: &'r Node,
+    member: &'r Member,
+}
+
+impl<'de> DeserializeSeed<'de> for ElementSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let (reading, name) = (self.reading, self.member.name);
+        ObjectSeed { reading, node: self.node }.deserialize(json).map_err(|error| {
+            if reading.fault.borrow().is_none() && error.to_string().starts_with("invalid type") {
+                return reading.fail(FieldFault::WrongType { field: name, want: "a list of objects" });
+            }
+            error
+        })
+    }
+}
+
+/// A text in a list.
+struct ValueSeed<'r, 'a> {
+    reading: &'r Reading<'a>,
+    slot: &'r Slot,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
+    type Value = Arc<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Arc<str>, D::Error> {
+        let (reading, field) = (self.reading, self.slot.name);
+        json.deserialize_any(self).map_err(|error| {
+            if reading.fault.borrow().is_none() && error.to_string().starts_with("invalid type") {
+                return reading.fail(FieldFault::WrongType { field, want: "a list of texts" });
+            }
+            error
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+        Ok(Arc::from(text))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Arc<str>, E> {
+        if self.slot.numbers {
+            return Ok(Arc::from(number.to_string()));
+        }
+        Err(E::custom("invalid type: number"))
+    }
+}

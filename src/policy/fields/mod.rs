@@ -1,0 +1,233 @@
+//! Which ids does this request name?
+//!
+//! Reads the fields that a row names, where MLflow would read them for that method (3.17.2, `handlers.py`
+//! `_get_request_message`), and refuses whatever could be read in two ways: other spellings, repeated members, a query
+//! beside a body, aliases that differ. The bytes are sent on as they came.
+
+mod body;
+mod plan;
+mod query;
+mod rewrite;
+
+use std::sync::Arc;
+
+pub(super) use self::plan::Plan;
+pub use self::rewrite::{rewrite, rewrite_query};
+
+use self::plan::{Form, Part, Source, Want};
+use super::classify::Call;
+use super::path::{self, BadPath};
+use super::route::Count;
+use crate::mlflow::ids::BadId;
+
+/// Why the fields of a request are refused. Every variant is the caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldFault {
+    /// MLflow reads one of the two, depending on method and content.
+    #[error("this call takes its fields from the body; leave the query empty")]
+    QueryBesideBody,
+    /// The query is not well-formed.
+    #[error("the query is not well-formed percent-encoded UTF-8")]
+    BadQuery,
+    /// The body is not UTF-8 (MLflow takes UTF-16 too).
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0} (a number like NaN is written as a string, `\"NaN\"`)")]
+    NotJson(String),
+    /// The body is JSON but not an object (MLflow also takes a string that holds JSON).
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// Nested deeper than any message of MLflow.
+    #[error("the body is nested deeper than {most} levels")]
+    TooDeep {
+        /// How deep it may be.
+        most: usize,
+    },
+    /// A member or parameter stands twice: readers differ in which one they take.
+    #[error("`{0}` is given twice")]
+    Repeated(String),
+    /// The camelCase twin that protobuf takes too.
+    #[error("`{sent}` is to be spelled `{instead}`")]
+    OtherSpelling {
+        /// As it was sent.
+        sent: String,
+        /// As it is to be sent.
+        instead: &'static str,
+    },
+    /// A number where a text is expected, and the like.
+    #[error("`{field}` is to be {want}")]
+    WrongType {
+        /// Which field.
+        field: &'static str,
+        /// What it is to be.
+        want: &'static str,
+    },
+    /// It is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// It is there and empty.
+    #[error("`{0}` is empty")]
+    Empty(&'static str),
+    /// Two names of one field hold different values.
+    #[error("`{0}` is given under several names with different values")]
+    Differ(&'static str),
+    /// The id is not in its one spelling.
+    #[error("`{field}`: {fault}")]
+    BadId {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        fault: BadId,
+    },
+    /// The artifact path is not in its one spelling.
+    #[error("`{field}`: {fault}")]
+    BadPath {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        fault: BadPath,
+    },
+}
+
+/// The values of the fields that a row names, each in its one spelling.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    wants: &'static [Want],
+    values: Vec<Option<Vec<Arc<str>>>>,
+}
+
+impl Fields {
+    /// The one value of a field, named as the row names it or by one of its aliases.
+    #[must_use]
+    pub fn one(&self, field: &str) -> Option<&str> {
+        self.each(field).first().map(|value| &**value)
+    }
+
+    /// Every value of a field, each once. Empty when the field is absent or empty.
+    #[must_use]
+    pub fn each(&self, field: &str) -> &[Arc<str>] {
+        self.wants
+            .iter()
+            .zip(&self.values)
+            .find(|(want, _)| want.is_called(field))
+            .and_then(|(_, values)| values.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Whether the field was sent at all: absent and empty are different.
+    #[must_use]
+    pub fn present(&self, field: &str) -> bool {
+        self.wants.iter().zip(&self.values).any(|(want, values)| want.is_called(field) && values.is_some())
+    }
+}
+
+/// Reads the fields that the call's row names.
+///
+/// `query` is the raw query; `body` is the whole body where [`Call::wants_body`] says so.
+///
+/// # Errors
+/// [`FieldFault`], naming the field.
+pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fields, FieldFault> {
+    let plan = call.plan;
+    let mut slots: Vec<Option<Vec<Arc<str>>>> = vec![None; plan.slots.len()];
+    match plan.source {
+        Source::Nothing => {}
+        Source::Query => query::read(plan, query.unwrap_or_default(), &mut slots)?,
+        Source::Body => {
+            if query.is_some_and(|query| !query.is_empty()) {
+                return Err(FieldFault::QueryBesideBody);
+            }
+            body::read(plan, body.unwrap_or_default(), &mut slots)?;
+        }
+    }
+    for (slot, value) in plan.slots.iter().zip(&mut slots) {
+        if let Some(name) = slot.capture {
+            *value = call.capture(name).map(|text| vec![Arc::from(text)]);
+        }
+    }
+    let mut values = Vec::with_capacity(plan.wants.len());
+    for want in &plan.wants {
+        values.push(want.gather(&slots)?);
+    }
+    Ok(Fields { wants: &plan.wants, values })
+}
+
+impl Want {
+    fn gather(&self, slots: &[Option<Vec<Arc<str>>>]) -> Result<Option<Vec<Arc<str>>>, FieldFault> {
+        let found = match &*self.parts {
+            [part] => self.one_part(part, slots)?,
+            parts => self.joined(parts, slots)?,
+        };
+        self.check_count(found.as_deref())?;
+        Ok(found)
+    }
+
+    /// The value of a field with aliases: MLflow takes the first that is there, so all that are there must be equal.
+    fn one_part(&self, part: &Part, slots: &[Option<Vec<Arc<str>>>]) -> Result<Option<Vec<Arc<str>>>, FieldFault> {
+        let mut found: Option<&Vec<Arc<str>>> = None;
+        for slot in &part.slots {
+            let Some(values) = &slots[*slot] else { continue };
+            match found {
+                Some(first) if first != values => return Err(FieldFault::Differ(self.field)),
+                _ => found = Some(values),
+            }
+        }
+        let Some(found) = found else { return Ok(None) };
+        let mut values: Vec<Arc<str>> = Vec::with_capacity(found.len());
+        for value in found {
+            if value.is_empty() {
+                match self.count {
+                    // Where a field may be absent, MLflow takes an empty text for that.
+                    Count::Optional | Count::AnyEach => continue,
+                    Count::One | Count::Each | Count::Narrowed => return Err(FieldFault::Empty(self.field)),
+                }
+            }
+            self.check_form(part.form, value)?;
+            if found.len() <= 32 && values.contains(value) {
+                continue;
+            }
+            values.push(Arc::clone(value));
+        }
+        if found.len() > 32 {
+            values.sort_unstable();
+            values.dedup();
+        }
+        Ok(Some(values))
+    }
+
+    fn joined(&self, parts: &[Part], slots: &[Option<Vec<Arc<str>>>]) -> Result<Option<Vec<Arc<str>>>, FieldFault> {
+        let mut text = String::new();
+        for part in parts {
+            let Some(values) = self.one_part(part, slots)? else { return Ok(None) };
+            let [value] = &*values else { return Ok(None) };
+            if !text.is_empty() {
+                text.push('/');
+            }
+            text.push_str(value);
+        }
+        Ok(Some(vec![Arc::from(text)]))
+    }
+
+    fn check_form(&self, form: Form, value: &str) -> Result<(), FieldFault> {
+        let checked = match form {
+            Form::Text => Ok(()),
+            Form::Id(check) => check(value).map_err(|fault| FieldFault::BadId { field: self.field, fault }),
+            Form::ArtifactPath => {
+                path::artifact(value).map_err(|fault| FieldFault::BadPath { field: self.field, fault })
+            }
+        };
+        checked
+    }
+
+    fn check_count(&self, found: Option<&[Arc<str>]>) -> Result<(), FieldFault> {
+        match (self.count, found) {
+            (Count::One | Count::Each, None) => Err(FieldFault::Missing(self.field)),
+            (Count::One | Count::Each, Some([])) => Err(FieldFault::Empty(self.field)),
+            (Count::One | Count::Each | Count::Optional | Count::AnyEach | Count::Narrowed, _) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Where do the fields of a row stand?
+//!
+//! A row's words, taken apart once: what is wanted ([`Want`]), in which places it can stand ([`Slot`]), and the shape of
+//! the body as far as it must be read ([`Node`]).
+
+use std::fmt;
+
+use crate::mlflow::ids::{BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId};
+use crate::mlflow::resource::Kind;
+use crate::policy::route::{Answer, BodyClass, Check, Count, Need, Row, Verb};
+
+/// How the fields of one row are read.
+#[derive(Debug)]
+pub(in crate::policy) struct Plan {
+    pub(in crate::policy) wants_body: bool,
+    pub(super) source: Source,
+    pub(super) wants: Vec<Want>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) shape: Node,
+}
+
+/// Where MLflow reads fields that are not in the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Nothing,
+    Query,
+    Body,
+}
+
+/// A field that a row names.
+#[derive(Debug)]
+pub(super) struct Want {
+    pub(super) field: &'static str,
+    pub(super) count: Count,
+    /// More than one where the values are joined by `/`.
+    pub(super) parts: Vec<Part>,
+}
+
+/// One value under all its names.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) slots: Vec<usize>,
+    pub(super) form: Form,
+}
+
+/// What a value must look like.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    Text,
+    Id(fn(&str) -> Result<(), BadId>),
+    ArtifactPath,
+}
+
+/// One place where a value can stand.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// As the row spells it, without braces.
+    pub(super) name: &'static str,
+    /// The capture, if it stands in the path.
+    pub(super) capture: Option<&'static str>,
+    /// Whether several values may stand there.
+    pub(super) many: bool,
+    /// Whether a whole number passes for its decimal text, as protobuf takes it.
+    pub(super) numbers: bool,
+}
+
+/// The members of a JSON object that must be read.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) members: Vec<Member>,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    /// Protobuf's second spelling, where it differs.
+    pub(super) camel: Option<String>,
+    pub(super) holds: Holds,
+}
+
+#[derive(Debug)]
+pub(super) enum Holds {
+    /// A value, or a list of values, of this slot.
+    Value(usize),
+    /// An object.
+    Object(Node),
+    /// A list of objects.
+    Objects(Node),
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "Text",
+            Self::Id(_) => "Id",
+            Self::ArtifactPath => "ArtifactPath",
+        })
+    }
+}
+
+impl Want {
+    pub(super) fn is_called(&self, field: &str) -> bool {
+        self.field == field || (!self.field.contains('/') && self.field.split('|').any(|alias| alias == field))
+    }
+}
+
+impl Plan {
+    pub(in crate::policy) fn of(row: &'static Row) -> Self {
+        let mut plan = Self {
+            wants_body: false,
+            source: Source::Nothing,
+            wants: Vec::new(),
+            slots: Vec::new(),
+            shape: Node::default(),
+        };
+        if row.closed().is_some() {
+            return plan;
+        }
+        for need in row.needs {
+            plan.want_of(need);
+        }
+        if let Answer::Keep(list) = row.answer
+            && list.paged.is_some()
+        {
+            plan.want("filter", Count::Optional, Form::Text, false);
+            plan.want("page_token", Count::Optional, Form::Text, false);
+            plan.want("max_results", Count::Optional, Form::Text, true);
+        }
+        let outside = plan.slots.iter().any(|slot| slot.capture.is_none());
+        plan.source = match (outside, row.verb, row.body) {
+            (false, _, _) => Source::Nothing,
+            // `_get_request_message`: a GET with a query reads the query; bodies of GET are refused before.
+            (true, Verb::Get, _) => Source::Query,
+            // The body is the file, so `request.args` is all there is (`upload_artifact_handler`).
+            (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => Source::Query,
+            (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Json | BodyClass::LargeJson) => {
+                Source::Body
+            }
+        };
+        plan.wants_body = plan.source == Source::Body;
+        if plan.wants_body {
+            for (index, slot) in plan.slots.iter().enumerate() {
+                if slot.capture.is_none() {
+                    plan.shape.insert(slot.name, index);
+                }
+            }
+        }
+        plan
+    }
+
+    fn want_of(&mut self, need: &Need) {
+        match *need {
+            Need::Anyone | Need::SignedIn | Need::Admin | Need::Nobody(_) | Need::Create => {}
+            Need::On { kind, field, count, action: _ } => {
+                if kind == Kind::ModelVersion {
+                    self.want_version(field, count);
+                } else {
+                    self.want(field, count, form_of(kind), kind == Kind::Experiment);
+                }
+            }
+            Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
+            Need::OnExperimentNamed { field, action: _ } => {
+                self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
+            }
+            Need::Checked(check) => match check {
+                Check::ArtifactLocation(field) | Check::ModelSource(field) => {
+                    self.want(field, Count::Optional, Form::Text, false);
+                }
+                Check::NewModelName(field) => {
+                    self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
+                }
+                Check::TagKey(field) => self.want(field, Count::AnyEach, Form::Text, false),
+                Check::SafePath(field) => self.want(field, Count::Optional, Form::ArtifactPath, false),
+            },
+        }
+    }
+
+    fn want(&mut self, field: &'static str, count: Count, form: Form, numbers: bool) {
+        if self.wants.iter().any(|want| want.field == field) {
+            return;
+        }
+        let part = self.part(field, count, form, numbers);
+        self.wants.push(Want { field, count, parts: vec![part] });
+    }
+
+    /// `name/version`: the registered model's name and the version's number.
+    fn want_version(&mut self, field: &'static str, count: Count) {
+        let parts = field
+            .split('/')
+            .map(|part| match part {
+                "version" => self.part(part, count, Form::Id(|text| ModelVersion::parse(text).map(drop)), true),
+                _ => self.part(part, count, form_of(Kind::RegisteredModel), false),
+            })
+            .collect();
+        self.wants.push(Want { field, count, parts });
+    }
+
+    fn part(&mut self, field: &'static str, count: Count, form: Form, numbers: bool) -> Part {
+        let many = match count {
+            Count::One | Count::Optional => false,
+            Count::Each | Count::AnyEach | Count::Narrowed => true,
+        };
+        let slots = field.split('|').map(|name| self.slot(name, many, numbers)).collect();
+        Part { slots, form }
+    }
+
+    fn slot(&mut self, spelled: &'static str, many: bool, numbers: bool) -> usize {
+        let capture = spelled.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let name = capture.unwrap_or(spelled);
+        if let Some(index) = self.slots.iter().position(|slot| slot.name == name && slot.capture == capture) {
+            self.slots[index].numbers |= numbers;
+            return index;
+        }
+        self.slots.push(Slot { name, capture, many, numbers });
+        self.slots.len() - 1
+    }
+}
+
+fn form_of(kind: Kind) -> Form {
+    match kind {
+        Kind::Experiment => Form::Id(|text| ExperimentId::parse(text).map(drop)),
+        Kind::Run => Form::Id(|text| RunId::parse(text).map(drop)),
+        Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
+        Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
+        Kind::RegisteredModel => Form::Id(|text| ModelName::parse(text).map(drop)),
+        Kind::ModelVersion | Kind::Workspace => Form::Text,
+    }
+}
+
+impl Node {
+    fn insert(&mut self, steps: &'static str, slot: usize) {
+        let (step, rest) = match steps.split_once('.') {
+            Some((step, rest)) => (step, Some(rest)),
+            None => (steps, None),
+        };
+        let (name, list) = match step.strip_suffix("[]") {
+            Some(name) => (name, true),
+            None => (step, false),
+        };
+        let index = match self.members.iter().position(|member| member.name == name) {
+            Some(index) => index,
+            None => {
+                let holds = match (rest, list) {
+                    (None, _) => Holds::Value(slot),
+                    (Some(_), true) => Holds::Objects(Self::default()),
+                    (Some(_), false) => Holds::Object(Self::default()),
+                };
+                let camel = camel(name);
+                self.members.push(Member { name, camel: (camel != name).then_some(camel), holds });
+                self.members.len() - 1
+            }
+        };
+        if let (Some(rest), Holds::Object(node) | Holds::Objects(node)) = (rest, &mut self.members[index].holds) {
+            node.insert(rest, slot);
+        }
+    }
+}
+
+/// Protobuf's `json_name`: each `_x` becomes `X`.
+fn camel(snake: &str) -> String {
+    let mut text = String::with_capacity(snake.len());
+    let mut raise = false;
+    for sign in snake.chars() {
+        match sign {
+            '_' => raise = true,
+            _ if raise => {
+                text.push(sign.to_ascii_uppercase());
+                raise = false;
+            }
+            _ => text.push(sign),
+        }
+    }
+    text
+}
