@@ -1,0 +1,248 @@
+//! Which rows of a list may the caller see?
+//!
+//! The fold is the one of single reads ([`crate::access::decide::visible`]), so that a list cannot show what a read
+//! refuses, nor hide what it allows. A row whose id cannot be read makes the whole answer unreadable: nothing is passed
+//! on that was not judged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::json::{BadJson, Value};
+use super::narrow::spoken;
+use super::page::Circle;
+use crate::access::decide::visible;
+use crate::access::identity::Principal;
+use crate::mlflow::ids::ExperimentId;
+use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::policy::route::List;
+
+/// An answer of the upstream that cannot be looked over, and so is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    /// Not JSON.
+    #[error("it cannot be read: {0}")]
+    Json(#[from] BadJson),
+    /// Something else stands where an object, a list or a string must stand.
+    #[error("`{at}` is not {wanted}")]
+    WrongType {
+        /// Where.
+        at: &'static str,
+        /// What must stand there.
+        wanted: &'static str,
+    },
+    /// An id is missing, or not in its one spelling.
+    #[error("there is no usable id at `{at}`")]
+    NoId {
+        /// Where it must stand.
+        at: &'static str,
+    },
+    /// A page that names itself as the next one.
+    #[error("a page of the list names itself as the next one")]
+    Circle,
+    /// More bytes than may be read.
+    #[error("it is too large to be looked over")]
+    TooLarge,
+    /// Compressed, though we asked for plain.
+    #[error("it is compressed")]
+    Compressed,
+    /// It broke off.
+    #[error("it broke off")]
+    Broken,
+}
+
+impl From<Circle> for BadAnswer {
+    fn from(_: Circle) -> Self {
+        Self::Circle
+    }
+}
+
+/// One page as the upstream sent it.
+pub(crate) struct Page<'a> {
+    list: Option<Value<'a>>,
+    /// Its `next_page_token`.
+    pub(crate) next: Option<String>,
+}
+
+impl<'a> Page<'a> {
+    /// Reads a page whose rows stand at `member`.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] unless it is an object with a list there, or nothing (protobuf leaves out an empty list).
+    pub(crate) fn read(body: &'a [u8], member: &'static str) -> Result<Self, BadAnswer> {
+        let value = Value::parse(body)?;
+        if !value.is_object() {
+            return Err(BadAnswer::WrongType { at: "the answer", wanted: "an object" });
+        }
+        let list = value.get(member)?;
+        if list.is_some_and(|list| list.elements().is_none()) {
+            return Err(BadAnswer::WrongType { at: member, wanted: "a list" });
+        }
+        let next = match value.get("next_page_token")? {
+            None => None,
+            Some(token) if token.is_null() => None,
+            Some(token) => {
+                let token = token.as_str().ok_or(BadAnswer::WrongType { at: "next_page_token", wanted: "a string" })?;
+                (!token.is_empty()).then(|| token.into_owned())
+            }
+        };
+        Ok(Self { list, next })
+    }
+
+    /// The rows, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        self.list.and_then(Value::elements).into_iter().flatten()
+    }
+}
+
+/// Judges the rows of one list for one principal.
+pub(crate) struct Judge<'p> {
+    principal: &'p Principal,
+    list: &'p List,
+    /// Whether any grant speaks of the rows themselves; if none does, what they lie in decides.
+    own: bool,
+    known: HashMap<String, bool>,
+}
+
+impl<'p> Judge<'p> {
+    pub(crate) fn new(principal: &'p Principal, list: &'p List) -> Self {
+        let own = list.own.map(|own| spoken(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
+        Self { principal, list, own, known: HashMap::new() }
+    }
+
+    /// Whether the row is visible.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] when it cannot be told which object it is.
+    pub(crate) fn visible(&mut self, row: Value<'_>) -> Result<bool, BadAnswer> {
+        if !row.is_object() {
+            return Err(BadAnswer::WrongType { at: self.list.member, wanted: "a list of objects" });
+        }
+        let id = text_at(row, self.list.id)?;
+        if self.list.kind == Kind::Experiment && ExperimentId::parse(&id).is_err() {
+            return Err(BadAnswer::NoId { at: self.list.id });
+        }
+        let own = match self.list.own {
+            Some(own) => {
+                let parts = own.id.iter().map(|at| text_at(row, at)).collect::<Result<Vec<_>, _>>()?;
+                self.own.then(|| (own.kind, parts.join("/")))
+            }
+            None => None,
+        };
+        if let Some((kind, own)) = own {
+            let within = Object { kind: self.list.kind, id: Arc::from(id) };
+            return Ok(visible(self.principal, &Resource::inside(kind, Arc::from(own), within)));
+        }
+        if let Some(known) = self.known.get(&id) {
+            return Ok(*known);
+        }
+        let seen = visible(self.principal, &Resource::top(self.list.kind, Arc::from(&*id)));
+        self.known.insert(id, seen);
+        Ok(seen)
+    }
+}
+
+/// The string at a path; numbers count as their digits (MLflow writes int64 as numbers, `message_to_json`).
+pub(crate) fn text_at(value: Value<'_>, at: &'static str) -> Result<String, BadAnswer> {
+    let found = value.at(at)?.ok_or(BadAnswer::NoId { at })?;
+    let text = match found.as_str() {
+        Some(text) => text.into_owned(),
+        None if found.raw().bytes().all(|byte| byte.is_ascii_digit()) => found.raw().to_owned(),
+        None => return Err(BadAnswer::NoId { at }),
+    };
+    if text.is_empty() { Err(BadAnswer::NoId { at }) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::testing::{EXPERIMENTS, MODEL_VERSIONS, RUNS, ann};
+    use crate::mlflow::permission::Permission::{Deny, Read};
+
+    const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn judge(
+        list: &List,
+        grants: &[(Kind, &str, crate::mlflow::permission::Permission)],
+        row: &str,
+    ) -> Result<bool, BadAnswer> {
+        let principal = ann(grants);
+        Judge::new(&principal, list).visible(Value::parse(row.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_row_is_judged_by_the_fold_of_single_reads() {
+        let row = r#"{"experiment_id": "1", "name": "x"}"#;
+        assert_eq!(judge(&EXPERIMENTS, &[], row), Ok(false));
+        assert_eq!(judge(&EXPERIMENTS, &[(Kind::Experiment, "1", Read)], row), Ok(true));
+        assert_eq!(
+            judge(&EXPERIMENTS, &[(Kind::Experiment, "*", Read), (Kind::Experiment, "1", Deny)], row),
+            Ok(false)
+        );
+    }
+
+    #[test]
+    fn a_row_that_lies_in_another_thing_is_judged_by_both() {
+        let row = format!(r#"{{"info": {{"experiment_id": "1", "run_id": "{RUN}"}}}}"#);
+        assert_eq!(judge(&RUNS, &[(Kind::Experiment, "1", Read)], &row), Ok(true));
+        assert_eq!(judge(&RUNS, &[(Kind::Experiment, "1", Read), (Kind::Run, RUN, Deny)], &row), Ok(false));
+        assert_eq!(judge(&RUNS, &[(Kind::Run, RUN, Read)], &row), Ok(true));
+        assert_eq!(judge(&RUNS, &[(Kind::Run, RUN, Read), (Kind::Experiment, "1", Deny)], &row), Ok(false));
+        let version = r#"{"name": "iris", "version": 3}"#;
+        assert_eq!(judge(&MODEL_VERSIONS, &[(Kind::RegisteredModel, "iris", Read)], version), Ok(true));
+        let denied = [(Kind::RegisteredModel, "iris", Read), (Kind::ModelVersion, "iris/3", Deny)];
+        assert_eq!(judge(&MODEL_VERSIONS, &denied, version), Ok(false));
+    }
+
+    #[test]
+    fn a_row_whose_id_cannot_be_read_makes_the_answer_unreadable() {
+        let all = [(Kind::Experiment, "*", Read)];
+        for row in [
+            "{}",
+            "1",
+            "null",
+            "[]",
+            r#""1""#,
+            r#"{"experiment_id": null}"#,
+            r#"{"experiment_id": ""}"#,
+            r#"{"experiment_id": "01"}"#,
+            r#"{"experiment_id": ["1"]}"#,
+            r#"{"experiment_id": -1}"#,
+            r#"{"experiment_id": "1", "experiment_id": "1"}"#,
+            r#"{"experimentId": "1"}"#,
+            r#"{"experiment_id": "1", "experiment\u005fid": "2"}"#,
+        ] {
+            assert!(judge(&EXPERIMENTS, &all, row).is_err(), "{row}");
+        }
+        let no_run = r#"{"info": {"experiment_id": "1"}}"#;
+        assert!(judge(&RUNS, &all, no_run).is_err());
+    }
+
+    #[test]
+    fn a_page_without_its_list_is_an_empty_page() {
+        for body in ["{}", r#"{"experiments": []}"#, r#"{"next_page_token": ""}"#, r#"{"next_page_token": null}"#] {
+            let page = Page::read(body.as_bytes(), "experiments").unwrap();
+            assert_eq!(page.rows().count(), 0, "{body}");
+            assert_eq!(page.next, None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_not_passed_on() {
+        for body in [
+            "",
+            "[]",
+            "null",
+            "<html>",
+            r#"{"experiments": {}}"#,
+            r#"{"experiments": "x"}"#,
+            r#"{"experiments": null}"#,
+            r#"{"experiments": [}"#,
+            r#"{"experiments": [{}"#,
+            r#"{"experiments": [], "experiments": [{}]}"#,
+            r#"{"next_page_token": 7}"#,
+            r#"{"next_page_token": "a", "next_page_token": "b"}"#,
+        ] {
+            assert!(Page::read(body.as_bytes(), "experiments").is_err(), "{body}");
+        }
+    }
+}

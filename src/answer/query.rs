@@ -1,0 +1,535 @@
+//! What does a list request ask for, and how is it asked for in pages?
+//!
+//! MLflow reads a search from the query of a GET and from the JSON body of a POST (MLflow 3.17.2,
+//! `server/handlers.py:_get_request_message`): snake_case names in a query, of repeated ones the first; snake_case or
+//! lowerCamelCase in a body, where `null` is absent. What could be read in two ways is refused here. Only the members that
+//! page and narrow are written anew; all the others keep their bytes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::json::{BadJson, Value, write_string};
+use super::token::{Mark, mark};
+use crate::message::{Body, Payload, Request};
+use crate::policy::route::Verb;
+
+/// What need not be encoded in a query value (RFC 3986 section 2.3).
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A list request that cannot be read in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadQuery {
+    /// The body is not JSON.
+    #[error("the body cannot be read: {0}")]
+    Json(#[from] BadJson),
+    /// The body is JSON, but no object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// One field twice.
+    #[error("`{0}` stands more than once")]
+    Twice(&'static str),
+    /// Of the wrong type.
+    #[error("`{0}` has the wrong type")]
+    WrongType(&'static str),
+    /// Bytes that are not UTF-8 once decoded.
+    #[error("the query is not UTF-8")]
+    NotUtf8,
+    /// The body was not read before.
+    #[error("the body was not read")]
+    BodyNotRead,
+}
+
+/// The fields that page and narrow, in both spellings.
+const ROWS: Name = Name { snake: "max_results", camel: "maxResults" };
+const PAGE: Name = Name { snake: "page_token", camel: "pageToken" };
+const FILTER: Name = Name { snake: "filter", camel: "filter" };
+
+#[derive(Debug, Clone, Copy)]
+struct Name {
+    snake: &'static str,
+    camel: &'static str,
+}
+
+/// How many rows are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// It does not say.
+    Absent,
+    /// So many.
+    Count(u32),
+    /// Something that is not a plain number: MLflow's to judge.
+    Odd,
+}
+
+/// What a list request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(crate) rows: Rows,
+    /// Absent and empty are the same to MLflow (`page_token or None`).
+    pub(crate) page: Option<String>,
+    /// Absent and empty are the same to MLflow.
+    pub(crate) filter: String,
+    /// Digest of all that a next page must have in common with this one.
+    pub(crate) mark: Mark,
+}
+
+/// What is written anew in a request for one page.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Changes<'a> {
+    pub(crate) rows: Option<u32>,
+    /// `Some(None)`: the first page.
+    pub(crate) page: Option<Option<&'a str>>,
+    pub(crate) filter: Option<&'a str>,
+    /// A list of ids, by the name of its field.
+    pub(crate) ids: Option<(&'static str, &'a [&'a Arc<str>])>,
+}
+
+impl Query {
+    /// Reads what `request` asks for. `caller` and `call` go into the mark.
+    ///
+    /// # Errors
+    /// [`BadQuery`] for what could be read in two ways.
+    pub(crate) fn read(request: &Request, call: &str, caller: &str) -> Result<Self, BadQuery> {
+        let fields = Source::of(request)?.fields()?;
+        let mut rest: Vec<(&str, &str)> = fields
+            .iter()
+            .filter(|(name, _)| ![ROWS, PAGE].iter().any(|own| own.snake == *name || own.camel == *name))
+            .map(|(name, raw)| (&**name, &**raw))
+            .collect();
+        rest.sort_unstable();
+        let mark = mark([call, caller].into_iter().chain(rest.into_iter().flat_map(|(name, raw)| [name, raw])));
+        let source = Source::of(request)?;
+        let rows = match source.scalar(ROWS)? {
+            None => Rows::Absent,
+            Some(text) => match text.as_str() {
+                Some(digits) if (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                    digits.parse().map_or(Rows::Odd, Rows::Count)
+                }
+                _ => Rows::Odd,
+            },
+        };
+        let page = source.string(PAGE)?.filter(|page| !page.is_empty());
+        let filter = source.string(FILTER)?.unwrap_or_default();
+        Ok(Self { rows, page, filter, mark })
+    }
+}
+
+/// The ids in a list field of the body; `None` when it is absent.
+///
+/// # Errors
+/// [`BadQuery`] when it is not a list of strings.
+pub(crate) fn ids(request: &Request, field: &'static str) -> Result<Option<Vec<Arc<str>>>, BadQuery> {
+    let camel = camel(field);
+    let Source::Body(body) = Source::of(request)? else { return Err(BadQuery::WrongType(field)) };
+    let value = match (body.get(field)?, (camel != field).then(|| body.get(&camel)).transpose()?.flatten()) {
+        (Some(_), Some(_)) => return Err(BadQuery::Twice(field)),
+        (Some(value), None) | (None, Some(value)) if !value.is_null() => value,
+        (Some(_), None) | (None, Some(_) | None) => return Ok(None),
+    };
+    let elements = value.elements().ok_or(BadQuery::WrongType(field))?;
+    let ids = elements.map(|id| id.as_str().map(|id| Arc::from(&*id)).ok_or(BadQuery::WrongType(field)));
+    ids.collect::<Result<_, _>>().map(Some)
+}
+
+/// The request for one page: the same, with `changes`, and with headers under which the answer can be read.
+///
+/// # Errors
+/// [`BadQuery`], as [`Query::read`].
+pub(crate) fn page_of(request: &Request, changes: Changes<'_>) -> Result<Request, BadQuery> {
+    let (query, payload) = match Source::of(request)? {
+        Source::Query(query) => (write_query(query, changes)?, Payload::Stream(Body::Empty)),
+        Source::Body(body) => (request.query.clone(), Payload::Judged(write_body(body, changes))),
+    };
+    let mut headers = request.headers.clone();
+    readable(&mut headers);
+    headers.remove(http::header::CONTENT_LENGTH);
+    Ok(Request {
+        id: Arc::clone(&request.id),
+        verb: request.verb,
+        head_only: false,
+        path: request.path.clone(),
+        query,
+        headers,
+        payload,
+        peer: request.peer.clone(),
+    })
+}
+
+/// Changes the headers of a request so that its answer can be read: whole, uncompressed, and not "not modified".
+pub(crate) fn readable(headers: &mut http::HeaderMap) {
+    use http::header::{
+        ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    };
+    for name in [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE] {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
+}
+
+/// Where a request's fields stand.
+enum Source<'a> {
+    Query(&'a str),
+    Body(Value<'a>),
+}
+
+impl<'a> Source<'a> {
+    fn of(request: &'a Request) -> Result<Self, BadQuery> {
+        match (request.verb, &request.payload) {
+            (Verb::Get, _) => Ok(Self::Query(request.query.as_deref().unwrap_or_default())),
+            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, Payload::Judged(body)) => {
+                let body: &Bytes = body;
+                let body = if body.is_empty() { Value::parse(b"{}")? } else { Value::parse(body)? };
+                if body.is_object() { Ok(Self::Body(body)) } else { Err(BadQuery::NotAnObject) }
+            }
+            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, Payload::Stream(_)) => Err(BadQuery::BodyNotRead),
+        }
+    }
+
+    /// Every field as it is spelled, with its raw value.
+    fn fields(&self) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, BadQuery> {
+        match self {
+            Self::Query(query) => pairs(query).map(|pair| pair.map(|(_, name, value)| (name, value))).collect(),
+            Self::Body(body) => body
+                .members()
+                .map(|(name, value)| Ok((name.as_str().ok_or(BadQuery::NotUtf8)?, Cow::Borrowed(value.raw()))))
+                .collect(),
+        }
+    }
+
+    /// The one value of a field: what stands in the query, or a scalar of the body.
+    fn scalar(&self, name: Name) -> Result<Option<Scalar<'a>>, BadQuery> {
+        match self {
+            Self::Query(query) => {
+                let mut found = None;
+                for pair in pairs(query) {
+                    let (_, own, value) = pair?;
+                    if own == name.snake && found.replace(value).is_some() {
+                        return Err(BadQuery::Twice(name.snake));
+                    }
+                }
+                Ok(found.map(Scalar::Text))
+            }
+            Self::Body(body) => {
+                let snake = body.get(name.snake).map_err(|_| BadQuery::Twice(name.snake))?;
+                let camel = if name.camel == name.snake {
+                    None
+                } else {
+                    body.get(name.camel).map_err(|_| BadQuery::Twice(name.snake))?
+                };
+                match (snake, camel) {
+                    (Some(_), Some(_)) => Err(BadQuery::Twice(name.snake)),
+                    (Some(value), None) | (None, Some(value)) => Ok((!value.is_null()).then_some(Scalar::Json(value))),
+                    (None, None) => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn string(&self, name: Name) -> Result<Option<String>, BadQuery> {
+        match self.scalar(name)? {
+            None => Ok(None),
+            Some(Scalar::Text(text)) => Ok(Some(text.into_owned())),
+            Some(Scalar::Json(value)) => match value.as_str() {
+                Some(text) => Ok(Some(text.into_owned())),
+                None => Err(BadQuery::WrongType(name.snake)),
+            },
+        }
+    }
+}
+
+enum Scalar<'a> {
+    Text(Cow<'a, str>),
+    Json(Value<'a>),
+}
+
+impl Scalar<'_> {
+    /// Digits as such, or as a string: protobuf JSON takes both.
+    fn as_str(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Json(value) => value.as_str().or(Some(Cow::Borrowed(value.raw()))),
+        }
+    }
+}
+
+/// The pairs of a query as werkzeug splits them: raw, decoded name, decoded value.
+fn pairs(query: &str) -> impl Iterator<Item = Result<(&str, Cow<'_, str>, Cow<'_, str>), BadQuery>> {
+    query.split('&').filter(|raw| !raw.is_empty()).map(|raw| {
+        let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
+        Ok((raw, decoded(name)?, decoded(value)?))
+    })
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, BadQuery> {
+    if !text.contains('+') {
+        return percent_decode_str(text).decode_utf8().map_err(|_| BadQuery::NotUtf8);
+    }
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().map(|text| Cow::Owned(text.into_owned())).map_err(|_| BadQuery::NotUtf8)
+}
+
+fn write_query(query: &str, changes: Changes<'_>) -> Result<Option<String>, BadQuery> {
+    let mut out = String::with_capacity(query.len() + 64);
+    let mut push = |text: &str| {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(text);
+    };
+    for pair in pairs(query) {
+        let (raw, name, _) = pair?;
+        let replaced = (changes.rows.is_some() && name == ROWS.snake)
+            || (changes.page.is_some() && name == PAGE.snake)
+            || (changes.filter.is_some() && name == FILTER.snake);
+        if !replaced {
+            push(raw);
+        }
+    }
+    if let Some(filter) = changes.filter {
+        push(&format!("{}={}", FILTER.snake, utf8_percent_encode(filter, VALUE)));
+    }
+    if let Some(rows) = changes.rows {
+        push(&format!("{}={rows}", ROWS.snake));
+    }
+    if let Some(Some(page)) = changes.page {
+        push(&format!("{}={}", PAGE.snake, utf8_percent_encode(page, VALUE)));
+    }
+    Ok((!out.is_empty()).then_some(out))
+}
+
+fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
+    let mut out = Vec::with_capacity(body.raw().len() + 128);
+    out.push(b'{');
+    let mut first = true;
+    let mut comma = |out: &mut Vec<u8>| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+    };
+    let ids_camel = changes.ids.map(|(field, _)| camel(field));
+    for (key, value) in body.members() {
+        let name = key.as_str().unwrap_or_default();
+        let is = |own: Name| name == own.snake || name == own.camel;
+        let replaced = (changes.rows.is_some() && is(ROWS))
+            || (changes.page.is_some() && is(PAGE))
+            || (changes.filter.is_some() && is(FILTER))
+            || changes.ids.is_some_and(|(field, _)| name == field || Some(&*name) == ids_camel.as_deref());
+        if !replaced {
+            comma(&mut out);
+            out.extend_from_slice(key.raw().as_bytes());
+            out.push(b':');
+            out.extend_from_slice(value.raw().as_bytes());
+        }
+    }
+    if let Some((field, ids)) = changes.ids {
+        comma(&mut out);
+        write_string(&mut out, field);
+        out.extend_from_slice(b":[");
+        for (n, id) in ids.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            write_string(&mut out, id);
+        }
+        out.push(b']');
+    }
+    let texts = [(FILTER, changes.filter), (PAGE, changes.page.flatten())];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            comma(&mut out);
+            write_string(&mut out, name.snake);
+            out.push(b':');
+            write_string(&mut out, text);
+        }
+    }
+    if let Some(rows) = changes.rows {
+        comma(&mut out);
+        write_string(&mut out, ROWS.snake);
+        out.extend_from_slice(format!(":{rows}").as_bytes());
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+/// protobuf's JSON name of a field.
+fn camel(field: &str) -> String {
+    let mut out = String::with_capacity(field.len());
+    let mut up = false;
+    for character in field.chars() {
+        if character == '_' {
+            up = true;
+        } else if std::mem::take(&mut up) {
+            out.extend(character.to_uppercase());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::message::{Door, Peer};
+    use crate::policy::path::Path;
+
+    pub(crate) fn get(query: &str) -> Request {
+        request(Verb::Get, Some(query), Payload::Stream(Body::Empty))
+    }
+
+    pub(crate) fn post(body: &str) -> Request {
+        request(Verb::Post, None, Payload::Judged(Bytes::from(body.to_owned())))
+    }
+
+    fn request(verb: Verb, query: Option<&str>, payload: Payload) -> Request {
+        Request {
+            id: "r".into(),
+            verb,
+            head_only: false,
+            path: Path::parse("/api/2.0/mlflow/experiments/search").unwrap(),
+            query: query.map(str::to_owned),
+            headers: http::HeaderMap::new(),
+            payload,
+            peer: Peer { address: [127, 0, 0, 1].into(), trusted_front: false, secure: true, door: Door::Https },
+        }
+    }
+
+    fn read(request: &Request) -> Result<Query, BadQuery> {
+        Query::read(request, "SearchExperiments", "ann")
+    }
+
+    fn body(request: &Request) -> &str {
+        match &request.payload {
+            Payload::Judged(bytes) => std::str::from_utf8(bytes).unwrap(),
+            Payload::Stream(_) => panic!("not judged"),
+        }
+    }
+
+    #[test]
+    fn a_get_is_read_from_its_query_alone() {
+        let query =
+            read(&get("max_results=7&page%5Ftoken=a%2Bb&filter=name+%3D+%27x%27&order_by=a&order_by=b")).unwrap();
+        assert_eq!(query.rows, Rows::Count(7));
+        assert_eq!(query.page.as_deref(), Some("a+b"));
+        assert_eq!(query.filter, "name = 'x'");
+        let camel = read(&get("maxResults=7&pageToken=x")).unwrap();
+        assert_eq!((camel.rows, camel.page), (Rows::Absent, None));
+    }
+
+    #[test]
+    fn a_post_is_read_from_its_body_in_both_spellings() {
+        for text in [
+            r#"{"max_results": 7, "page_token": "t", "filter": "f"}"#,
+            r#"{"maxResults": "7", "pageToken": "t", "filter": "f"}"#,
+            r#"{"max_\u0072esults": 7, "page_token": "t", "filter": "f"}"#,
+        ] {
+            let query = read(&post(text)).unwrap();
+            assert_eq!((query.rows, query.page.as_deref(), &*query.filter), (Rows::Count(7), Some("t"), "f"), "{text}");
+        }
+        let query = read(&post(r#"{"max_results": null, "page_token": "", "filter": null}"#)).unwrap();
+        assert_eq!((query.rows, query.page, &*query.filter), (Rows::Absent, None, ""));
+        assert_eq!(read(&post("")).unwrap().rows, Rows::Absent);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for query in ["max_results=1&max_results=2", "page_token=a&page%5ftoken=a", "filter=a&filter=", "filter=%ff"] {
+            assert!(read(&get(query)).is_err(), "{query}");
+        }
+        for text in [
+            r#"{"max_results": 1, "max_results": 1}"#,
+            r#"{"max_results": 1, "maxResults": 1}"#,
+            r#"{"page_token": "a", "pageToken": "a"}"#,
+            r#"{"page_token": 1}"#,
+            r#"{"filter": ["a"]}"#,
+            r#"{"filter": "\ud800"}"#,
+            r#""{}""#,
+            "[]",
+            "{",
+            "\u{feff}{}",
+        ] {
+            assert!(read(&post(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_numbers_are_mlflows_to_judge() {
+        for rows in ["-1", "1.0", "1e2", "", "abc", "99999999999", "+5", " 5", "0x5"] {
+            assert_eq!(
+                read(&get(&format!("max_results={}", rows.replace('+', "%2B")))).unwrap().rows,
+                Rows::Odd,
+                "{rows:?}"
+            );
+        }
+        for rows in ["-1", "1.0", "1e2", "true", "[1]", "{}", "\"abc\"", "\"\""] {
+            assert_eq!(read(&post(&format!("{{\"max_results\":{rows}}}"))).unwrap().rows, Rows::Odd, "{rows}");
+        }
+        assert_eq!(read(&get("max_results=0")).unwrap().rows, Rows::Count(0));
+    }
+
+    #[test]
+    fn pages_of_one_query_have_one_mark_and_other_queries_another() {
+        let mark = |text: &str| read(&post(text)).unwrap().mark;
+        let first = mark(r#"{"filter": "f", "max_results": 7}"#);
+        assert_eq!(first, mark(r#"{"page_token": "t", "max_results": 9, "filter": "f"}"#));
+        assert_eq!(first, mark(r#"{"pageToken": "t", "filter": "f"}"#));
+        assert_ne!(first, mark(r#"{"filter": "g"}"#));
+        assert_ne!(first, mark(r#"{"filter": "f", "view_type": "ALL"}"#));
+        assert_ne!(first, Query::read(&post(r#"{"filter": "f"}"#), "SearchExperiments", "bob").unwrap().mark);
+    }
+
+    #[test]
+    fn a_page_changes_what_it_must_and_nothing_else() {
+        let changes =
+            Changes { rows: Some(3), page: Some(Some("a/b")), filter: Some("x = 'é'"), ..Changes::default() };
+        let page = page_of(&get("order_by=a+b&max_results=9&filter=f&order_by=%63&page_token=old"), changes).unwrap();
+        assert_eq!(
+            page.query.as_deref(),
+            Some("order_by=a+b&order_by=%63&filter=x%20%3D%20%27%C3%A9%27&max_results=3&page_token=a%2Fb")
+        );
+        let text =
+            r#"{ "order_by": ["a\u0062", NaN], "maxResults": 9, "pageToken":"old", "filter": "f", "view_type":3 }"#;
+        let page = page_of(&post(text), changes).unwrap();
+        assert_eq!(
+            body(&page),
+            r#"{"order_by":["a\u0062", NaN],"view_type":3,"filter":"x = 'é'","page_token":"a/b","max_results":3}"#
+        );
+        let first = page_of(&post(text), Changes { page: Some(None), ..Changes::default() }).unwrap();
+        assert_eq!(body(&first), r#"{"order_by":["a\u0062", NaN],"maxResults":9,"filter":"f","view_type":3}"#);
+    }
+
+    #[test]
+    fn the_answer_to_a_page_can_be_read() {
+        let mut request = get("");
+        for (name, value) in [("accept-encoding", "gzip, br"), ("if-none-match", "\"x\""), ("range", "bytes=0-1")] {
+            request.headers.insert(name, http::HeaderValue::from_static(value));
+        }
+        let page = page_of(&request, Changes::default()).unwrap();
+        assert_eq!(page.headers.get("accept-encoding").unwrap(), "identity");
+        assert_eq!(page.headers.len(), 1);
+    }
+
+    #[test]
+    fn ids_are_read_and_written_in_either_spelling() {
+        for text in [r#"{"experiment_ids":["1","2"],"a":1}"#, r#"{"experimentIds":["1","2"],"a":1}"#] {
+            let request = post(text);
+            let ids = ids(&request, "experiment_ids").unwrap().unwrap();
+            assert_eq!(ids, [Arc::from("1"), Arc::from("2")]);
+            let changes = Changes { ids: Some(("experiment_ids", &[&ids[1]])), ..Changes::default() };
+            assert_eq!(body(&page_of(&request, changes).unwrap()), r#"{"a":1,"experiment_ids":["2"]}"#);
+        }
+        assert_eq!(ids(&post("{}"), "experiment_ids").unwrap(), None);
+        assert_eq!(ids(&post(r#"{"experiment_ids":null}"#), "experiment_ids").unwrap(), None);
+        for text in [
+            r#"{"experiment_ids":"1"}"#,
+            r#"{"experiment_ids":[1]}"#,
+            r#"{"experiment_ids":["1"],"experimentIds":["1"]}"#,
+            r#"{"experiment_ids":["1"],"experiment_ids":["1"]}"#,
+        ] {
+            assert!(ids(&post(text), "experiment_ids").is_err(), "{text}");
+        }
+    }
+}
