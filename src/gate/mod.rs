@@ -1,4 +1,5 @@
 //! The hall: the whole way of a request, in order.
 
 mod body;
+pub mod clean;
 pub mod refusal;

@@ -1,0 +1,185 @@
+//! What is this request, in its one spelling, and what did it show?
+//!
+//! Every request becomes a [`Request`] here or is refused as [`Unclean`]: one host, one path, one framing, no field by
+//! which somebody tells who they are. Credentials move out of the headers, into [`Credentials`], on every path.
+
+mod fields;
+mod host;
+mod unclean;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, Method, Version};
+use http_body::Body as _;
+use ipnet::IpNet;
+use url::Url;
+
+pub use self::host::Hosts;
+pub use self::unclean::Unclean;
+
+use crate::authenticate::credential::{self, Credentials};
+use crate::authenticate::origin;
+use crate::message::{Body, Payload, Peer, Request};
+use crate::policy::classify::Call;
+use crate::policy::path::Path;
+use crate::policy::route::{BodyClass, Verb};
+
+/// What is clean.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address that people use: the origin check compares with it.
+    pub public_url: Url,
+    /// The names under which the gate may be reached.
+    pub hosts: Hosts,
+    /// What `mlflow server --static-prefix` was given.
+    pub static_prefix: String,
+    /// The longest path and query together.
+    pub url_length: usize,
+    /// Fronts, which are skipped in `X-Forwarded-For` from the right. Only a [`Peer::trusted_front`] is listened to.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Settings {
+    /// The defaults of `config/example.toml` for the gate at `public_url`.
+    #[must_use]
+    pub fn new(public_url: Url) -> Self {
+        let hosts = Hosts::new(&public_url, &[]);
+        Self { public_url, hosts, static_prefix: String::new(), url_length: 16 * 1024, trusted_proxies: Vec::new() }
+    }
+}
+
+/// A probe's `Host` is whatever the load balancer calls us; nothing is forwarded or told there.
+const PROBE: &str = "/trackgate/livez";
+
+/// Brings a request into its one form and moves its credentials out.
+///
+/// # Errors
+/// [`Unclean`] for whatever could be read in two ways, or is nothing that MLflow's clients send.
+pub fn clean(
+    id: Arc<str>,
+    parts: Parts,
+    body: Body,
+    peer: Peer,
+    settings: &Settings,
+) -> Result<(Request, Credentials), Unclean> {
+    let Parts { method, uri, version, mut headers, .. } = parts;
+    let verb = Verb::of(&method).ok_or(Unclean::Method)?;
+    let path_and_query = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    if path_and_query.len() > settings.url_length {
+        return Err(Unclean::UrlTooLong { most: settings.url_length });
+    }
+    let path = Path::parse(uri.path())?;
+    let host = host::sole(&uri, &headers)?;
+    if path.as_str() != PROBE && !settings.hosts.know(&host) {
+        return Err(Unclean::UnknownHost);
+    }
+    fields::check_names(&headers)?;
+    fields::check_framing(&headers, version)?;
+    let upgrade = fields::strip_connection(&mut headers, verb, version)?;
+    if verb == Verb::Get && !body.is_end_stream() {
+        // MLflow reads the body of a GET whose query is empty (3.17.2, `_get_request_message`).
+        return Err(Unclean::BodyOnGet);
+    }
+    let credentials = credential::take(&mut headers);
+    let peer = behind_front(peer, &headers, settings);
+    // No form sends PUT, PATCH or DELETE, and a script that does is asked for its origin by the browser first.
+    let from_a_page = verb == Verb::Post || headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+    if verb != Verb::Get && from_a_page && credentials.browser_adds_them() {
+        origin::check(&headers, &settings.public_url).map_err(|_| Unclean::ForeignOrigin)?;
+    }
+    fields::strip_identity(&mut headers);
+    if upgrade {
+        headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
+    }
+    let request = Request {
+        id,
+        verb,
+        head_only: method == Method::HEAD,
+        path: path.below(&settings.static_prefix),
+        query: uri.query().map(str::to_owned),
+        headers,
+        payload: Payload::Stream(body),
+        peer,
+    };
+    Ok((request, credentials))
+}
+
+/// What the row says of the body, against what the headers say of it.
+///
+/// # Errors
+/// [`Unclean`] for an encoded body where MLflow would read it as empty, and for a POST or PUT that is not JSON where
+/// MLflow takes nothing else (3.17.2, `_validate_content_type`).
+pub fn check_body(call: &Call, request: &Request) -> Result<(), Unclean> {
+    match call.row.body {
+        BodyClass::Artifact => Ok(()),
+        BodyClass::Json | BodyClass::LargeJson => {
+            if request.headers.contains_key(CONTENT_ENCODING) {
+                return Err(Unclean::EncodedBody);
+            }
+            if !call.wants_body() || !matches!(request.verb, Verb::Post | Verb::Put) {
+                return Ok(());
+            }
+            if is_json(&request.headers) { Ok(()) } else { Err(Unclean::NotJson) }
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let Ok(kind) = kind.to_str() else { return false };
+    let mut parts = kind.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    essence.eq_ignore_ascii_case("application/json")
+        && parts.all(|parameter| {
+            // A charset other than UTF-8 would have the bytes read in another way.
+            parameter.split_once('=').is_none_or(|(name, value)| {
+                !name.trim().eq_ignore_ascii_case("charset")
+                    || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+        })
+}
+
+/// What a trusted front says of the client. The nearest address that is not a front's is the client's: what stands left
+/// of it was written by the client.
+fn behind_front(mut peer: Peer, headers: &HeaderMap, settings: &Settings) -> Peer {
+    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    if !peer.trusted_front {
+        return peer;
+    }
+    for value in headers.get_all(FOR).iter().rev() {
+        let Ok(value) = value.to_str() else { return peer };
+        for address in value.rsplit(',') {
+            // What is no address ends the chain: nothing left of it can be believed.
+            let Some(address) = read_address(address.trim()) else { return peer };
+            peer.address = address;
+            if !settings.trusted_proxies.iter().any(|net| net.contains(&address)) {
+                peer.secure = proto(headers, &PROTO).unwrap_or(peer.secure);
+                return peer;
+            }
+        }
+    }
+    peer.secure = proto(headers, &PROTO).unwrap_or(peer.secure);
+    peer
+}
+
+/// `192.0.2.1`, `2001:db8::1`, or either with a port as some fronts write them.
+fn read_address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+fn proto(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
+    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next().map(|word| word.trim().eq_ignore_ascii_case("https"))
+}
+
+fn is_old(version: Version) -> bool {
+    version < Version::HTTP_11
+}
+
+#[cfg(test)]
+mod tests;
