@@ -140,6 +140,17 @@ impl Fetcher {
         tokio::time::timeout(self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
     }
 
+    /// The same with twice the time, for the exchange of a code: it must not fail for a second's sake.
+    ///
+    /// # Errors
+    /// [`FetchFault`] when there is no complete answer.
+    pub async fn send_patiently(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchFault> {
+        if !is_secure(url) {
+            return Err(FetchFault::Insecure);
+        }
+        tokio::time::timeout(2 * self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchFault> {
         let answer = self.client.request(request).await.map_err(|fault| FetchFault::Connection(chain(&fault)))?;
         let encoding = answer.headers().get(CONTENT_ENCODING);

@@ -10,17 +10,25 @@ pub mod fetch;
 pub mod iap;
 pub mod issuer;
 pub mod jwks;
+pub mod keyring;
+pub mod login;
 pub mod origin;
+pub mod return_to;
+pub mod session;
 pub mod token;
 mod throttle;
 mod verdicts;
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use moka::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use self::credential::{Credentials, Shown};
+use self::credential::{Credentials, Secret, Shown};
 pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
 use self::fetch::{BadTrust, Fetcher};
 use self::iap::Iap;
@@ -29,9 +37,11 @@ use self::jwks::{Keeper, Source};
 use self::throttle::Throttle;
 use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
-use crate::access::identity::Identity;
+use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
 use crate::message::Peer;
+use crate::seal::Seal;
+use crate::store::{Session, Store};
 
 /// Bearer verdicts that are kept at once.
 const MOST_VERDICTS: u64 = 20_000;
@@ -45,6 +55,8 @@ pub struct Settings {
     pub issuers: Vec<issuer::Settings>,
     /// `[iap]`.
     pub iap: Option<iap::Settings>,
+    /// `[session]`.
+    pub session: session::Settings,
     /// Wrong credentials from one address in a minute before it gets 429.
     pub failed_credentials: u32,
 }
@@ -53,7 +65,7 @@ impl Settings {
     /// Nobody can sign in yet.
     #[must_use]
     pub fn new(public_url: Url) -> Self {
-        Self { public_url, issuers: Vec::new(), iap: None, failed_credentials: 20 }
+        Self { public_url, issuers: Vec::new(), iap: None, session: session::Settings::default(), failed_credentials: 20 }
     }
 }
 
@@ -72,16 +84,37 @@ pub enum SetupFault {
         #[source]
         fault: BadTrust,
     },
+    /// Two providers with one short name: their callbacks would be one.
+    #[error("issuer `{0}`: another issuer has the same name")]
+    NameTaken(String),
+    /// The file with our secret at the provider cannot be read.
+    #[error("issuer `{name}`: the client secret file `{path}` cannot be read: {fault}")]
+    ClientSecret {
+        /// Which one.
+        name: String,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        fault: std::io::Error,
+    },
 }
 
 /// Recognises callers. Shared by all workers.
 pub struct Authenticator {
     clock: Clock,
+    store: Store,
+    seal: Arc<Seal>,
+    session: session::Settings,
     public_url: Url,
     issuers: Vec<Arc<Issuer>>,
     iap: Option<Iap>,
     verdicts: Verdicts,
     throttle: Throttle,
+    /// Our secret at each provider that has one.
+    client_secrets: HashMap<String, SecretString>,
+    /// States of logins that were finished, as long as their cookies could come again.
+    finished: Cache<Fingerprint, ()>,
 }
 
 /// A caller who was recognised.
@@ -89,6 +122,24 @@ pub struct Authenticator {
 pub struct Authenticated {
     /// Who.
     pub identity: Arc<Identity>,
+    /// The session, if a cookie proved it. What such a request changes must pass [`origin::check`]; so must what an IAP
+    /// assertion proves, since a cookie stands behind it.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Authenticated {
+    fn without_session(identity: Arc<Identity>) -> Self {
+        Self { identity, session: None }
+    }
+
+    /// Whether a browser adds the credential by itself, so that [`origin::check`] must pass before anything is changed.
+    #[must_use]
+    pub fn is_ambient(&self) -> bool {
+        match self.identity.proof {
+            Proof::Session | Proof::Iap => true,
+            Proof::Bearer => false,
+        }
+    }
 }
 
 impl Authenticator {
@@ -96,7 +147,21 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`SetupFault`] for an issuer that cannot be asked safely.
-    pub fn new(settings: Settings, clock: Clock) -> Result<Self, SetupFault> {
+    pub fn new(settings: Settings, store: Store, seal: Arc<Seal>, clock: Clock) -> Result<Self, SetupFault> {
+        let mut client_secrets = HashMap::new();
+        for issuer in &settings.issuers {
+            if settings.issuers.iter().filter(|other| other.name == issuer.name).count() > 1 {
+                return Err(SetupFault::NameTaken(issuer.name.clone()));
+            }
+            if let Some(path) = issuer.login.as_ref().and_then(|login| login.client_secret_file.clone()) {
+                let name = issuer.name.clone();
+                match std::fs::read_to_string(&path).map(Secret::new) {
+                    Ok(text) => drop(client_secrets.insert(name, SecretString::from(text.trim().to_owned()))),
+                    Err(fault) => return Err(SetupFault::ClientSecret { name, path, fault }),
+                }
+            }
+        }
+        let finished = Cache::builder().max_capacity(100_000).time_to_live(2 * settings.session.login).build();
         let issuers = settings.issuers.into_iter().map(|issuer| open(issuer, &clock)).collect::<Result<_, _>>()?;
         let iap = settings
             .iap
@@ -105,11 +170,16 @@ impl Authenticator {
             .map_err(|fault| SetupFault::Trust { name: "iap".to_owned(), fault })?;
         Ok(Self {
             clock,
+            store,
+            seal,
+            session: settings.session,
             public_url: settings.public_url,
             issuers,
             iap,
             verdicts: Verdicts::new(MOST_VERDICTS),
             throttle: Throttle::new(settings.failed_credentials),
+            client_secrets,
+            finished,
         })
     }
 
@@ -166,9 +236,12 @@ impl Authenticator {
             (Shown::One(_), Shown::One(_)) => Err(AuthFault::TwoCredentials),
             (Shown::One(field), Shown::Nothing) => {
                 let identity = self.by_bearer(bearer_token(field.as_bytes())?).await?;
-                Ok(Some(Authenticated { identity }))
+                Ok(Some(Authenticated::without_session(identity)))
             }
-            (Shown::Nothing, Shown::One(_)) => Err(AuthFault::UnknownSession),
+            (Shown::Nothing, Shown::One(cookie)) => {
+                let session = session::find(&self.store, cookie)?;
+                Ok(Some(Authenticated { identity: Arc::clone(&session.identity), session: Some(session) }))
+            }
             (Shown::Nothing, Shown::Nothing) => Ok(None),
         }
     }
@@ -182,7 +255,7 @@ impl Authenticator {
             }
             Shown::One(assertion) => {
                 let identity = iap.judge(assertion.as_bytes()).await?;
-                Ok(Authenticated { identity })
+                Ok(Authenticated::without_session(identity))
             }
         }
     }
@@ -202,6 +275,10 @@ impl Authenticator {
         let ends = millis_of(identity.until) + skew;
         self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: place, version, ends });
         Ok(identity)
+    }
+
+    fn client_secret(&self, provider: &str) -> Option<&str> {
+        self.client_secrets.get(provider).map(ExposeSecret::expose_secret)
     }
 
     /// The issuer that must vouch for a token. Two entries may share an issuer (a login client and a bearer audience
