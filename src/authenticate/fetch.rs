@@ -144,7 +144,11 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchFault`] when there is no complete answer.
-    pub async fn send_patiently(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchFault> {
+    pub async fn send_patiently(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, FetchFault> {
         if !is_secure(url) {
             return Err(FetchFault::Insecure);
         }

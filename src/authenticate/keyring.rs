@@ -40,7 +40,9 @@ pub enum KeyringFault {
     #[error("the key file `{0}` can be read by others; run `chmod 600` on it")]
     Open(PathBuf),
     /// It holds something else than keys.
-    #[error("the key file `{0}` is damaged; remove it to have a new one made (started logins will have to start again)")]
+    #[error(
+        "the key file `{0}` is damaged; remove it to have a new one made (started logins will have to start again)"
+    )]
     Damaged(PathBuf),
     /// The crypto library refused.
     #[error(transparent)]

@@ -65,7 +65,13 @@ impl Settings {
     /// Nobody can sign in yet.
     #[must_use]
     pub fn new(public_url: Url) -> Self {
-        Self { public_url, issuers: Vec::new(), iap: None, session: session::Settings::default(), failed_credentials: 20 }
+        Self {
+            public_url,
+            issuers: Vec::new(),
+            iap: None,
+            session: session::Settings::default(),
+            failed_credentials: 20,
+        }
     }
 }
 

@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_value_of_another_shape_is_no_session() {
-        for value in ["", "x", &"A".repeat(42), &"A".repeat(44), &"=".repeat(43), &"\u{e4}".repeat(30), &"A".repeat(5000)] {
+        for value in
+            ["", "x", &"A".repeat(42), &"A".repeat(44), &"=".repeat(43), &"\u{e4}".repeat(30), &"A".repeat(5000)]
+        {
             assert_eq!(key_of(value), None, "{value}");
         }
     }

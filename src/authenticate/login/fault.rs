@@ -109,9 +109,7 @@ impl LoginFault {
             Self::NoSuchProvider | Self::NoLoginThere => "This way of signing in does not exist.".to_owned(),
             Self::ProviderAway => "The identity provider cannot be reached at the moment.".to_owned(),
             Self::Malformed => "The identity provider sent an answer that cannot be read.".to_owned(),
-            Self::NoSuchLogin => {
-                "This sign-in was not started in this browser, or it is already finished.".to_owned()
-            }
+            Self::NoSuchLogin => "This sign-in was not started in this browser, or it is already finished.".to_owned(),
             Self::TooLate => "Signing in took too long.".to_owned(),
             Self::OtherIssuer => "The answer does not come from the identity provider that was asked.".to_owned(),
             Self::Refused(why) => format!("The identity provider did not let you sign in ({why})."),

@@ -79,7 +79,8 @@ impl Authenticator {
     }
 
     fn provider(&self, name: &str) -> Result<(&Issuer, &Login), LoginFault> {
-        let issuer = self.issuers.iter().find(|issuer| issuer.settings.name == name).ok_or(LoginFault::NoSuchProvider)?;
+        let issuer =
+            self.issuers.iter().find(|issuer| issuer.settings.name == name).ok_or(LoginFault::NoSuchProvider)?;
         let login = issuer.settings.login.as_ref().ok_or(LoginFault::NoSuchProvider)?;
         Ok((issuer, login))
     }

@@ -82,7 +82,8 @@ fn forget(suffix: &str) -> Option<HeaderValue> {
 
 fn field(suffix: &str, value: &str, life: u64) -> Option<HeaderValue> {
     // The suffix may come from the browser: nothing but our own alphabet goes back.
-    let ours = suffix.len() == SUFFIX && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let ours =
+        suffix.len() == SUFFIX && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let text = format!("{LOGIN_COOKIE}{suffix}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life}");
     // Browsers drop cookies of more than 4096 bytes, and the login would fail at its end.
     let mut field = HeaderValue::from_str(&text).ok().filter(|_| ours && text.len() < 4096)?;
