@@ -5,6 +5,7 @@
 //!
 //! INVARIANT: nothing secret has a field here: no token, cookie, code, body or query.
 
+mod id;
 pub mod record;
 mod writer;
 

@@ -70,9 +70,10 @@ pub struct Record {
 
 impl Record {
     pub(super) fn new(place: Option<OwnedPermit<Box<Entry>>>, clock: &Clock) -> Self {
+        let time = clock.now();
         let entry = Entry {
-            time: clock.now(),
-            id: Arc::from(uuid::Uuid::now_v7().simple().to_string()),
+            time,
+            id: super::id::name(time),
             identity: None,
             client: None,
             method: Cow::Borrowed(""),
