@@ -38,9 +38,8 @@ mod tests {
     #[test]
     fn no_two_requests_of_one_moment_have_the_same_name() {
         let now = UNIX_EPOCH + Duration::from_millis(1_760_000_000_123);
-        let makers: Vec<_> = (0..4)
-            .map(|_| std::thread::spawn(move || (0..10_000).map(|_| name(now)).collect::<Vec<_>>()))
-            .collect();
+        let makers: Vec<_> =
+            (0..4).map(|_| std::thread::spawn(move || (0..10_000).map(|_| name(now)).collect::<Vec<_>>())).collect();
         let names: HashSet<Arc<str>> = makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect();
         assert_eq!(names.len(), 40_000);
     }
