@@ -116,6 +116,15 @@ fn a_permit_is_made_in_one_place() {
     }
 }
 
+#[test]
+fn a_permit_is_used_for_more_pages_in_one_place() {
+    for (room, file, code) in sources() {
+        if room != "answer" && !file.ends_with("access/decide.rs") {
+            assert!(!code.contains(".for_page("), "{} asks for more pages", file.display());
+        }
+    }
+}
+
 /// Every file of `src/` without its tests: room, path, code.
 fn sources() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

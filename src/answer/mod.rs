@@ -1,10 +1,196 @@
 //! What may be seen of an answer, and what follows from it?
+//!
+//! Lists are narrowed, filtered and paged ([`list()`]), links to hidden things are taken out, the answer to a call by name
+//! is compared with what was judged, and what follows from success (ownership, renames, forgetting) is written before the
+//! head of the answer leaves ([`look_over`]). Answers are read whole only where their row says so; what cannot be
+//! read there becomes an error, never a leak.
 
+mod effect;
 mod filter;
+mod hide;
 mod json;
+mod list;
 mod narrow;
 mod page;
 mod query;
 #[cfg(test)]
 mod testing;
 mod token;
+mod version;
+mod whole;
+
+use http::Response;
+
+pub use self::effect::look_over;
+pub use self::filter::BadAnswer;
+pub use self::json::BadJson;
+pub use self::query::BadQuery;
+use crate::access::decide::Permitted;
+use crate::clock::Clock;
+use crate::forward::{self, ForwardError, forward};
+use crate::message::{Body, Request};
+use crate::mlflow::resource::Object;
+use crate::policy::classify::Call;
+use crate::policy::route::{Answer, Effect, List, Row};
+use crate::seal::{Seal, SealError};
+use crate::store::{Store, StoreFault};
+use crate::upstream::Upstream;
+
+/// What bounds the work on answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How many upstream calls one list request may cost.
+    pub list_budget: u32,
+    /// The largest answer that is read whole to be looked over, in bytes.
+    pub list_answer: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { list_budget: 10, list_answer: 64 * 1024 * 1024 }
+    }
+}
+
+/// What all workers share: bounds, the key of page tokens, what is known of the server.
+#[derive(Debug)]
+pub struct Shared {
+    settings: Settings,
+    seal: Seal,
+    version: version::Known,
+}
+
+impl Shared {
+    /// `seal` should live as long as clients may page: its key is kept across restarts, or pages begin anew after one.
+    #[must_use]
+    pub fn new(settings: Settings, seal: Seal, clock: Clock) -> Self {
+        Self { settings, seal, version: version::Known::new(clock) }
+    }
+}
+
+/// What the work on an answer needs.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    /// This worker's client of MLflow.
+    pub upstream: &'a Upstream,
+    /// How requests are passed on.
+    pub forward: &'a forward::Settings,
+    /// Where grants are written.
+    pub store: &'a Store,
+    /// What all workers share.
+    pub shared: &'a Shared,
+}
+
+/// Why an answer does not leave.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerFault {
+    /// The request can be read in two ways, or not at all.
+    #[error(transparent)]
+    Query(#[from] BadQuery),
+    /// A list of ids holds one that is not in its one spelling.
+    #[error("`{0}` holds an id that is not in its canonical form")]
+    BadIds(&'static str),
+    /// A page token that was not given for this list.
+    #[error("the page token is not valid for this list")]
+    BadToken,
+    /// A number of rows that cannot be.
+    #[error("`max_results` is not a usable number")]
+    BadRows,
+    /// MLflow could not be asked.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// MLflow's answer cannot be looked over.
+    #[error("MLflow's answer cannot be looked over: {0}")]
+    Unreadable(#[from] BadAnswer),
+    /// The answer is about another object than the one that was judged.
+    #[error("the answer is about another object than the one that was judged")]
+    NotWhatWasJudged,
+    /// MLflow did what was asked, and the grants that follow from it could not be written.
+    #[error("MLflow has done it, but the grants on {object} could not be written: {source}")]
+    Effect {
+        /// The object that the grants are on.
+        object: Object,
+        /// What the store says.
+        #[source]
+        source: StoreFault,
+    },
+    /// No token could be sealed.
+    #[error("no page token could be made: {0}")]
+    Seal(#[source] SealError),
+}
+
+/// Whether the answer to this row's calls is read whole: then its request is sent without the headers that would make it
+/// unreadable ([`make_readable`]).
+#[must_use]
+pub fn reads(row: &Row) -> bool {
+    let looked_over = match row.answer {
+        Answer::Stream => false,
+        // `list` sees to it by itself.
+        Answer::Keep(_) => false,
+        Answer::Hide(_) | Answer::Confirm { .. } => true,
+    };
+    looked_over || matches!(row.effect, Effect::Owns { .. })
+}
+
+/// Changes a request's headers so that its answer comes whole and uncompressed. The gate does this before it decides, for
+/// the rows that [`reads`] names.
+pub fn make_readable(headers: &mut http::HeaderMap) {
+    query::readable(headers);
+}
+
+/// Answers a call whose row keeps only the visible elements of a list.
+///
+/// # Errors
+/// [`AnswerFault`]; then nothing of any answer is passed on.
+pub async fn list(
+    permitted: Permitted<Request>,
+    call: &Call,
+    list: &List,
+    tools: &Tools<'_>,
+) -> Result<Response<Body>, AnswerFault> {
+    // A stranger sees nothing; no row that keeps is open to strangers.
+    let Some(principal) = permitted.principal().cloned() else { return Ok(list::empty()) };
+    match list::way(permitted.get(), &principal, call.row, list, tools.shared)? {
+        list::Way::Untouched => Ok(forward(permitted, None, tools.upstream, tools.forward).await?),
+        list::Way::Empty => Ok(list::empty()),
+        list::Way::Filtered(plan) => {
+            let asker = Mlflow { permitted: &permitted, row: call.row, tools };
+            list::filtered(permitted.get(), &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
+        }
+    }
+}
+
+/// The real server.
+struct Mlflow<'a> {
+    permitted: &'a Permitted<Request>,
+    row: &'static Row,
+    tools: &'a Tools<'a>,
+}
+
+impl list::Asker for Mlflow<'_> {
+    async fn ask(&self, page: Request) -> Result<Response<Body>, AnswerFault> {
+        Ok(forward(self.permitted.for_page(page), None, self.tools.upstream, self.tools.forward).await?)
+    }
+
+    async fn version(&self) -> Option<String> {
+        // `/version` lies beside `/api`, below the same static prefix.
+        let path = self.permitted.get().path.as_str().strip_suffix(self.row.path)?;
+        let prefix = path.strip_suffix("/api/").or_else(|| path.strip_suffix("/ajax-api/"))?;
+        let asked = self.tools.upstream.ask(&format!("{prefix}/version")).await.ok()?;
+        asked.status.is_success().then(|| String::from_utf8(asked.body.to_vec()).ok()).flatten()
+    }
+}
+
+/// Where runs and logged models are looked up.
+pub(crate) struct Lookups<'a> {
+    pub(crate) tools: &'a Tools<'a>,
+}
+
+impl hide::Homes for Lookups<'_> {
+    async fn experiments_of(
+        &self,
+        ids: Vec<(crate::mlflow::resource::Kind, std::sync::Arc<str>)>,
+    ) -> std::collections::HashMap<(crate::mlflow::resource::Kind, std::sync::Arc<str>), std::sync::Arc<str>> {
+        let _ = (ids, self.tools);
+        std::collections::HashMap::new()
+    }
+}

@@ -1,0 +1,387 @@
+//! Which links in an answer lead to something that the caller may not see?
+//!
+//! Objects tell of others: a run of the logged models it made, a model version of its run, a registered model of its
+//! latest versions. MLflow's own app blanks such links where the other end is denied (3.17.2,
+//! `server/auth/__init__.py:_withhold_denied_run_model_links` and its kin); here the other end is judged as a read of it
+//! would be. A run or a logged model is looked up first, since only its experiment tells; what cannot be looked up
+//! is hidden.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::filter::{BadAnswer, text_at};
+use super::json::Value;
+use super::narrow::{sees_every, spoken};
+use crate::access::decide::{Visible, visible, visible_of};
+use crate::access::identity::Principal;
+use crate::mlflow::ids::{LoggedModelId, RunId, TraceId};
+use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::policy::route::{Cut, Link};
+
+/// Where runs, logged models and traces are looked up.
+pub(crate) trait Homes {
+    /// The experiments of those ids that were found.
+    fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> impl Future<Output = HashMap<(Kind, Arc<str>), Arc<str>>>;
+}
+
+/// Takes the links out of each text that lead to something hidden.
+///
+/// # Errors
+/// [`BadAnswer`] when something else than an id stands where a link must stand.
+pub(crate) async fn hide(
+    principal: &Principal,
+    links: &[Link],
+    texts: &mut [String],
+    homes: &impl Homes,
+) -> Result<(), BadAnswer> {
+    let links: Vec<&Link> = links.iter().filter(|link| !sees_every(principal, link.kind)).collect();
+    if links.is_empty() {
+        return Ok(());
+    }
+    let mut unknown = HashSet::new();
+    for text in &*texts {
+        for hit in hits(text, &links)? {
+            if let Target::Inside(kind, id) = hit.target
+                && could_see(principal, kind)
+            {
+                unknown.insert((kind, id));
+            }
+        }
+    }
+    let known =
+        if unknown.is_empty() { HashMap::new() } else { homes.experiments_of(unknown.into_iter().collect()).await };
+    for text in texts {
+        let edits: Vec<Edit> = hits(text, &links)?
+            .into_iter()
+            .filter(|hit| !hit.target.visible(principal, &known))
+            .map(|hit| hit.edit)
+            .collect();
+        if !edits.is_empty() {
+            *text = written(text, edits);
+        }
+    }
+    Ok(())
+}
+
+/// Whether anything of `kind` can be visible to the principal: nothing is looked up for somebody who sees none.
+fn could_see(principal: &Principal, kind: Kind) -> bool {
+    spoken(principal, kind).granted || visible_of(principal, Kind::Experiment) != Visible::Only(Vec::new())
+}
+
+/// What a link leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    /// Its place is known from its name.
+    Known(Resource),
+    /// It lies in an experiment that must be looked up.
+    Inside(Kind, Arc<str>),
+    /// Not an id: nothing can be granted on it.
+    Nothing,
+}
+
+impl Target {
+    fn visible(&self, principal: &Principal, homes: &HashMap<(Kind, Arc<str>), Arc<str>>) -> bool {
+        match self {
+            Self::Known(resource) => visible(principal, resource),
+            Self::Inside(kind, id) => homes.get(&(*kind, Arc::clone(id))).is_some_and(|experiment| {
+                let within = Object { kind: Kind::Experiment, id: Arc::clone(experiment) };
+                visible(principal, &Resource::inside(*kind, Arc::clone(id), within))
+            }),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// One link that was found.
+struct Hit {
+    target: Target,
+    edit: Edit,
+}
+
+/// How it is taken out.
+enum Edit {
+    /// This becomes an empty string.
+    Blank(Range<usize>),
+    /// This element of a list goes.
+    Drop(Rc<[Range<usize>]>, usize),
+}
+
+fn hits(text: &str, links: &[&Link]) -> Result<Vec<Hit>, BadAnswer> {
+    let whole = Value::parse(text.as_bytes())?;
+    let mut found = Vec::new();
+    for link in links {
+        let path: Vec<&'static str> = link.at.split('.').collect();
+        walk(whole, whole, &path, link, None, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn walk(
+    whole: Value<'_>,
+    value: Value<'_>,
+    path: &[&'static str],
+    link: &Link,
+    element: Option<&(Rc<[Range<usize>]>, usize)>,
+    found: &mut Vec<Hit>,
+) -> Result<(), BadAnswer> {
+    let unreadable = |wanted| BadAnswer::WrongType { at: link.at, wanted };
+    let Some((step, rest)) = path.split_first() else {
+        let Some(target) = target(value, link)? else { return Ok(()) };
+        let edit = match (link.cut, element) {
+            (Cut::Value, _) => Edit::Blank(range(value, whole).ok_or(unreadable("inside the answer"))?),
+            (Cut::Element, Some((list, index))) => Edit::Drop(Rc::clone(list), *index),
+            (Cut::Element, None) => return Err(unreadable("in a list")),
+        };
+        found.push(Hit { target, edit });
+        return Ok(());
+    };
+    if !value.is_object() {
+        return Err(unreadable("inside an object"));
+    }
+    let (name, is_list) = step.strip_suffix("[]").map_or((*step, false), |name| (name, true));
+    let Some(next) = value.get(name)?.filter(|next| !next.is_null()) else { return Ok(()) };
+    if !is_list {
+        return walk(whole, next, rest, link, element, found);
+    }
+    let elements: Vec<Value<'_>> = next.elements().ok_or(unreadable("in a list"))?.collect();
+    let ranges: Rc<[Range<usize>]> = elements
+        .iter()
+        .map(|one| range(*one, whole))
+        .collect::<Option<Vec<_>>>()
+        .ok_or(unreadable("inside the answer"))?
+        .into();
+    for (index, one) in elements.into_iter().enumerate() {
+        walk(whole, one, rest, link, Some(&(Rc::clone(&ranges), index)), found)?;
+    }
+    Ok(())
+}
+
+fn range(value: Value<'_>, whole: Value<'_>) -> Option<Range<usize>> {
+    value.range_in(whole.raw())
+}
+
+/// What stands there, if anything does.
+fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
+    if link.kind == Kind::ModelVersion {
+        if !value.is_object() {
+            return Err(BadAnswer::WrongType { at: link.at, wanted: "a model version" });
+        }
+        let name = text_at(value, "name")?;
+        let id = format!("{name}/{}", text_at(value, "version")?);
+        let within = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
+        return Ok(Some(Target::Known(Resource::inside(Kind::ModelVersion, Arc::from(id), within))));
+    }
+    if value.is_null() {
+        return Ok(None);
+    }
+    let id = value.as_str().ok_or(BadAnswer::WrongType { at: link.at, wanted: "a string" })?;
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let shared = || Arc::from(&*id);
+    let looked_up = |canonical: bool| if canonical { Target::Inside(link.kind, shared()) } else { Target::Nothing };
+    Ok(Some(match link.kind {
+        Kind::Run => looked_up(RunId::parse(&id).is_ok()),
+        Kind::LoggedModel => looked_up(LoggedModelId::parse(&id).is_ok()),
+        Kind::Trace => looked_up(TraceId::parse(&id).is_ok()),
+        Kind::Experiment | Kind::RegisteredModel => Target::Known(Resource::top(link.kind, shared())),
+        Kind::Workspace | Kind::ModelVersion => Target::Nothing,
+    }))
+}
+
+/// The text without what the edits take out.
+fn written(text: &str, edits: Vec<Edit>) -> String {
+    let mut cuts: Vec<(Range<usize>, &'static str)> = Vec::with_capacity(edits.len());
+    let mut lists: HashMap<usize, (Rc<[Range<usize>]>, HashSet<usize>)> = HashMap::new();
+    for edit in edits {
+        match edit {
+            Edit::Blank(range) => cuts.push((range, "\"\"")),
+            Edit::Drop(list, index) => {
+                let key = list.first().map_or(0, |first| first.start);
+                lists.entry(key).or_insert_with(|| (list, HashSet::new())).1.insert(index);
+            }
+        }
+    }
+    for (list, dropped) in lists.into_values() {
+        let kept_until = (0..list.len()).rev().find(|index| !dropped.contains(index)).map_or(0, |last| last + 1);
+        for index in (0..kept_until).filter(|index| dropped.contains(index)) {
+            // Up to the next element, so with the comma between.
+            cuts.push((list[index].start..list[index + 1].start, ""));
+        }
+        if let Some(last) = list.last().filter(|_| kept_until < list.len()) {
+            let start = if kept_until == 0 { list[0].start } else { list[kept_until - 1].end };
+            cuts.push((start..last.end, ""));
+        }
+    }
+    cuts.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (range, instead) in cuts {
+        // What lies in something that is gone already, or is named by two links, is passed over.
+        if range.start < at {
+            continue;
+        }
+        out.push_str(&text[at..range.start]);
+        out.push_str(instead);
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::answer::testing::ann;
+    use crate::mlflow::permission::Permission::{self, Deny, Read};
+
+    const MINE: &str = "m-11111111111111111111111111111111";
+    const THEIRS: &str = "m-22222222222222222222222222222222";
+    const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+    const LINKS: &[Link] = &[
+        Link { at: "run.inputs.model_inputs[].model_id", kind: Kind::LoggedModel, cut: Cut::Element },
+        Link { at: "run.data.metrics[].model_id", kind: Kind::LoggedModel, cut: Cut::Value },
+        Link { at: "run.info.run_id", kind: Kind::Run, cut: Cut::Value },
+    ];
+    const LATEST: &[Link] = &[
+        Link { at: "latest_versions[]", kind: Kind::ModelVersion, cut: Cut::Element },
+        Link { at: "latest_versions[].run_id", kind: Kind::Run, cut: Cut::Value },
+    ];
+
+    /// `MINE` and `RUN` lie in experiment 1, `THEIRS` in 2.
+    #[derive(Default)]
+    struct Known {
+        asked: RefCell<Vec<(Kind, Arc<str>)>>,
+    }
+
+    impl Homes for Known {
+        async fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+            self.asked.borrow_mut().extend(ids.iter().cloned());
+            let home = |id: &str| match id {
+                MINE | RUN => Some("1"),
+                THEIRS => Some("2"),
+                _ => None,
+            };
+            ids.into_iter().filter_map(|key| home(&key.1).map(|home| (key, Arc::from(home)))).collect()
+        }
+    }
+
+    fn run(grants: &[(Kind, &str, Permission)], links: &[Link], text: &str) -> Result<(String, usize), BadAnswer> {
+        let known = Known::default();
+        let mut texts = [text.to_owned()];
+        let principal = ann(grants);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(hide(&principal, links, &mut texts, &known))?;
+        let asked = known.asked.borrow().len();
+        let [text] = texts;
+        Ok((text, asked))
+    }
+
+    fn text(models: &[&str]) -> String {
+        let inputs: Vec<String> = models.iter().map(|id| format!("{{\"model_id\": \"{id}\", \"step\": 0}}")).collect();
+        format!("{{\"run\": {{ \"inputs\": {{\"model_inputs\": [ {} ]}}, \"x\": NaN }} }}", inputs.join(" , "))
+    }
+
+    const FIRST: &[(Kind, &str, Permission)] = &[(Kind::Experiment, "1", Read)];
+
+    #[test]
+    fn links_to_what_is_hidden_go_and_the_others_stay() {
+        let one = |models: &[&str]| run(FIRST, LINKS, &text(models)).unwrap().0;
+        assert_eq!(one(&[MINE]), text(&[MINE]));
+        assert_eq!(one(&[THEIRS, MINE]), text(&[MINE]));
+        assert_eq!(one(&[MINE, THEIRS]), text(&[MINE]));
+        assert_eq!(one(&[THEIRS, MINE, THEIRS, THEIRS]), text(&[MINE]));
+        assert_eq!(one(&[THEIRS, THEIRS]).matches("model_id").count(), 0);
+        assert!(Value::parse(one(&[THEIRS, THEIRS]).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_blanked_id_is_an_empty_string() {
+        let text =
+            format!(r#"{{"run":{{"data":{{"metrics":[{{"model_id":"{THEIRS}","v":1}},{{"model_id":"{MINE}"}}]}}}}}}"#);
+        assert_eq!(run(FIRST, LINKS, &text).unwrap().0, text.replace(THEIRS, ""));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_up_is_hidden() {
+        let absent = "m-33333333333333333333333333333333";
+        assert_eq!(run(FIRST, LINKS, &text(&[absent, MINE, "nonsense"])).unwrap().0, text(&[MINE]));
+    }
+
+    #[test]
+    fn a_denied_model_in_a_visible_experiment_is_hidden() {
+        let grants = [(Kind::Experiment, "*", Read), (Kind::LoggedModel, MINE, Deny)];
+        assert_eq!(run(&grants, LINKS, &text(&[MINE, THEIRS])).unwrap().0, text(&[THEIRS]));
+    }
+
+    #[test]
+    fn nothing_is_looked_up_for_who_sees_all_or_nothing() {
+        assert_eq!(run(&[(Kind::Experiment, "*", Read)], LINKS, &text(&[MINE])).unwrap(), (text(&[MINE]), 0));
+        let (hidden, asked) = run(&[], LINKS, &text(&[MINE])).unwrap();
+        assert_eq!((hidden.contains(MINE), asked), (false, 0));
+    }
+
+    #[test]
+    fn one_object_is_looked_up_once() {
+        assert_eq!(run(FIRST, LINKS, &text(&[MINE, MINE, THEIRS])).unwrap().1, 2);
+    }
+
+    #[test]
+    fn a_hidden_version_goes_whole_and_a_visible_one_keeps_what_may_be_seen() {
+        let other = "ffffffffffffffffffffffffffffffff";
+        let text = format!(
+            r#"{{"latest_versions":[{{"name":"iris","version":"1","run_id":"{RUN}"}},{{"name":"iris","version":2,"run_id":"{other}"}},{{"name":"iris","version":"3"}}]}}"#
+        );
+        let grants = [
+            (Kind::RegisteredModel, "iris", Read),
+            (Kind::ModelVersion, "iris/1", Deny),
+            (Kind::Experiment, "1", Read),
+        ];
+        assert_eq!(
+            run(&grants, LATEST, &text).unwrap().0,
+            r#"{"latest_versions":[{"name":"iris","version":2,"run_id":""},{"name":"iris","version":"3"}]}"#
+        );
+    }
+
+    #[test]
+    fn absent_links_are_no_fault_and_odd_ones_are() {
+        for text in
+            ["{}", r#"{"run":null}"#, r#"{"run":{"inputs":{"model_inputs":[]}}}"#, r#"{"run":{"info":{"run_id":""}}}"#]
+        {
+            assert_eq!(run(FIRST, LINKS, text).unwrap().0, text);
+        }
+        for text in [
+            "[]",
+            r#"{"run":[]}"#,
+            r#"{"run":{"inputs":{"model_inputs":{}}}}"#,
+            r#"{"run":{"inputs":{"model_inputs":["m"]}}}"#,
+            r#"{"run":{"info":{"run_id":7}}}"#,
+            r#"{"run":{"info":{"run_id":"a","run_id":"b"}}}"#,
+            r#"{"run":{},"run":{}}"#,
+            r#"{"run":"#,
+        ] {
+            assert!(run(FIRST, LINKS, text).is_err(), "{text}");
+        }
+        assert!(run(FIRST, LATEST, r#"{"latest_versions":[{"name":"iris"}]}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_mix_of_elements_leaves_the_visible_ones_in_order(mine in proptest::collection::vec(any::<bool>(), 0..12)) {
+            let models: Vec<&str> = mine.iter().map(|mine| if *mine { MINE } else { THEIRS }).collect();
+            let (left, _) = run(FIRST, LINKS, &text(&models)).unwrap();
+            let value = Value::parse(left.as_bytes()).unwrap();
+            let list = value.at("run.inputs.model_inputs").unwrap().unwrap();
+            prop_assert_eq!(list.elements().unwrap().count(), mine.iter().filter(|mine| **mine).count());
+            prop_assert!(!left.contains(THEIRS));
+        }
+    }
+}
