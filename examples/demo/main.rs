@@ -9,7 +9,10 @@
 mod stage;
 /// What the demo does, in order.
 mod story;
+/// What it shows.
+mod transcript;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
@@ -17,6 +20,9 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use stage::{Fault, INTERRUPTED};
+
+/// The first argument with which this program is Trackgate itself, with all of Trackgate's commands.
+const AS_TRACKGATE: &str = "as-trackgate";
 
 /// Trackgate in front of a stock MLflow server, with everything that belongs to it, on this machine alone.
 #[derive(Debug, Clone, Parser)]
@@ -34,6 +40,9 @@ struct Args {
     /// The demo identity provider's port on loopback.
     #[arg(long, default_value_t = 8444)]
     idp_port: u16,
+    /// Where everything goes that this start makes; emptied first.
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
     /// Tell the story and leave, instead of staying until Ctrl-C.
     #[arg(long)]
     once: bool,

@@ -97,6 +97,7 @@ fn params(hosts: Vec<String>, name: &str) -> Result<CertificateParams, Fault> {
     Ok(params)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn refused(fault: rcgen::Error) -> Fault {
     Fault::Unexpected(format!("making a certificate: {fault}"))
 }

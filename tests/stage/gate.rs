@@ -11,6 +11,9 @@ use super::authority::{Pair, write_private};
 use super::keep::Kept;
 use super::{Fault, run, write};
 
+/// What the identity provider is called in the configuration, and so in addresses.
+const ISSUER: &str = "demo";
+
 /// How a program that is Trackgate is called: the binary, or another program with a first argument.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -68,7 +71,7 @@ pub fn public_url(port: u16) -> String {
 
 /// Where the provider sends codes.
 pub fn redirect_uri(port: u16) -> String {
-    format!("{}/trackgate/callback", public_url(port))
+    format!("{}/trackgate/callback/{ISSUER}", public_url(port))
 }
 
 impl Gate {
@@ -97,7 +100,7 @@ hsts = "0s"
 url = {upstream}
 
 [[issuer]]
-name = "demo"
+name = "{ISSUER}"
 title = "Demo identity provider"
 issuer = {issuer}
 ca_file = {ca}

@@ -30,7 +30,7 @@ impl Emulator {
         command.args(["start", "--host=127.0.0.1", &format!("--port={port}"), "--in-memory"]);
         command.arg("--default-bucket=mlflow-artifacts");
         let mut kept = Kept::start("Cloud Storage emulator", &command, log)?;
-        kept.wait(Duration::from_secs(60), || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
+        kept.wait(Duration::from_mins(1), || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(Self { kept, port })
     }
 

@@ -81,9 +81,7 @@ impl Kept {
         let begun = Instant::now();
         while !ready() {
             go_on()?;
-            if self.ended()? {
-                return Err(Fault::Ended { name: self.name.clone(), log: self.log.clone(), said: self.said() });
-            }
+            self.must_stand()?;
             if begun.elapsed() > most {
                 return Err(Fault::Late {
                     name: self.name.clone(),
@@ -97,17 +95,15 @@ impl Kept {
         Ok(())
     }
 
-    /// Whether it has ended by itself.
+    /// It must not have ended by itself.
     ///
     /// # Errors
-    /// When the system cannot tell.
-    pub fn ended(&mut self) -> Result<bool, Fault> {
-        Ok(self.child.try_wait().map_err(Fault::io(format!("asking for {}", self.name)))?.is_some())
-    }
-
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// [`Fault::Ended`], with its last words.
+    pub fn must_stand(&mut self) -> Result<(), Fault> {
+        match self.child.try_wait().map_err(Fault::io(format!("asking for {}", self.name)))? {
+            None => Ok(()),
+            Some(_) => Err(Fault::Ended { name: self.name.clone(), log: self.log.clone(), said: self.said() }),
+        }
     }
 
     /// Where it writes.

@@ -24,7 +24,7 @@ pub mod python;
 pub mod web;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -145,11 +145,16 @@ impl Fault {
 /// # Errors
 /// Those of the work.
 pub fn step<T>(what: impl fmt::Display, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    println!("  ... {what}");
+    say(&format!("  ... {what}"));
     let begun = Instant::now();
     let done = work()?;
-    println!("   ok {what}: {}", took(begun.elapsed()));
+    say(&format!("   ok {what}: {}", took(begun.elapsed())));
     Ok(done)
+}
+
+/// A line for the person who waits; not through `println!`, which tests keep to themselves until they fail.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// A duration as a person says it.

@@ -18,7 +18,7 @@ use super::{Fault, free_port, run};
 const HINT: &str =
     "no `initdb` in PATH nor under /usr/lib/postgresql; on Debian and Ubuntu: apt-get install postgresql";
 /// PostgreSQL starts in about a second.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A running cluster.
 #[derive(Debug)]

@@ -76,7 +76,7 @@ impl Environment {
                 match with_uv(&python, &environment, &requirements) {
                     Ok(()) => return super::write(&stamp, &wanted),
                     // uv has settings of its own for indexes and certificates: where only pip is set up, pip it is.
-                    Err(fault) => println!("      {fault}; trying venv and pip"),
+                    Err(fault) => super::say(&format!("      {fault}; trying venv and pip")),
                 }
             }
             with_pip(&python, &environment, &requirements)?;
@@ -95,10 +95,9 @@ fn stamp_of(pins: &str) -> String {
 
 /// An interpreter that is new enough.
 fn find() -> Result<String, Fault> {
-    let named = std::env::var("TRACKGATE_PYTHON").ok();
-    let names: Vec<String> = match named {
-        Some(named) => vec![named],
-        None => NAMES.map(str::to_owned).to_vec(),
+    let names: Vec<String> = match std::env::var("TRACKGATE_PYTHON") {
+        Ok(chosen) => vec![chosen],
+        Err(_) => NAMES.map(str::to_owned).to_vec(),
     };
     for name in &names {
         let probe = Command::new(name).args(["-c", "import sys; print(int(sys.version_info >= (3, 11)))"]).output();

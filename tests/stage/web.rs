@@ -76,7 +76,7 @@ impl Web {
     /// When there is no answer within two minutes.
     pub fn send(
         &self,
-        method: Method,
+        method: &Method,
         url: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
@@ -87,7 +87,7 @@ impl Web {
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut request = Request::builder().method(&method).uri(target).header("host", authority);
+        let mut request = Request::builder().method(method).uri(target).header("host", authority);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -123,7 +123,7 @@ impl Web {
     /// # Errors
     /// As [`Web::send`].
     pub fn get(&self, url: &str, token: &str) -> Result<Answer, Fault> {
-        self.send(Method::GET, url, &[("authorization", &format!("Bearer {token}"))], Bytes::new())
+        self.send(&Method::GET, url, &[("authorization", &format!("Bearer {token}"))], Bytes::new())
     }
 
     /// POST of JSON with a bearer token.
@@ -133,7 +133,7 @@ impl Web {
     pub fn post(&self, url: &str, token: &str, body: &serde_json::Value) -> Result<Answer, Fault> {
         let headers = [("authorization", format!("Bearer {token}")), ("content-type", "application/json".to_owned())];
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.send(Method::POST, url, &headers, body.to_string())
+        self.send(&Method::POST, url, &headers, body.to_string())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What does the provider show?
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
@@ -23,19 +25,17 @@ const STYLE: &str = "
 
 /// The page of fixed accounts.
 pub(super) fn sign_in(ticket: &str) -> Response<Full<Bytes>> {
-    let buttons: String = ACCOUNTS
-        .iter()
-        .filter(|account| account.person)
-        .map(|account| {
-            format!(
-                "<button name=\"account\" value=\"{}\"><strong>{}</strong><span>{} \u{b7} {}</span></button>\n",
-                escaped(account.key),
-                escaped(account.name),
-                escaped(account.email),
-                escaped(account.about)
-            )
-        })
-        .collect();
+    let buttons = ACCOUNTS.iter().filter(|account| account.person).fold(String::new(), |mut buttons, account| {
+        let _ = writeln!(
+            buttons,
+            "<button name=\"account\" value=\"{}\"><strong>{}</strong><span>{} \u{b7} {}</span></button>",
+            escaped(account.key),
+            escaped(account.name),
+            escaped(account.email),
+            escaped(account.about)
+        );
+        buttons
+    });
     html(
         StatusCode::OK,
         "Demo sign-in",

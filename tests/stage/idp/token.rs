@@ -49,13 +49,30 @@ impl Keys {
         nonce: Option<&str>,
         life: Duration,
     ) -> Result<String, Fault> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| unsigned())?.as_secs();
+        let now = now()?;
+        self.signed(issuer, account, audience, nonce, (now, now + life.as_secs()))
+    }
+
+    /// The same, over for an hour.
+    pub(super) fn expired_id_token(&self, issuer: &str, account: &Account, audience: &str) -> Result<String, Fault> {
+        let now = now()?;
+        self.signed(issuer, account, audience, None, (now - 7200, now - 3600))
+    }
+
+    fn signed(
+        &self,
+        issuer: &str,
+        account: &Account,
+        audience: &str,
+        nonce: Option<&str>,
+        (from, until): (u64, u64),
+    ) -> Result<String, Fault> {
         let mut claims = json!({
             "iss": issuer,
             "aud": audience,
             "sub": account.sub,
-            "iat": now,
-            "exp": now + life.as_secs(),
+            "iat": from,
+            "exp": until,
             "email": account.email,
             "email_verified": true,
             "name": account.name,
@@ -72,6 +89,10 @@ impl Keys {
             .map_err(|_| unsigned())?;
         Ok(format!("{signed}.{}", base64url(&signature)))
     }
+}
+
+fn now() -> Result<u64, Fault> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| unsigned())?.as_secs())
 }
 
 /// 256 random bits.

@@ -1,0 +1,24 @@
+//! Trackgate in front of a real MLflow server, driven by MLflow's own Python client and by a real browser.
+//!
+//! `cargo test --test live` sets up what is missing. All tests share one server, as its start is what costs most.
+//! A part that not everybody has (PostgreSQL, Chromium) is skipped by name; with `TRACKGATE_REQUIRE_ALL=1` a missing
+//! part is a failure.
+
+#[path = "../stage/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the demo, which uses other parts of it")]
+mod stage;
+
+/// Sign-in, the MLflow pages and sign-out in Chromium.
+mod browser;
+/// MLflow's Python client.
+mod client;
+/// The demo, as a newcomer runs it.
+mod demo;
+/// PostgreSQL and Cloud Storage behind the server.
+mod elsewhere;
+/// The one server that the tests share.
+mod house;
+/// The table of routes against the routes of the installed server.
+mod routes;
+/// A small WebDriver client.
+mod webdriver;

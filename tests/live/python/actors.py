@@ -1,0 +1,84 @@
+"""Who acts in these scripts, and how the operator gives them grants.
+
+MLflow's client reads its token from the environment at each request, so that one script can be several people.
+"""
+
+import contextlib
+import os
+import subprocess
+import time
+import uuid
+
+from mlflow.exceptions import MlflowException, RestException
+
+TRACKGATE = [os.environ["LIVE_TRACKGATE"], "--config", os.environ["LIVE_CONFIG"]]
+
+
+@contextlib.contextmanager
+def acting(who):
+    """Be `admin`, `owner`, `reader`, `guest` or `trainer` for a while."""
+    before = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    os.environ["MLFLOW_TRACKING_TOKEN"] = os.environ[f"LIVE_TOKEN_{who.upper()}"]
+    try:
+        yield mail(who)
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_TRACKING_TOKEN"]
+        else:
+            os.environ["MLFLOW_TRACKING_TOKEN"] = before
+
+
+def mail(who):
+    return f"{who}@demo.example"
+
+
+def operator(*words):
+    """One of Trackgate's own commands, as the operator would type it."""
+    done = subprocess.run([*TRACKGATE, *words], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise AssertionError(f"trackgate {' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def fresh(what):
+    """A name that no other script uses on the shared server."""
+    return f"{what}-{uuid.uuid4().hex[:8]}"
+
+
+@contextlib.contextmanager
+def refused(code="PERMISSION_DENIED"):
+    """What is done inside must be refused, and for this reason."""
+    try:
+        yield
+    except RestException as refusal:
+        if refusal.error_code != code:
+            raise AssertionError(f"refused with {refusal.error_code}, not {code}: {refusal}") from refusal
+    except MlflowException as refusal:
+        raise AssertionError(f"the client could not read the refusal: {refusal}") from refusal
+    else:
+        raise AssertionError("was not refused")
+
+
+def equal(found, wanted):
+    if found != wanted:
+        raise AssertionError(f"{found!r} is not {wanted!r}")
+
+
+def until(act, seconds=10):
+    """What an operator changes is in force within a second, not at once: try until it is."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return act()
+        except (AssertionError, MlflowException):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def grant(subject, permission, kind, pattern):
+    operator("grant", "add", subject, permission, kind, pattern)
+
+
+def revoke(subject, permission, kind, pattern):
+    operator("grant", "remove", subject, permission, kind, pattern)
