@@ -32,8 +32,8 @@ use connect::Connector;
 use link::{Failed, Link};
 use pool::Pool;
 
-/// The most that [`Upstream::ask`] reads of an answer.
-const MOST_ASKED: usize = 1024 * 1024;
+/// The most that [`Upstream::ask`] reads of an answer: a run comes with all its latest metrics, parameters and tags.
+const MOST_ASKED: usize = 16 * 1024 * 1024;
 
 /// A pooled connection that rested at least this long may have been closed by the server in this very moment; a
 /// request that may be repeated is then kept until its answer comes.

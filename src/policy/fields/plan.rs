@@ -169,7 +169,10 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) => self.want(field, Count::AnyEach, Form::Text, false),
+                Check::TagKey(field) => {
+                    let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
+                    self.want(field, count, Form::Text, false);
+                }
                 Check::SafePath(field) => self.want(field, Count::Optional, Form::ArtifactPath, false),
             },
         }

@@ -1,0 +1,269 @@
+//! What does MLflow say that an id belongs to?
+//!
+//! A closed list of look-ups of our own. Links that no call can change are remembered: a run's and a logged model's
+//! experiment and place (MLflow 3.17.2 has no call that moves either, and makes the ids itself). What is not found, and
+//! what failed, is asked again. Several callers who miss the same link share one question.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::sync::Arc;
+
+use http::StatusCode;
+use moka::future::Cache;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::Settings;
+use crate::mlflow::ids::ExperimentId;
+use crate::mlflow::resource::{Kind, Object};
+use crate::upstream::{Asked, Upstream, UpstreamError};
+
+/// Whoever can ask MLflow something of our own.
+pub trait Ask {
+    /// Asks with a GET; the answer is read whole.
+    fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>>;
+}
+
+impl Ask for Upstream {
+    fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>> {
+        Self::ask(self, target)
+    }
+}
+
+/// Why it cannot be told what a request is about.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ResolveFault {
+    /// MLflow did not answer.
+    #[error("MLflow cannot be asked: {0}")]
+    Upstream(#[source] Arc<UpstreamError>),
+    /// It answered with an error of its own.
+    #[error("MLflow answered a look-up with {0}")]
+    Status(StatusCode),
+    /// Its answer is not what this version of it should say.
+    #[error("MLflow's answer to a look-up cannot be read: {0}")]
+    Unreadable(&'static str),
+    /// The caller names too many unknown things at once.
+    #[error("the request names more than {most} things that must be looked up; send it in parts")]
+    TooMany {
+        /// How many are allowed.
+        most: usize,
+    },
+}
+
+impl ResolveFault {
+    /// Whether the caller is at fault (400), and not MLflow (503).
+    #[must_use]
+    pub fn is_clients_fault(&self) -> bool {
+        match self {
+            Self::TooMany { .. } => true,
+            Self::Upstream(_) | Self::Status(_) | Self::Unreadable(_) => false,
+        }
+    }
+}
+
+/// Where an object lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) experiment: Arc<str>,
+    /// Empty for traces.
+    pub(super) artifact_uri: Arc<str>,
+}
+
+/// The links known so far.
+#[derive(Clone)]
+pub(super) struct Links {
+    known: Cache<Object, Link>,
+    prefix: Arc<str>,
+}
+
+#[derive(Debug)]
+enum Miss {
+    Absent,
+    Fault(ResolveFault),
+}
+
+impl Links {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            known: Cache::builder().max_capacity(settings.links).build(),
+            prefix: Arc::from(settings.static_prefix.trim_end_matches('/')),
+        }
+    }
+
+    /// How many of these would have to be asked for.
+    pub(super) async fn unknown(&self, objects: &[Object]) -> usize {
+        let mut unknown = 0;
+        for object in objects {
+            unknown += usize::from(self.known.get(object).await.is_none());
+        }
+        unknown
+    }
+
+    /// Where a run, logged model or trace lies; `None` when there is no such thing.
+    pub(super) async fn find<A: Ask>(&self, object: &Object, upstream: &A) -> Result<Option<Link>, ResolveFault> {
+        // A trace can be moved by StartTraceV3 (up to 3.17.2): asked each time.
+        if object.kind == Kind::Trace {
+            return settle(self.ask(object, upstream).await);
+        }
+        if let Some(link) = self.known.get(object).await {
+            return Ok(Some(link));
+        }
+        let found = self.known.try_get_with(object.clone(), self.ask(object, upstream)).await;
+        settle(found.map_err(|miss| match &*miss {
+            Miss::Absent => Miss::Absent,
+            Miss::Fault(fault) => Miss::Fault(fault.clone()),
+        }))
+    }
+
+    async fn ask<A: Ask>(&self, object: &Object, upstream: &A) -> Result<Link, Miss> {
+        let id = &object.id;
+        match object.kind {
+            Kind::Run => {
+                let asked = self.get(&format!("/api/2.0/mlflow/runs/get?run_id={id}"), upstream).await?;
+                let RunAnswer { run: RunBody { info } } = read(&asked)?;
+                info.link(id)
+            }
+            Kind::LoggedModel => {
+                let asked = self.get(&format!("/api/2.0/mlflow/logged-models/{id}"), upstream).await?;
+                let ModelAnswer { model: RunBody { info } } = read(&asked)?;
+                info.link(id)
+            }
+            Kind::Trace => {
+                let asked = self.get(&format!("/api/3.0/mlflow/traces/{id}"), upstream).await?;
+                let answer: TraceAnswer<'_> = read(&asked)?;
+                let info = answer.trace.trace_info;
+                if info.trace_id != **id {
+                    return Err(Miss::Fault(ResolveFault::Unreadable("it is about another trace")));
+                }
+                let experiment = info.trace_location.mlflow_experiment.map(|place| place.experiment_id);
+                Ok(Link { experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?, artifact_uri: Arc::from("") })
+            }
+            Kind::Workspace | Kind::Experiment | Kind::RegisteredModel | Kind::ModelVersion => Err(Miss::Absent),
+        }
+    }
+
+    /// The id of the experiment of that name. Never remembered: names move.
+    pub(super) async fn experiment_named<A: Ask>(
+        &self,
+        name: &str,
+        upstream: &A,
+    ) -> Result<Option<Arc<str>>, ResolveFault> {
+        let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let target = format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}");
+        let id = match self.get(&target, upstream).await {
+            Ok(asked) => read(&asked).and_then(|ExperimentAnswer { experiment }: ExperimentAnswer<'_>| {
+                experiment_id(&experiment.experiment_id)
+            }),
+            Err(miss) => Err(miss),
+        };
+        settle(id)
+    }
+
+    async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {
+        let target: Cow<'_, str> =
+            if self.prefix.is_empty() { Cow::Borrowed(target) } else { Cow::Owned(format!("{}{target}", self.prefix)) };
+        let asked =
+            upstream.ask(&target).await.map_err(|error| Miss::Fault(ResolveFault::Upstream(Arc::new(error))))?;
+        match asked.status {
+            StatusCode::OK => Ok(asked),
+            // 400: the id is none in MLflow's eyes.
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(Miss::Absent),
+            status => Err(Miss::Fault(ResolveFault::Status(status))),
+        }
+    }
+}
+
+fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Miss::Absent) => Ok(None),
+        Err(Miss::Fault(fault)) => Err(fault),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(asked: &'a Asked) -> Result<T, Miss> {
+    serde_json::from_slice(&asked.body)
+        .map_err(|_| Miss::Fault(ResolveFault::Unreadable("it is not what this call answers")))
+}
+
+fn experiment_id(text: &str) -> Result<Arc<str>, Miss> {
+    match ExperimentId::parse(text) {
+        Ok(id) => Ok(id.to_shared()),
+        Err(_) => Err(Miss::Fault(ResolveFault::Unreadable("it names no experiment"))),
+    }
+}
+
+#[derive(Deserialize)]
+struct RunAnswer<'a> {
+    #[serde(borrow)]
+    run: RunBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct ModelAnswer<'a> {
+    #[serde(borrow)]
+    model: RunBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct RunBody<'a> {
+    #[serde(borrow)]
+    info: Info<'a>,
+}
+
+#[derive(Deserialize)]
+struct Info<'a> {
+    #[serde(borrow, alias = "model_id")]
+    run_id: Cow<'a, str>,
+    #[serde(borrow)]
+    experiment_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    artifact_uri: Cow<'a, str>,
+}
+
+impl Info<'_> {
+    fn link(&self, id: &str) -> Result<Link, Miss> {
+        if self.run_id != id {
+            return Err(Miss::Fault(ResolveFault::Unreadable("it is about another object")));
+        }
+        Ok(Link { experiment: experiment_id(&self.experiment_id)?, artifact_uri: Arc::from(&*self.artifact_uri) })
+    }
+}
+
+#[derive(Deserialize)]
+struct ExperimentAnswer<'a> {
+    #[serde(borrow)]
+    experiment: ExperimentBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct ExperimentBody<'a> {
+    #[serde(borrow)]
+    experiment_id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct TraceAnswer<'a> {
+    #[serde(borrow)]
+    trace: TraceBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct TraceBody<'a> {
+    #[serde(borrow)]
+    trace_info: TraceInfo<'a>,
+}
+
+#[derive(Deserialize)]
+struct TraceInfo<'a> {
+    #[serde(borrow)]
+    trace_id: Cow<'a, str>,
+    #[serde(borrow)]
+    trace_location: TraceLocation<'a>,
+}
+
+#[derive(Deserialize)]
+struct TraceLocation<'a> {
+    #[serde(borrow)]
+    mlflow_experiment: Option<ExperimentBody<'a>>,
+}

@@ -1,0 +1,341 @@
+//! To which experiment or model does each id of a request belong?
+//!
+//! A row's needs and a request's fields become [`Requirement`]s about real objects. The links come from MLflow itself,
+//! through the same client; only those that cannot change are remembered. What does not exist, or is not where it should
+//! be, becomes a requirement that administrators alone meet: to everybody else it looks like any other denial, and
+//! MLflow itself tells the administrator what is wrong.
+
+mod artifact;
+mod links;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt};
+
+pub use self::links::{Ask, ResolveFault};
+use self::links::{Link, Links};
+use self::source::Source;
+use crate::access::decide::Requirement;
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::policy::classify::Call;
+use crate::policy::fields::Fields;
+use crate::policy::path;
+use crate::policy::route::{Check, Count, Need};
+
+/// Look-ups of one request that run side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+const MISSING: &str = "there is no such object";
+const ELSEWHERE: &str = "the artifact path is not below the run, model or trace it names";
+const NO_TIER: &str = "the artifact path is in no run, logged model or trace";
+const NO_PATH: &str = "without a path, every experiment is listed";
+const LOCATION: &str = "the server would write to any place that `artifact_location` names";
+const SOURCE: &str = "the server would read any place that `source` names";
+const RESERVED: &str = "the tag is MLflow's own";
+
+/// Tags by which MLflow's handlers decide something: where artifacts are read from, and which objects are prompts.
+const RESERVED_TAGS: [&str; 2] = ["mlflow.artifactLocation", "mlflow.prompt.is_prompt"];
+
+/// How ids are looked up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What `mlflow server --static-prefix` was given.
+    pub static_prefix: String,
+    /// Where experiments may keep artifacts when an ordinary user says so.
+    pub artifact_locations: Vec<String>,
+    /// The most links that are remembered.
+    pub links: u64,
+    /// The most look-ups that one request may cost.
+    pub most_look_ups: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { static_prefix: String::new(), artifact_locations: Vec::new(), links: 200_000, most_look_ups: 256 }
+    }
+}
+
+/// What one request asks, of which objects.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    /// All of these must hold.
+    pub requirements: Vec<Requirement>,
+    /// The objects that the request names, for the audit log.
+    pub objects: Vec<Object>,
+}
+
+/// Finds out what ids belong to. Shared by all workers.
+#[derive(Clone)]
+pub struct Resolver {
+    links: Links,
+    settings: Arc<Settings>,
+}
+
+impl Resolver {
+    /// A resolver that remembers nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { links: Links::new(&settings), settings: Arc::new(settings) }
+    }
+
+    /// Turns the needs of the call's row into requirements.
+    ///
+    /// # Errors
+    /// [`ResolveFault`] when MLflow cannot tell, or too many look-ups would be needed. The request is refused then.
+    pub async fn resolve<A: Ask>(&self, call: &Call, fields: &Fields, upstream: &A) -> Result<Resolved, ResolveFault> {
+        let mut resolved = Resolved::default();
+        for need in call.row.needs {
+            match *need {
+                Need::Anyone | Need::SignedIn => {}
+                Need::Admin => resolved.ask(Requirement::Admin("the call is for administrators")),
+                Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
+                Need::Create => resolved.hold(Action::Create, Resource::workspace()),
+                // The answer step cuts the list.
+                Need::On { count: Count::Narrowed, .. } => {}
+                Need::On {
+                    action,
+                    kind,
+                    field,
+                    count: Count::One | Count::Optional | Count::Each | Count::AnyEach,
+                } => {
+                    self.on(action, kind, fields.each(field), upstream, &mut resolved).await?;
+                }
+                Need::OnArtifact { action, field } => {
+                    let path = fields.one(field).unwrap_or_default();
+                    self.on_artifact(action, path, upstream, &mut resolved).await?;
+                }
+                Need::OnExperimentNamed { action, field } => {
+                    let name = fields.one(field).unwrap_or_default();
+                    match self.links.experiment_named(name, upstream).await? {
+                        Some(id) => resolved.hold(action, Resource::top(Kind::Experiment, id)),
+                        None => resolved.ask(Requirement::Admin(MISSING)),
+                    }
+                }
+                Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
+            }
+        }
+        if resolved.requirements.is_empty() {
+            resolved.requirements.push(Requirement::Nothing);
+        }
+        Ok(resolved)
+    }
+
+    /// The object with what it lies in; `None` when there is no such object.
+    ///
+    /// # Errors
+    /// [`ResolveFault`] when MLflow cannot tell.
+    pub async fn place<A: Ask>(&self, kind: Kind, id: &str, upstream: &A) -> Result<Option<Resource>, ResolveFault> {
+        let id = Arc::from(id);
+        Ok(match kind {
+            Kind::Workspace => Some(Resource::workspace()),
+            Kind::Experiment | Kind::RegisteredModel => Some(Resource::top(kind, id)),
+            Kind::ModelVersion => version(&id),
+            Kind::Run | Kind::LoggedModel | Kind::Trace => {
+                let object = Object { kind, id };
+                self.links.find(&object, upstream).await?.map(|link| link.place(object))
+            }
+        })
+    }
+
+    async fn on<A: Ask>(
+        &self,
+        action: Action,
+        kind: Kind,
+        ids: &[Arc<str>],
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        match kind {
+            Kind::Workspace => resolved.hold(action, Resource::workspace()),
+            Kind::Experiment | Kind::RegisteredModel => {
+                for id in ids {
+                    resolved.hold(action, Resource::top(kind, Arc::clone(id)));
+                }
+            }
+            Kind::ModelVersion => {
+                for id in ids {
+                    resolved.hold_or_miss(action, version(id));
+                }
+            }
+            Kind::Run | Kind::LoggedModel | Kind::Trace => {
+                if let [id] = ids {
+                    let object = Object { kind, id: Arc::clone(id) };
+                    let link = self.links.find(&object, upstream).await?;
+                    resolved.hold_or_miss(action, link.map(|link| link.place(object)));
+                    return Ok(());
+                }
+                let objects: Vec<Object> = ids.iter().map(|id| Object { kind, id: Arc::clone(id) }).collect();
+                if self.links.unknown(&objects).await > self.settings.most_look_ups {
+                    return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
+                }
+                let found: Vec<Option<Resource>> = futures_util::stream::iter(objects)
+                    .map(async |object| Ok(self.links.find(&object, upstream).await?.map(|link| link.place(object))))
+                    .buffered(SIDE_BY_SIDE)
+                    .try_collect()
+                    .await?;
+                for resource in found {
+                    resolved.hold_or_miss(action, resource);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_artifact<A: Ask>(
+        &self,
+        action: Action,
+        path: &str,
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        let path = path.trim_end_matches('/');
+        if path.is_empty() {
+            resolved.ask(Requirement::Admin(NO_PATH));
+            return Ok(());
+        }
+        let Some(tier) = artifact::tier(path) else {
+            resolved.ask(Requirement::Admin(NO_TIER));
+            return Ok(());
+        };
+        let object = Object { kind: tier.kind, id: Arc::from(tier.id) };
+        let Some(link) = self.links.find(&object, upstream).await? else {
+            resolved.ask(Requirement::Admin(MISSING));
+            return Ok(());
+        };
+        if !artifact::lies_in(path, &tier, &link) {
+            resolved.ask(Requirement::Admin(ELSEWHERE));
+            return Ok(());
+        }
+        resolved.hold(action, link.place(object));
+        Ok(())
+    }
+
+    async fn check<A: Ask>(
+        &self,
+        check: Check,
+        fields: &Fields,
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        match check {
+            // Judged by form alone, in `policy::fields`.
+            Check::NewModelName(_) | Check::SafePath(_) => {}
+            Check::TagKey(field) => {
+                if fields.each(field).iter().any(|key| RESERVED_TAGS.contains(&&**key)) {
+                    resolved.ask(Requirement::Admin(RESERVED));
+                }
+            }
+            Check::ArtifactLocation(field) => {
+                if let Some(location) = fields.one(field)
+                    && !self.settings.artifact_locations.iter().any(|root| below(location, root))
+                {
+                    resolved.ask(Requirement::Admin(LOCATION));
+                }
+            }
+            Check::ModelSource(field) => {
+                if let Some(text) = fields.one(field) {
+                    self.check_source(text, fields, upstream, resolved).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_source<A: Ask>(
+        &self,
+        text: &str,
+        fields: &Fields,
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        let own = |kind, field| fields.each(field).first().map(|id| Object { kind, id: Arc::clone(id) });
+        match source::read(text) {
+            Source::Placeholder => {}
+            Source::Model(name) => {
+                resolved.hold(Action::Read, Resource::top(Kind::RegisteredModel, Arc::from(name)));
+            }
+            Source::Version(id) => resolved.hold_or_miss(Action::Read, version(&Arc::from(id))),
+            Source::Run(id) => self.on(Action::Read, Kind::Run, &[Arc::from(id)], upstream, resolved).await?,
+            Source::LoggedModel(id) => {
+                self.on(Action::Read, Kind::LoggedModel, &[Arc::from(id)], upstream, resolved).await?;
+            }
+            Source::Place(place) => {
+                // The run and the model that the request names are required to be readable besides.
+                for object in [own(Kind::LoggedModel, "model_id"), own(Kind::Run, "run_id")].into_iter().flatten() {
+                    if let Some(link) = self.links.find(&object, upstream).await?
+                        && below(place, &link.artifact_uri)
+                    {
+                        return Ok(());
+                    }
+                }
+                resolved.ask(Requirement::Admin(SOURCE));
+            }
+            Source::Unclear => resolved.ask(Requirement::Admin(SOURCE)),
+        }
+        Ok(())
+    }
+}
+
+impl Resolved {
+    fn ask(&mut self, requirement: Requirement) {
+        self.requirements.push(requirement);
+    }
+
+    fn hold(&mut self, action: Action, resource: Resource) {
+        for object in resource.levels() {
+            if object.kind != Kind::Workspace && !self.objects.contains(object) {
+                self.objects.push(object.clone());
+            }
+        }
+        self.requirements.push(Requirement::Holds { action, resource });
+    }
+
+    fn hold_or_miss(&mut self, action: Action, resource: Option<Resource>) {
+        match resource {
+            Some(resource) => self.hold(action, resource),
+            None => self.ask(Requirement::Admin(MISSING)),
+        }
+    }
+}
+
+/// A model version, `name/version`, in its registered model.
+fn version(id: &Arc<str>) -> Option<Resource> {
+    let (name, _) = id.rsplit_once('/')?;
+    let model = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
+    Some(Resource::inside(Kind::ModelVersion, Arc::clone(id), model))
+}
+
+/// Whether the place `uri` is `root` or lies below it, in canonical form.
+fn below(uri: &str, root: &str) -> bool {
+    let root = root.trim_end_matches('/');
+    if root.is_empty() {
+        return false;
+    }
+    match uri.strip_prefix(root) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('/').is_some_and(|rest| path::artifact(rest).is_ok()),
+        None => false,
+    }
+}
+
+impl Link {
+    fn place(&self, object: Object) -> Resource {
+        let experiment = Object { kind: Kind::Experiment, id: Arc::clone(&self.experiment) };
+        Resource { object, within: Some(experiment) }
+    }
+}
+
+/// `mlflow-artifacts:/x` and `mlflow-artifacts://host/x`: the path below the server's artifact root.
+fn proxied(uri: &str) -> Option<Cow<'_, str>> {
+    let rest = uri.strip_prefix("mlflow-artifacts:")?;
+    let rest = match rest.strip_prefix("//") {
+        Some(authority) => authority.split_once('/')?.1,
+        None => rest.trim_start_matches('/'),
+    };
+    Some(Cow::Borrowed(rest))
+}

@@ -1,0 +1,327 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::*;
+use crate::policy::classify::{Classified, classify};
+use crate::policy::fields;
+use crate::policy::path::Path;
+use crate::policy::route::Verb;
+use crate::upstream::{Asked, UpstreamError};
+
+const RUN: &str = "0123456789abcdef0123456789abcdef";
+const OTHER: &str = "fedcba9876543210fedcba9876543210";
+
+/// An MLflow that answers by heart and counts what it was asked.
+#[derive(Default)]
+struct Scripted {
+    answers: HashMap<String, (StatusCode, String)>,
+    asked: RefCell<Vec<String>>,
+    down: bool,
+}
+
+impl Ask for Scripted {
+    async fn ask(&self, target: &str) -> Result<Asked, UpstreamError> {
+        self.asked.borrow_mut().push(target.to_owned());
+        if self.down {
+            return Err(UpstreamError::FirstByteTimeout);
+        }
+        let (status, body) =
+            self.answers.get(target).cloned().unwrap_or((StatusCode::NOT_FOUND, r#"{"error_code":"x"}"#.to_owned()));
+        // Waiters get a chance to come.
+        tokio::task::yield_now().await;
+        Ok(Asked { status, body: Bytes::from(body) })
+    }
+}
+
+impl Scripted {
+    fn with(mut self, target: &str, body: &str) -> Self {
+        self.answers.insert(target.to_owned(), (StatusCode::OK, body.to_owned()));
+        self
+    }
+
+    fn run(self, id: &str, experiment: &str) -> Self {
+        let body = format!(
+            r#"{{"run":{{"info":{{"run_id":"{id}","run_uuid":"{id}","experiment_id":"{experiment}",
+            "artifact_uri":"mlflow-artifacts:/{experiment}/{id}/artifacts"}},"data":{{"metrics":[{{"value":NaN}}]}}}}}}"#
+        )
+        .replace("NaN", r#""NaN""#);
+        self.with(&format!("/api/2.0/mlflow/runs/get?run_id={id}"), &body)
+    }
+
+    fn model(self, id: &str, experiment: &str) -> Self {
+        let body = format!(
+            r#"{{"model":{{"info":{{"model_id":"{id}","experiment_id":"{experiment}",
+            "artifact_uri":"mlflow-artifacts:/{experiment}/models/{id}/artifacts"}}}}}}"#
+        );
+        self.with(&format!("/api/2.0/mlflow/logged-models/{id}"), &body)
+    }
+}
+
+async fn resolve(
+    resolver: &Resolver,
+    verb: Verb,
+    path: &str,
+    query: Option<&str>,
+    body: &str,
+    upstream: &Scripted,
+) -> Result<Resolved, ResolveFault> {
+    let Classified::Call(call) = classify(verb, &Path::parse(path).unwrap()) else { panic!("{path} has no row") };
+    let fields = fields::read(&call, query, Some(body.as_bytes())).unwrap();
+    resolver.resolve(&call, &fields, upstream).await
+}
+
+fn resolver() -> Resolver {
+    Resolver::new(Settings { artifact_locations: vec!["s3://ours/mlflow".to_owned()], ..Settings::default() })
+}
+
+fn told(resolved: &Resolved) -> Vec<String> {
+    resolved
+        .requirements
+        .iter()
+        .map(|requirement| match requirement {
+            Requirement::Nothing => "nothing".to_owned(),
+            Requirement::Admin(why) => format!("admin: {why}"),
+            Requirement::Nobody(_) => "nobody".to_owned(),
+            Requirement::Holds { action, resource } => {
+                let levels: Vec<String> = resource.levels().map(ToString::to_string).collect();
+                format!("{action} {}", levels.join(" in "))
+            }
+        })
+        .collect()
+}
+
+async fn post(upstream: &Scripted, path: &str, body: &str) -> Vec<String> {
+    let path = format!("/api/2.0/mlflow/{path}");
+    told(&resolve(&resolver(), Verb::Post, &path, None, body, upstream).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_run_is_judged_in_its_experiment_and_asked_for_once() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let resolver = resolver();
+    for _ in 0..3 {
+        let query = format!("run_id={RUN}");
+        let resolved =
+            resolve(&resolver, Verb::Get, "/ajax-api/2.0/mlflow/runs/get", Some(&query), "", &upstream).await.unwrap();
+        assert_eq!(told(&resolved), [format!("read run {RUN} in experiment 7")]);
+        assert_eq!(resolved.objects.len(), 2);
+    }
+    assert_eq!(upstream.asked.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_looks_like_a_denial_and_is_asked_for_again() {
+    let upstream = Scripted::default();
+    let body = format!(r#"{{"run_id":"{RUN}"}}"#);
+    let resolver = resolver();
+    for _ in 0..2 {
+        let resolved =
+            resolve(&resolver, Verb::Post, "/api/2.0/mlflow/runs/delete", None, &body, &upstream).await.unwrap();
+        assert_eq!(told(&resolved), ["admin: there is no such object"]);
+    }
+    assert_eq!(upstream.asked.borrow().len(), 2);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_or_lies_is_a_fault_never_a_yes() {
+    let query = format!("run_id={RUN}");
+    let get = async |upstream: Scripted| {
+        resolve(&resolver(), Verb::Get, "/api/2.0/mlflow/runs/get", Some(&query), "", &upstream).await.unwrap_err()
+    };
+    assert!(matches!(get(Scripted { down: true, ..Scripted::default() }).await, ResolveFault::Upstream(_)));
+    let target = format!("/api/2.0/mlflow/runs/get?run_id={RUN}");
+    for body in [
+        "",
+        "[]",
+        "{}",
+        &format!(r#"{{"run":{{"info":{{"run_id":"{OTHER}","experiment_id":"1"}}}}}}"#),
+        &format!(r#"{{"run":{{"info":{{"run_id":"{RUN}","experiment_id":"01"}}}}}}"#),
+        &format!(r#"{{"run":{{"info":{{"run_id":"{RUN}","experiment_id":1}}}}}}"#),
+        &format!(r#"{{"run":{{"info":{{"run_id":"{RUN}"}}}}}}"#),
+    ] {
+        assert!(matches!(get(Scripted::default().with(&target, body)).await, ResolveFault::Unreadable(_)), "{body}");
+    }
+    let mut broken = Scripted::default();
+    broken.answers.insert(target, (StatusCode::INTERNAL_SERVER_ERROR, String::new()));
+    assert!(matches!(get(broken).await, ResolveFault::Status(StatusCode::INTERNAL_SERVER_ERROR)));
+}
+
+#[tokio::test]
+async fn callers_who_miss_the_same_link_share_one_question() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let resolver = resolver();
+    let query = format!("run_id={RUN}");
+    let one = || resolve(&resolver, Verb::Get, "/api/2.0/mlflow/runs/get", Some(&query), "", &upstream);
+    let (a, b, c) = tokio::join!(one(), one(), one());
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(upstream.asked.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn every_id_of_a_list_is_judged() {
+    let upstream = Scripted::default().run(RUN, "1").run(OTHER, "2");
+    let query = format!("run_ids={RUN}&run_ids={OTHER}&run_ids={RUN}");
+    let path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval";
+    let resolved = resolve(&resolver(), Verb::Get, path, Some(&query), "", &upstream).await.unwrap();
+    assert_eq!(
+        told(&resolved),
+        [format!("read run {RUN} in experiment 1"), format!("read run {OTHER} in experiment 2")]
+    );
+    let few = Resolver::new(Settings { most_look_ups: 1, ..Settings::default() });
+    let many = resolve(&few, Verb::Get, path, Some(&query), "", &upstream).await;
+    assert!(matches!(many, Err(ResolveFault::TooMany { most: 1 })));
+}
+
+#[tokio::test]
+async fn side_references_are_judged_too() {
+    let model = format!("m-{OTHER}");
+    let upstream = Scripted::default().run(RUN, "1").model(&model, "2");
+    let edits = [format!("edit run {RUN} in experiment 1"), format!("edit logged_model {model} in experiment 2")];
+    let batch = format!(
+        r#"{{"run_id":"{RUN}","metrics":[{{"key":"a","value":"NaN","model_id":"{model}"}},{{"key":"b","value":1}}]}}"#
+    );
+    assert_eq!(post(&upstream, "runs/log-batch", &batch).await, edits);
+    let inputs = format!(r#"{{"run_id":"{RUN}","models":[{{"model_id":"{model}"}}]}}"#);
+    assert_eq!(post(&upstream, "runs/log-inputs", &inputs).await, edits);
+    assert_eq!(post(&upstream, "runs/outputs", &inputs).await, edits);
+    let metric = format!(r#"{{"run_id":"{RUN}","key":"a","value":1,"model_id":"{model}"}}"#);
+    assert_eq!(post(&upstream, "runs/log-metric", &metric).await, edits);
+    let create = format!(r#"{{"experiment_id":"3","source_run_id":"{RUN}"}}"#);
+    assert_eq!(
+        post(&upstream, "logged-models", &create).await,
+        ["edit experiment 3".to_owned(), format!("read run {RUN} in experiment 1")]
+    );
+}
+
+#[tokio::test]
+async fn an_experiment_is_found_by_its_name_and_never_remembered() {
+    let upstream = Scripted::default().with(
+        "/api/2.0/mlflow/experiments/get-by-name?experiment_name=a%20%2F%26%20%C3%A4",
+        r#"{"experiment":{"experiment_id":"4","name":"a /& ä"}}"#,
+    );
+    let resolver = resolver();
+    let path = "/api/2.0/mlflow/experiments/get-by-name";
+    for _ in 0..2 {
+        let query = Some("experiment_name=a+%2F%26%20%C3%A4");
+        let resolved = resolve(&resolver, Verb::Get, path, query, "", &upstream).await.unwrap();
+        assert_eq!(told(&resolved), ["read experiment 4"]);
+    }
+    assert_eq!(upstream.asked.borrow().len(), 2);
+    let hidden = resolve(&resolver, Verb::Get, path, Some("experiment_name=b"), "", &upstream).await.unwrap();
+    assert_eq!(told(&hidden), ["admin: there is no such object"]);
+}
+
+#[tokio::test]
+async fn artifacts_are_judged_by_the_object_they_lie_in() {
+    let model = format!("m-{OTHER}");
+    let trace = format!("tr-{OTHER}");
+    let upstream = Scripted::default().run(RUN, "1").model(&model, "2").with(
+        &format!("/api/3.0/mlflow/traces/{trace}"),
+        &format!(
+            r#"{{"trace":{{"trace_info":{{"trace_id":"{trace}","trace_location":{{"type":"MLFLOW_EXPERIMENT","mlflow_experiment":{{"experiment_id":"3"}}}}}}}}}}"#
+        ),
+    );
+    let path = |rest: &str| format!("/api/2.0/mlflow-artifacts/artifacts/{rest}");
+    let judge = async |verb, rest: &str| {
+        told(&resolve(&resolver(), verb, &path(rest), None, "", &upstream).await.unwrap()).join("; ")
+    };
+    let of_run = format!("1/{RUN}/artifacts/model/a%20b.txt");
+    assert_eq!(judge(Verb::Get, &of_run).await, format!("read run {RUN} in experiment 1"));
+    assert_eq!(judge(Verb::Put, &of_run).await, format!("edit run {RUN} in experiment 1"));
+    assert_eq!(judge(Verb::Delete, &of_run).await, format!("delete run {RUN} in experiment 1"));
+    let of_model = format!("2/models/{model}/artifacts/MLmodel");
+    assert_eq!(judge(Verb::Get, &of_model).await, format!("read logged_model {model} in experiment 2"));
+    let of_trace = format!("3/traces/{trace}/artifacts/traces.json");
+    assert_eq!(judge(Verb::Put, &of_trace).await, format!("edit trace {trace} in experiment 3"));
+    for elsewhere in [
+        format!("2/{RUN}/artifacts/x"),
+        format!("1/models/{model}/artifacts/x"),
+        format!("4/traces/{trace}/artifacts/x"),
+        format!("x/1/{RUN}/artifacts/x"),
+        "1/x".to_owned(),
+        "1".to_owned(),
+        format!("1/{RUN}"),
+        format!("1/{OTHER}/artifacts/x"),
+    ] {
+        assert!(judge(Verb::Put, &elsewhere).await.starts_with("admin: "), "{elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn listing_artifacts_is_judged_by_the_path_too() {
+    let upstream = Scripted::default().run(RUN, "1");
+    let list = async |query: Option<&str>| {
+        let path = "/api/2.0/mlflow-artifacts/artifacts";
+        told(&resolve(&resolver(), Verb::Get, path, query, "", &upstream).await.unwrap()).join("; ")
+    };
+    assert_eq!(list(Some(&format!("path=1%2F{RUN}%2Fartifacts"))).await, format!("read run {RUN} in experiment 1"));
+    assert_eq!(list(Some(&format!("path=1/{RUN}/artifacts/"))).await, format!("read run {RUN} in experiment 1"));
+    for query in [None, Some(""), Some("path="), Some("path=1")] {
+        assert!(list(query).await.starts_with("admin: "), "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_not_sent_to_read_or_write_anywhere() {
+    let model = format!("m-{OTHER}");
+    let upstream = Scripted::default().run(RUN, "1").model(&model, "2");
+    let create = async |location: &str| {
+        post(&upstream, "experiments/create", &format!(r#"{{"name":"x","artifact_location":"{location}"}}"#)).await
+    };
+    let free = vec!["create workspace default".to_owned()];
+    assert_eq!(create("").await, free);
+    assert_eq!(create("s3://ours/mlflow/team").await, free);
+    for location in ["s3://other", "s3://ours/mlflowx", "s3://ours/mlflow/../x", "/etc", "mlflow-artifacts:/1"] {
+        assert_eq!(create(location).await.len(), 2, "{location}");
+    }
+
+    let version = async |source: &str, rest: &str| {
+        let body = format!(r#"{{"name":"iris","source":"{source}"{rest}}}"#);
+        post(&upstream, "model-versions/create", &body).await.join("; ")
+    };
+    let base = "edit registered_model iris";
+    assert_eq!(
+        version(&format!("models:/{model}"), "").await,
+        format!("{base}; read logged_model {model} in experiment 2")
+    );
+    assert_eq!(
+        version("models:/rose/2", "").await,
+        format!("{base}; read registered_model_version rose/2 in registered_model rose")
+    );
+    assert_eq!(version(&format!("runs:/{RUN}/m"), "").await, format!("{base}; read run {RUN} in experiment 1"));
+    assert_eq!(version("dummy-source", "").await, base);
+    let of_run = format!("mlflow-artifacts:/1/{RUN}/artifacts/m");
+    let named = format!(r#","run_id":"{RUN}""#);
+    assert_eq!(version(&of_run, &named).await, format!("{base}; read run {RUN} in experiment 1"));
+    for (source, rest) in [
+        (of_run.as_str(), ""),
+        ("mlflow-artifacts:/2/x", named.as_str()),
+        (&format!("{of_run}/../../../2"), &named),
+        ("s3://bucket/1", &named),
+        ("file:///etc", ""),
+    ] {
+        assert!(version(source, rest).await.contains("admin: the server would read"), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn tags_that_steer_mlflow_are_for_administrators() {
+    let upstream = Scripted::default();
+    let tag = async |key: &str| {
+        post(&upstream, "registered-models/set-tag", &format!(r#"{{"name":"iris","key":"{key}","value":"x"}}"#)).await
+    };
+    assert_eq!(tag("stage").await.len(), 1);
+    assert_eq!(tag("mlflow.prompt.is_prompt").await[1], "admin: the tag is MLflow's own");
+}
+
+#[tokio::test]
+async fn look_ups_go_below_the_static_prefix() {
+    let upstream = Scripted::default();
+    let resolver = Resolver::new(Settings { static_prefix: "/ml/".to_owned(), ..Settings::default() });
+    let query = format!("run_id={RUN}");
+    resolve(&resolver, Verb::Get, "/api/2.0/mlflow/runs/get", Some(&query), "", &upstream).await.unwrap();
+    assert_eq!(*upstream.asked.borrow(), [format!("/ml/api/2.0/mlflow/runs/get?run_id={RUN}")]);
+}
