@@ -4,15 +4,41 @@
 //! threads. Here a connection is accepted, its bytes are checked to be one HTTP message after the other, and every wait
 //! has an end; what a request means is the gate's business.
 
+mod body;
+mod connection;
+mod drain;
+mod frames;
+mod framing;
+mod front;
+mod listener;
+mod misdeed;
+mod redirect;
 mod settings;
+mod tls;
+mod wire;
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use http::header::HeaderValue;
 use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 
+pub use misdeed::Misdeed;
 pub use settings::{Https, Limits, Redirect, Settings};
+pub use tls::BadPair;
 
-use crate::message::{Body, Peer};
+use crate::forward::Tunnels;
+use crate::message::{Body, Door, Peer};
+use connection::Worker;
+use drain::Phase;
+use listener::Crowd;
+use tls::Certificates;
 
 /// What answers requests. One for each worker.
 pub trait Handler: Send + Sync + 'static {
@@ -21,4 +47,287 @@ pub trait Handler: Send + Sync + 'static {
     /// The body is under the limits on idle time and rate; what it fails with is a [`crate::message::BodyError`]. An
     /// HTTP/1.1 request that wishes for an upgrade has [`hyper::upgrade::OnUpgrade`] among its extensions.
     fn handle(&self, peer: Peer, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers what is no request at all; the connection is closed afterwards.
+    fn refuse(&self, peer: Peer, misdeed: Misdeed) -> Response<Body> {
+        tracing::info!(client = %peer.address, reason = misdeed.code(), "refused");
+        misdeed.answer()
+    }
+}
+
+/// Why the door cannot be opened, or did not close in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Neither `https` nor `plain` is set.
+    #[error("there is nowhere to listen: set listen.https or listen.plain")]
+    Nowhere,
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address}: {why}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+    /// The certificate or its key.
+    #[error(transparent)]
+    Pair(#[from] BadPair),
+    /// No thread, no runtime or no signal handler.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    /// A worker panicked outside of any request.
+    #[error("a worker ended by a panic")]
+    Panicked,
+}
+
+/// Where the doors are: with port 0, the ports that were found.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// TLS.
+    pub https: Option<SocketAddr>,
+    /// Plain.
+    pub plain: Option<SocketAddr>,
+    /// The redirect to https.
+    pub redirect: Option<SocketAddr>,
+}
+
+/// An open house.
+pub struct Running {
+    addresses: Addresses,
+    phase: Arc<Phase>,
+    certificates: Option<Arc<Certificates>>,
+    workers: Vec<JoinHandle<bool>>,
+}
+
+/// Opens the doors. `make_handler` is called once in each worker, within its runtime; `tunnels` are those that the
+/// handlers open.
+///
+/// # Errors
+/// See [`ServeError`]. Nothing is left open then.
+pub fn start<H: Handler>(
+    settings: Settings,
+    tunnels: &Tunnels,
+    make_handler: impl Fn() -> H + Send + Sync + Clone + 'static,
+) -> Result<Running, ServeError> {
+    if settings.https.is_none() && settings.plain.is_none() {
+        return Err(ServeError::Nowhere);
+    }
+    let count = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let certificates = settings.https.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
+    let tls = match &certificates {
+        Some(certificates) => Some(TlsAcceptor::from(Arc::new(certificates.config()?))),
+        None => None,
+    };
+    let mut addresses = Addresses::default();
+    let mut doors: Vec<Vec<(Door, std::net::TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
+    let mut open = |address: SocketAddr, workers: usize| {
+        listener::is_free(address)
+            .and_then(|()| listener::bind(address, workers))
+            .map_err(|why| ServeError::Bind { address, why })
+    };
+    if let Some(https) = &settings.https {
+        let (bound, listeners) = open(https.address, count)?;
+        addresses.https = Some(bound);
+        doors.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push((Door::Https, listener)));
+    }
+    if let Some(address) = settings.plain {
+        let (bound, listeners) = open(address, count)?;
+        addresses.plain = Some(bound);
+        doors.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push((Door::Plain, listener)));
+    }
+    let mut redirect = None;
+    if let Some(wanted) = &settings.redirect {
+        let (bound, mut listeners) = open(wanted.address, 1)?;
+        addresses.redirect = Some(bound);
+        redirect = listeners.pop().map(|listener| (listener, Arc::from(wanted.to.as_str())));
+    }
+    let phase = Arc::new(Phase::default());
+    let crowd = Crowd::new(&settings.limits);
+    let settings = Arc::new(settings);
+    let hsts = (!settings.hsts.is_zero())
+        .then(|| HeaderValue::from_str(&format!("max-age={}", settings.hsts.as_secs())).ok())
+        .flatten();
+    let mut workers = Vec::new();
+    let mut watched = certificates.clone();
+    for (number, doors) in doors.into_iter().enumerate() {
+        let shift = Shift {
+            doors,
+            crowd: Arc::clone(&crowd),
+            tunnels: tunnels.clone(),
+            // The first worker has the little errands.
+            redirect: redirect.take(),
+            certificates: watched.take(),
+        };
+        let (settings, tls, hsts) = (Arc::clone(&settings), tls.clone(), hsts.clone());
+        let shared_phase = Arc::clone(&phase);
+        let make_handler = make_handler.clone();
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    tracing::error!(%error, "a worker has no runtime");
+                    return false;
+                }
+            };
+            let ended = runtime.block_on(async move {
+                let worker = Arc::new(Worker { handler: make_handler(), settings, hsts, phase: shared_phase, tls });
+                shift.work(worker).await
+            });
+            // What still runs is cut, not waited for.
+            runtime.shutdown_background();
+            ended
+        });
+        match thread {
+            Ok(thread) => workers.push(thread),
+            Err(why) => {
+                phase.drain();
+                return Err(ServeError::Start(why));
+            }
+        }
+    }
+    Ok(Running { addresses, phase, certificates, workers })
+}
+
+/// What one worker has to do.
+struct Shift {
+    doors: Vec<(Door, std::net::TcpListener)>,
+    crowd: Arc<Crowd>,
+    tunnels: Tunnels,
+    redirect: Option<(std::net::TcpListener, Arc<str>)>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl Shift {
+    async fn work<H: Handler>(self, worker: Arc<Worker<H>>) -> bool {
+        let mut errands = tokio::task::JoinSet::new();
+        if let Some((listener, to)) = self.redirect {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    let (limits, phase) = (worker.settings.limits.clone(), Arc::clone(&worker.phase));
+                    errands.spawn(redirect::redirect(listener, to, limits, phase));
+                }
+                Err(error) => tracing::error!(%error, "the redirect port cannot be used"),
+            }
+        }
+        if let Some(certificates) = self.certificates {
+            errands.spawn(watch(certificates, Arc::clone(&worker.phase)));
+        }
+        let mut doors = tokio::task::JoinSet::new();
+        for (door, listener) in self.doors {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    doors.spawn(listener::keep_door(listener, door, Arc::clone(&worker), Arc::clone(&self.crowd)));
+                }
+                Err(error) => tracing::error!(%error, "a listener cannot be used"),
+            }
+        }
+        worker.phase.begun().await;
+        let end = tokio::time::Instant::now() + worker.settings.limits.drain;
+        let mut ended = true;
+        while let Some(door) = doors.join_next().await {
+            ended &= door.unwrap_or(false);
+        }
+        if tokio::time::timeout_at(end, self.tunnels.ended()).await.is_err() {
+            self.tunnels.cut();
+            self.tunnels.ended().await;
+            ended = false;
+        }
+        let _ = tokio::time::timeout_at(end, async { while errands.join_next().await.is_some() {} }).await;
+        ended
+    }
+}
+
+/// Looks at the certificate's files from time to time. Contents are compared, not dates: mounted secrets are exchanged by
+/// symbolic links, which notifications miss.
+async fn watch(certificates: Arc<Certificates>, phase: Arc<Phase>) {
+    let begun = phase.begun();
+    tokio::pin!(begun);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(certificates.poll()) => {}
+            () = &mut begun => return,
+        }
+        let certificates = Arc::clone(&certificates);
+        let _ = tokio::task::spawn_blocking(move || reload(&certificates, true)).await;
+    }
+}
+
+fn reload(certificates: &Certificates, only_if_changed: bool) {
+    match certificates.reload(only_if_changed) {
+        Ok(true) => tracing::info!("a new certificate is in use"),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "the new certificate cannot be used; the old one stays"),
+    }
+}
+
+impl Running {
+    /// Where the doors are.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Begins to close: no accepted request is cut before the drain's limit.
+    pub fn drain(&self) {
+        self.phase.drain();
+    }
+
+    /// Reads the certificate's files again, now. A pair that cannot be used changes nothing.
+    pub fn reload_certificate(&self) {
+        if let Some(certificates) = &self.certificates {
+            reload(certificates, false);
+        }
+    }
+
+    /// Waits until all workers have ended. Says whether all exchanges ended by themselves.
+    ///
+    /// # Errors
+    /// [`ServeError::Panicked`].
+    pub fn wait(self) -> Result<bool, ServeError> {
+        let mut ended = true;
+        for worker in self.workers {
+            ended &= worker.join().map_err(|_| ServeError::Panicked)?;
+        }
+        Ok(ended)
+    }
+}
+
+/// Opens the doors, and closes them at SIGTERM or SIGINT. SIGHUP reads the certificate's files again and calls `on_hangup`.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn run<H: Handler>(
+    settings: Settings,
+    tunnels: &Tunnels,
+    make_handler: impl Fn() -> H + Send + Sync + Clone + 'static,
+    on_open: impl FnOnce(&Addresses),
+    on_hangup: impl Fn(),
+) -> Result<(), ServeError> {
+    let signals = || -> io::Result<_> {
+        Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
+    };
+    let (mut terminate, mut interrupt, mut hangup) = signals().map_err(ServeError::Start)?;
+    let running = start(settings, tunnels, make_handler)?;
+    on_open(running.addresses());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                running.reload_certificate();
+                on_hangup();
+            }
+        }
+    }
+    tracing::info!("closing: running exchanges are finished");
+    running.drain();
+    match tokio::task::spawn_blocking(move || running.wait()).await {
+        Ok(ended) => ended.map(|_| ()),
+        Err(_) => Err(ServeError::Panicked),
+    }
 }
