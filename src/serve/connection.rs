@@ -49,7 +49,13 @@ pub(super) struct Worker<H> {
 }
 
 /// Serves one connection until its end.
-pub(super) async fn serve<H: Handler>(worker: Arc<Worker<H>>, tcp: TcpStream, caller: Caller, door: Door, ticket: Ticket) {
+pub(super) async fn serve<H: Handler>(
+    worker: Arc<Worker<H>>,
+    tcp: TcpStream,
+    caller: Caller,
+    door: Door,
+    ticket: Ticket,
+) {
     let limits = &worker.settings.limits;
     match (door, &worker.tls) {
         (Door::Plain, _) => {
@@ -171,8 +177,8 @@ where
                 return Poll::Ready(result);
             }
             if told && shared.is_idle_out() {
-                let sleep = farewell
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL.min(limits.keep_alive))));
+                let sleep =
+                    farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL.min(limits.keep_alive))));
                 if sleep.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Ok(()));
                 }

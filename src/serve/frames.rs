@@ -27,7 +27,15 @@ pub(super) struct Frames {
 impl Frames {
     /// A connection that begins now: its preface is the first thing to be finished.
     pub(super) fn new(now: Instant) -> Self {
-        Self { preface: PREFACE, head: [0; 9], filled: 0, payload: 0, of_block: false, block_open: false, since: Some(now) }
+        Self {
+            preface: PREFACE,
+            head: [0; 9],
+            filled: 0,
+            payload: 0,
+            of_block: false,
+            block_open: false,
+            since: Some(now),
+        }
     }
 
     /// Since when the preface or a header block is unfinished.

@@ -50,7 +50,12 @@ impl Reading {
     /// Walks over `bytes`. Says how many of them may be handed on; what is left is a head that is not complete yet.
     ///
     /// A misdeed comes with the number of good bytes before it.
-    pub(super) fn walk(&mut self, bytes: &[u8], limits: &HeadLimits, heads: &mut u64) -> Result<usize, (usize, Misdeed)> {
+    pub(super) fn walk(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+        heads: &mut u64,
+    ) -> Result<usize, (usize, Misdeed)> {
         let mut at = 0;
         while at < bytes.len() {
             match self {
@@ -325,8 +330,21 @@ mod tests {
     #[test]
     fn a_bad_chunk_is_refused() {
         for body in [
-            "g\r\n", "\r\n", ";a\r\n", "-1\r\n", "0x1\r\n", "1\n", "1\r\r", "1\r\nab", "1\r\na\n", "1\r\na\r\r",
-            "00000000000000001\r\n", "1;\0\r\n", "0\r\n\n", "0\r\nx\n", "1 \n",
+            "g\r\n",
+            "\r\n",
+            ";a\r\n",
+            "-1\r\n",
+            "0x1\r\n",
+            "1\n",
+            "1\r\r",
+            "1\r\nab",
+            "1\r\na\n",
+            "1\r\na\r\r",
+            "00000000000000001\r\n",
+            "1;\0\r\n",
+            "0\r\n\n",
+            "0\r\nx\n",
+            "1 \n",
         ] {
             let bytes = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
             assert_eq!(walk(bytes.as_bytes()), Err(Misdeed::BadChunk), "{body:?}");

@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_nearest_front_tells_whether_the_client_spoke_tls() {
-        for (value, secure) in [("https", true), ("http", false), ("https, http", false), ("http,HTTPS", true), ("x", false)]
+        for (value, secure) in
+            [("https", true), ("http", false), ("https, http", false), ("http,HTTPS", true), ("x", false)]
         {
             assert_eq!(peer("10.0.0.1", &[("x-forwarded-proto", value)]).secure, secure, "{value}");
         }

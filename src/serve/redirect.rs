@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn a_redirect_leads_to_the_public_url_and_nowhere_else() {
         let to = "https://mlflow.example.com";
-        let location = |target| located(target, to).map(|answer| answer.headers()[LOCATION].to_str().unwrap().to_owned());
+        let location =
+            |target| located(target, to).map(|answer| answer.headers()[LOCATION].to_str().unwrap().to_owned());
         assert_eq!(location("/a/b?c=d").unwrap(), "https://mlflow.example.com/a/b?c=d");
         // The authority is finished before the path begins; what looks like another host stays a path.
         assert_eq!(location("//evil.example").unwrap(), "https://mlflow.example.com//evil.example");

@@ -173,7 +173,9 @@ fn check_dates(certificate: &CertificateDer<'static>) -> Result<(), BadPair> {
         Err(rustls::Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         )) => Err(BadPair::NotYetValid),
-        Err(why @ rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(BadPair::BadCertificate(why)),
+        Err(why @ rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => {
+            Err(BadPair::BadCertificate(why))
+        }
         _ => Ok(()),
     }
 }
