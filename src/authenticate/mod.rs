@@ -283,6 +283,12 @@ impl Authenticator {
         Ok(identity)
     }
 
+    /// The open session that a browser shows, whether or not the request needs one.
+    #[must_use]
+    pub fn session_of(&self, credentials: &Credentials) -> Option<Arc<Session>> {
+        session::shown(&self.store, &credentials.session)
+    }
+
     fn client_secret(&self, provider: &str) -> Option<&str> {
         self.client_secrets.get(provider).map(ExposeSecret::expose_secret)
     }

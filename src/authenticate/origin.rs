@@ -3,8 +3,8 @@
 //! Browsers add cookies to requests that other sites make. `SameSite=Lax` stops most of them, not those of sibling
 //! hosts of the same site (ASVS 3.5.1 to 3.5.3). Whatever changes something on the strength of a cookie passes here.
 
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 /// A request that another site may have made.
@@ -28,13 +28,13 @@ pub fn check(headers: &HeaderMap, public_url: &Url) -> Result<(), ForeignOrigin>
         return Err(ForeignOrigin);
     }
     let ours = public_url.origin().ascii_serialization();
-    let origin_is_ours = origin.map(|origin| origin.as_bytes() == ours.as_bytes());
-    let good = match (site.map(http::HeaderValue::as_bytes), origin_is_ours) {
-        // Both are there: both must agree.
-        (Some(b"same-origin" | b"none"), Some(ours)) => ours,
+    let good = match (site.map(HeaderValue::as_bytes), origin.map(HeaderValue::as_bytes)) {
+        // Both are there: both must agree. A form on a page with `Referrer-Policy: no-referrer`, as ours have, sends
+        // `null` (Fetch, "append a request `Origin` header"); a sandboxed frame does too, but is `cross-site`.
+        (Some(b"same-origin" | b"none"), Some(origin)) => origin == ours.as_bytes() || origin == b"null",
         (Some(b"same-origin" | b"none"), None) => true,
         (Some(_), _) => false,
-        (None, Some(ours)) => ours,
+        (None, Some(origin)) => origin == ours.as_bytes(),
         (None, None) => !could_be_a_form(headers),
     };
     if good { Ok(()) } else { Err(ForeignOrigin) }
@@ -52,7 +52,6 @@ fn could_be_a_form(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn only_our_own_pages_and_programs_may_change_something_with_a_cookie() {
@@ -61,6 +60,8 @@ mod tests {
             (&[("sec-fetch-site", "same-origin"), ("origin", "https://mlflow.example.com:8443")], true),
             (&[("sec-fetch-site", "same-origin")], true),
             (&[("sec-fetch-site", "none")], true),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], true),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "null")], false),
             (&[("origin", "https://mlflow.example.com:8443")], true),
             (&[("content-type", "application/json")], true),
             (&[("sec-fetch-site", "same-site"), ("origin", "https://mlflow.example.com:8443")], false),
