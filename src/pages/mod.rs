@@ -20,11 +20,11 @@ use url::Url;
 use crate::access::decide::Permitted;
 use crate::access::grant::Subject;
 use crate::access::identity::{Identity, Principal};
+use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::authenticate::login::{LoginFault, Redirect};
 use crate::authenticate::origin;
 use crate::authenticate::return_to::ReturnTo;
-use crate::authenticate::Authenticator;
 use crate::message::{Body, Request};
 use crate::policy::classify::Call;
 
@@ -197,9 +197,7 @@ impl Desk<'_> {
         let query = self.request.query.as_deref();
         let finished = self.authenticator.finish_login(provider, query, self.credentials).await;
         let mut answered = match finished.outcome {
-            Ok((identity, step)) => {
-                Answered { response: follow(step), refused: None, identity: Some(identity) }
-            }
+            Ok((identity, step)) => Answered { response: follow(step), refused: None, identity: Some(identity) },
             Err(fault) => self.failed(&fault),
         };
         for cookie in finished.cookies {
@@ -273,7 +271,8 @@ impl Desk<'_> {
         reason: &'static str,
         detail: &dyn std::fmt::Display,
     ) -> Answered {
-        let page = RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id };
+        let page =
+            RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id };
         let response = refusal_page(self.authenticator.public_url(), &page);
         Answered { response, refused: Some((reason, detail.to_string())), identity: None }
     }

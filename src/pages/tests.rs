@@ -18,7 +18,8 @@ fn a_refusal_page_says_who_what_why_and_which_request() {
     let answer = refusal_page(&url, &page);
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let text = body(answer);
-    for part in ["alice@example.com", "GetExperiment", "this needs READ", "0190", "mlflow.example.com", "somebody else"] {
+    for part in ["alice@example.com", "GetExperiment", "this needs READ", "0190", "mlflow.example.com", "somebody else"]
+    {
         assert!(text.contains(part), "{part} is missing");
     }
 }
