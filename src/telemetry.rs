@@ -1,1 +1,364 @@
-//! stub
+//! How does an operational log line look?
+//!
+//! For people, or as JSON in the field names of Google Cloud Logging
+//! (<https://cloud.google.com/logging/docs/structured-logging>). One event is one line: control characters are escaped
+//! in both. What other libraries say below `info` is left out whatever the level, since frames and headers appear there.
+
+use std::fmt::{self, Write as _};
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::clock::Clock;
+
+/// How log lines look and which are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// For whom.
+    pub format: Format,
+    /// As in tracing-subscriber's `EnvFilter`.
+    pub level: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { format: Format::Human, level: "info".to_owned() }
+    }
+}
+
+/// For whom log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// People.
+    Human,
+    /// Google Cloud Logging, and whatever else reads JSON lines.
+    Json,
+}
+
+/// Logging cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryFault {
+    /// No filter.
+    #[error("the log level is not one: {0}")]
+    Level(#[from] ParseError),
+    /// Twice in one process.
+    #[error("logging has begun already")]
+    Twice,
+}
+
+/// Begins to write log lines to standard error. Once for each process.
+///
+/// # Errors
+/// [`TelemetryFault`].
+pub fn begin(settings: &Settings, clock: Clock) -> Result<(), TelemetryFault> {
+    let lines = Lines { format: settings.format, clock, out: Mutex::new(std::io::stderr()) };
+    let subscriber = subscriber(lines, &settings.level)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryFault::Twice)
+}
+
+fn subscriber<W: Write + Send + 'static>(
+    lines: Lines<W>,
+    level: &str,
+) -> Result<impl Subscriber + Send + Sync, TelemetryFault> {
+    let wanted = EnvFilter::try_new(level)?;
+    Ok(tracing_subscriber::registry().with(wanted).with(lines.with_filter(Ours)))
+}
+
+/// Lets only our own words through below `info`.
+struct Ours;
+
+impl<S> Filter<S> for Ours {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        *metadata.level() <= Level::INFO || metadata.target().split("::").next() == Some("trackgate")
+    }
+}
+
+/// Writes one line for each event.
+struct Lines<W> {
+    format: Format,
+    clock: Clock,
+    out: Mutex<W>,
+}
+
+/// What a span was told, kept for the events inside it.
+struct Told(Map<String, Value>);
+
+impl<S, W> Layer<S> for Lines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: Write + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Told(fields.0));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && let Some(told) = span.extensions_mut().get_mut::<Told>()
+        {
+            told.0.extend(fields.0);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            if let Some(told) = span.extensions().get::<Told>() {
+                fields.0.extend(told.0.clone());
+            }
+        }
+        event.record(&mut fields);
+        let line = match self.format {
+            Format::Human => human(self.clock.now(), event.metadata(), fields.0),
+            Format::Json => cloud(self.clock.now(), event.metadata(), fields.0),
+        };
+        // A log that cannot be written is no reason to fail a request.
+        if let Ok(mut out) = self.out.lock() {
+            let _ = out.write_all(line.as_bytes());
+        }
+    }
+}
+
+fn human(now: SystemTime, metadata: &Metadata<'_>, mut fields: Map<String, Value>) -> String {
+    let message = fields.remove("message");
+    let mut line = format!("{} {:>5} ", rfc3339(now), metadata.level());
+    escape(&mut line, message.as_ref().and_then(Value::as_str).unwrap_or_default());
+    for (name, value) in &fields {
+        let _ = write!(line, " {name}=");
+        match value {
+            Value::String(text) if !text.is_empty() && !text.contains([' ', '"']) => escape(&mut line, text),
+            Value::String(text) => {
+                line.push('"');
+                escape(&mut line, &text.replace('"', "\\\""));
+                line.push('"');
+            }
+            other => escape(&mut line, &other.to_string()),
+        }
+    }
+    let _ = writeln!(line, " ({})", metadata.target());
+    line
+}
+
+fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>) -> String {
+    let severity = match *metadata.level() {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        _ => "DEBUG",
+    };
+    let mut line = Map::new();
+    line.insert("time".to_owned(), json!(rfc3339(now)));
+    line.insert("severity".to_owned(), json!(severity));
+    line.insert("target".to_owned(), json!(metadata.target()));
+    let mut request = Map::new();
+    for (name, value) in fields {
+        match name.as_str() {
+            "trace" => drop(line.insert("logging.googleapis.com/trace".to_owned(), value)),
+            "span_id" => drop(line.insert("logging.googleapis.com/spanId".to_owned(), value)),
+            "http.method" => drop(request.insert("requestMethod".to_owned(), value)),
+            "http.path" => drop(request.insert("requestUrl".to_owned(), value)),
+            "http.status" => drop(request.insert("status".to_owned(), value)),
+            "http.client" => drop(request.insert("remoteIp".to_owned(), value)),
+            "http.latency_ms" => {
+                let seconds = value.as_f64().unwrap_or_default() / 1000.0;
+                request.insert("latency".to_owned(), json!(format!("{seconds}s")));
+            }
+            _ => drop(line.insert(name, value)),
+        }
+    }
+    if !request.is_empty() {
+        line.insert("httpRequest".to_owned(), Value::Object(request));
+    }
+    let mut line = Value::Object(line).to_string();
+    line.push('\n');
+    line
+}
+
+fn rfc3339(now: SystemTime) -> String {
+    let now = OffsetDateTime::from(now);
+    now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}
+
+/// Control characters as `\u{..}`: neither a new line nor an escape code reaches a terminal (RUSTSEC-2025-0055).
+fn escape(line: &mut String, text: &str) {
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            let _ = write!(line, "{}", c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+    }
+}
+
+/// Collects what an event or a span says.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        const SECRET: [&str; 7] = ["token", "cookie", "secret", "password", "authorization", "code", "verifier"];
+        let name = field.name();
+        // No call site says such a thing; should one ever, it is not written.
+        let value = if SECRET.contains(&name) { json!("[redacted]") } else { value };
+        self.0.insert(name.to_owned(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, json!(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, json!(value));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(deeper) = source {
+            let deeper_text = deeper.to_string();
+            // Most errors here name their source already.
+            if !text.contains(&deeper_text) {
+                let _ = write!(text, ": {deeper_text}");
+            }
+            source = deeper.source();
+        }
+        self.put(field, json!(text));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, json!(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, json!(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, json!(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, json!(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Out(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Out {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, level: &str, say: impl FnOnce()) -> String {
+        let out = Out::default();
+        let clock = Clock::set_to(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123));
+        let lines = Lines { format, clock, out: Mutex::new(out.clone()) };
+        tracing::subscriber::with_default(subscriber(lines, level).unwrap(), say);
+        String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let nasty = "first\nsecond\u{1b}[2J\r\u{2028}end";
+        let human = written(Format::Human, "info", || tracing::info!(path = nasty, "{nasty}"));
+        assert_eq!(human.matches('\n').count(), 1);
+        assert!(!human.contains('\u{1b}') && !human.contains('\r'));
+        let cloud = written(Format::Json, "info", || tracing::info!(path = nasty, "{nasty}"));
+        assert_eq!(cloud.matches('\n').count(), 1);
+        assert!(!cloud.contains('\u{1b}'));
+        let parsed: Value = serde_json::from_str(&cloud).unwrap();
+        assert_eq!(parsed["message"], nasty);
+    }
+
+    #[test]
+    fn people_see_time_level_message_and_fields() {
+        let line = written(Format::Human, "info", || tracing::warn!(user = "alice", tries = 3, why = "a b", "no luck"));
+        assert_eq!(
+            line,
+            "2023-11-14T22:13:20.123Z  WARN no luck tries=3 user=alice why=\"a b\" (trackgate::telemetry::tests)\n"
+        );
+    }
+
+    #[test]
+    fn cloud_logging_finds_its_fields() {
+        let line = written(Format::Json, "info", || {
+            let span = tracing::info_span!("request", trace = "projects/p/traces/1", request_id = "r-1");
+            span.in_scope(|| {
+                tracing::warn!(
+                    http.method = "GET",
+                    http.path = "/x",
+                    http.status = 403,
+                    http.latency_ms = 12.5,
+                    http.client = "192.0.2.1",
+                    "refused"
+                );
+            });
+        });
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["severity"], "WARNING");
+        assert_eq!(line["time"], "2023-11-14T22:13:20.123Z");
+        assert_eq!(line["message"], "refused");
+        assert_eq!(line["request_id"], "r-1");
+        assert_eq!(line["logging.googleapis.com/trace"], "projects/p/traces/1");
+        assert_eq!(
+            line["httpRequest"],
+            json!({"requestMethod": "GET", "requestUrl": "/x", "status": 403, "latency": "0.0125s",
+                   "remoteIp": "192.0.2.1"})
+        );
+    }
+
+    #[test]
+    fn what_a_library_says_below_info_is_never_written() {
+        let text = written(Format::Human, "trace", || {
+            tracing::debug!(target: "h2::codec", "frame with a header of ours");
+            tracing::info!(target: "h2::codec", "loud");
+            tracing::trace!(target: "trackgate::gate", "quiet");
+        });
+        assert!(!text.contains("frame"));
+        assert!(text.contains("loud") && text.contains("quiet"));
+    }
+
+    #[test]
+    fn a_field_named_like_a_secret_is_not_written() {
+        let text = written(Format::Json, "info", || tracing::info!(token = "eyJhbGciOi", cookie = "abc123", "oops"));
+        assert!(!text.contains("eyJ") && !text.contains("abc123"), "{text}");
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        let lines = Lines { format: Format::Human, clock: Clock::System, out: Mutex::new(Out::default()) };
+        assert!(subscriber(lines, "trackgate=loud=very").is_err());
+    }
+}

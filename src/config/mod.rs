@@ -1,1 +1,245 @@
-//! stub
+//! What is each room told to do?
+//!
+//! One TOML file, read once. Its keys, defaults and meanings stand in `config/example.toml`. Unknown keys are errors;
+//! all faults are reported at once, each with its key, its line and a hint. Secrets are never in the file: it names
+//! files that hold them, which others may not read.
+//!
+//! Settings live in the rooms they set; here they are made.
+
+mod file;
+mod issuers;
+mod kinds;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt::{self, Write as _};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderValue;
+use url::Url;
+
+pub use self::reader::{Asked, Fault};
+pub use self::units::Size;
+
+use crate::{audit, authenticate, serve, store, telemetry, upstream};
+
+/// What the file says, checked, with defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where people and programs reach the gate, the file's `public_url`.
+    pub public_url: Url,
+    /// The gate's limits and habits that belong to no single room.
+    pub gate: Gate,
+    /// Sockets, TLS, connection limits.
+    pub serve: serve::Settings,
+    /// The way to MLflow.
+    pub upstream: upstream::Settings,
+    /// Issuers and IAP.
+    pub authenticate: authenticate::Settings,
+    /// How long sessions and logins last.
+    pub session: Session,
+    /// The database.
+    pub store: store::Settings,
+    /// The audit log.
+    pub audit: audit::Settings,
+    /// Operational logs.
+    pub log: telemetry::Settings,
+    /// Every key, its default and the value in force, in the order in which they are read.
+    pub keys: Vec<Asked>,
+}
+
+/// What the hall needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Names that `Host` may have besides that of `public_url`, in lower case.
+    pub extra_hosts: Vec<String>,
+    /// What `mlflow server --static-prefix` was given; empty or `/name`.
+    pub static_prefix: String,
+    /// The largest JSON body that is read whole.
+    pub json_body: u64,
+    /// The same for `log-batch` and its kind.
+    pub large_json_body: u64,
+    /// The largest artifact; 0: any.
+    pub artifact_body: u64,
+    /// The largest list answer that is read whole.
+    pub list_answer: u64,
+    /// How many upstream calls one list request may cost.
+    pub list_budget: u32,
+    /// Where experiments may keep artifacts when an ordinary user says so.
+    pub artifact_locations: Vec<String>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            extra_hosts: Vec::new(),
+            static_prefix: String::new(),
+            json_body: 1 << 20,
+            large_json_body: 16 << 20,
+            artifact_body: 0,
+            list_answer: 64 << 20,
+            list_budget: 10,
+            artifact_locations: Vec::new(),
+        }
+    }
+}
+
+/// How long a sign-in lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Without use.
+    pub idle: Duration,
+    /// In all.
+    pub absolute: Duration,
+    /// From the beginning of a login to its end.
+    pub login: Duration,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { idle: Duration::from_hours(8), absolute: Duration::from_hours(24), login: Duration::from_mins(10) }
+    }
+}
+
+/// All that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults {
+    /// Which file.
+    pub file: PathBuf,
+    /// What, by line.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.faults.len();
+        write!(f, "{} has {count} {}", self.file.display(), if count == 1 { "fault" } else { "faults" })?;
+        for fault in &self.faults {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Config {
+    /// Reads the file, and looks whether the files it names exist and keep their secrets.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let all = |faults| Faults { file: path.to_owned(), faults };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let hint = Some("say with `--config` where the file is".to_owned());
+            all(vec![Fault { key: String::new(), line: None, what: format!("cannot be read: {error}"), hint }])
+        })?;
+        let (config, mut faults) = file::read(&text);
+        if let Some(config) = &config {
+            faults.extend(config.missing_files());
+        }
+        faults.sort_by_key(|fault| fault.line);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(all(faults)),
+        }
+    }
+
+    /// Reads the text alone, without looking at any other file.
+    ///
+    /// # Errors
+    /// All [`Fault`]s at once.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let (config, mut faults) = file::read(text);
+        faults.sort_by_key(|fault| fault.line);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
+        }
+    }
+
+    /// The name for `X-Forwarded-Host`: that of `public_url`, with its port unless that is the usual one.
+    #[must_use]
+    pub fn public_host(&self) -> HeaderValue {
+        let host = self.public_url.host_str().unwrap_or_default();
+        let text = match self.public_url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        // A parsed host is ASCII without control characters.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// What the settings in force look like as a file. There is no secret in it: secrets are in files of their own.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let mut out = String::new();
+        let mut section = String::new();
+        for Asked { key, value, .. } in &self.keys {
+            let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+            if path != section {
+                path.clone_into(&mut section);
+                let header = match path.split_once('[') {
+                    Some((list, rest)) => match rest.split_once("].") {
+                        Some((_, inner)) => format!("[{list}.{inner}]"),
+                        None => format!("[[{list}]]"),
+                    },
+                    None => format!("[{path}]"),
+                };
+                let _ = writeln!(out, "\n{header}");
+            }
+            if let Some(value) = value {
+                let _ = writeln!(out, "{name} = {value}");
+            }
+        }
+        out
+    }
+
+    fn missing_files(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut look = |path: &Path, secret: bool| {
+            if let Some(what) = file_fault(path, secret) {
+                let shown = reader::quoted(&path.to_string_lossy());
+                let key = self.keys.iter().find(|asked| asked.value.as_deref() == Some(&shown));
+                faults.push(Fault {
+                    key: key.map(|asked| asked.key.clone()).unwrap_or_default(),
+                    line: key.and_then(|asked| asked.line),
+                    what: format!("names `{}`, which {what}", path.display()),
+                    hint: secret.then(|| "a secret is readable by its owner, and at most its group".to_owned()),
+                });
+            }
+        };
+        if let Some(https) = &self.serve.https {
+            look(&https.certificate, false);
+            look(&https.private_key, true);
+        }
+        if let Some(ca) = &self.upstream.ca_file {
+            look(ca, false);
+        }
+        for issuer in &self.authenticate.issuers {
+            if let Some(ca) = &issuer.fetch.ca_file {
+                look(ca, false);
+            }
+            if let Some(secret) = issuer.login.as_ref().and_then(|login| login.client_secret_file.as_ref()) {
+                look(secret, true);
+            }
+        }
+        faults
+    }
+}
+
+fn file_fault(path: &Path, secret: bool) -> Option<String> {
+    // Opened, not only looked at: whether this process may read it is the question.
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Err(error) => Some(format!("cannot be read: {error}")),
+        Ok(found) if found.is_dir() => Some("is a directory".to_owned()),
+        Ok(found) if secret && found.mode() & 0o007 != 0 => {
+            Some(format!("anybody on this host can read (mode {:04o})", found.mode() & 0o777))
+        }
+        Ok(_) => None,
+    }
+}

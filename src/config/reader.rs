@@ -56,8 +56,8 @@ pub struct Asked {
     pub default: Option<String>,
     /// The value in force as the file would write it, if there is one.
     pub value: Option<String>,
-    /// Whether the file has it.
-    pub written: bool,
+    /// Where the file has it, if it does: the line, from 1.
+    pub line: Option<usize>,
 }
 
 /// A kind of value.
@@ -83,8 +83,7 @@ impl<'a> Report<'a> {
 
     /// The line of a place in the file.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start.min(self.text.len())).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        self.text.get(..span.start).unwrap_or(self.text).split('\n').count()
     }
 
     pub(super) fn fault(&self, key: String, line: Option<usize>, what: impl Into<String>, hint: Option<String>) {
@@ -166,20 +165,18 @@ impl<'a> Section<'a> {
     pub(super) fn maybe_section(&self, name: &'static str) -> Option<Section<'a>> {
         self.names.borrow_mut().push(name);
         let (key, value) = self.entry(name)?;
-        let line = self.report.line(&key.span());
-        match value.get_ref() {
-            DeValue::Table(table) => Some(Section {
-                path: self.key(name),
-                table: Some(table),
-                line: Some(line),
-                report: self.report,
-                names: RefCell::default(),
-            }),
-            _ => {
-                self.fault(name, "must be a table", Some(&format!("write `[{}]` on a line of its own", self.key(name))));
-                None
-            }
-        }
+        let DeValue::Table(table) = value.get_ref() else {
+            let hint = format!("write `[{}]` on a line of its own", self.key(name));
+            self.fault(name, "must be a table", Some(&hint));
+            return None;
+        };
+        Some(Section {
+            path: self.key(name),
+            table: Some(table),
+            line: Some(self.report.line(&key.span())),
+            report: self.report,
+            names: RefCell::default(),
+        })
     }
 
     /// A list of tables, `[[name]]`.
@@ -211,18 +208,17 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         let Some(table) = self.table else { return };
         let names = self.names.borrow();
-        for (key, _) in table.iter() {
+        for (key, _) in table {
             let written: &str = key.get_ref();
             if names.contains(&written) {
                 continue;
             }
-            let hint = match nearest(written, &names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let mut sorted = names.clone();
-                    sorted.sort_unstable();
-                    format!("known here: {}", sorted.join(", "))
-                }
+            let hint = if let Some(near) = nearest(written, &names) {
+                format!("did you mean `{near}`?")
+            } else {
+                let mut sorted = names.clone();
+                sorted.sort_unstable();
+                format!("known here: {}", sorted.join(", "))
             };
             self.report.fault(self.key(written), Some(self.report.line(&key.span())), "is not a key", Some(hint));
         }
@@ -246,8 +242,8 @@ impl<'a> Section<'a> {
     }
 
     fn note(&self, name: &str, default: Option<String>, value: Option<String>) {
-        let written = self.has(name);
-        self.report.asked.borrow_mut().push(Asked { key: self.key(name), default, value, written });
+        let line = self.entry(name).map(|(key, _)| self.report.line(&key.span()));
+        self.report.asked.borrow_mut().push(Asked { key: self.key(name), default, value, line });
     }
 }
 
@@ -375,9 +371,7 @@ impl Reads for IpNet {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         const EXPECTED: &str = "an address range such as \"10.0.0.0/8\", or one address";
         let text = text(value, EXPECTED)?;
-        IpNet::from_str(text)
-            .or_else(|_| IpAddr::from_str(text).map(IpNet::from))
-            .map_err(|_| EXPECTED.to_owned())
+        IpNet::from_str(text).or_else(|_| IpAddr::from_str(text).map(IpNet::from)).map_err(|_| EXPECTED.to_owned())
     }
 
     fn show(&self) -> String {

@@ -56,12 +56,13 @@ mod tests {
     #[test]
     fn durations_and_sizes_need_a_unit_and_are_written_back_as_they_came() {
         for text in ["500ms", "30s", "10m", "8h", "365d", "0s", "90s"] {
-            assert_eq!(show_duration(duration(text).unwrap()), text.replace("90s", "90s"));
+            assert_eq!(show_duration(duration(text).unwrap()), text);
         }
         for text in ["64KiB", "1MiB", "2GiB", "3TiB", "1000B", "0B"] {
             assert_eq!(show_size(size(text).unwrap()), text);
         }
-        for text in ["", "30", "s", "-1s", "1.5h", "30 s", "30S", "1w", "99999999999999999999s", "18446744073709551615d"]
+        for text in
+            ["", "30", "s", "-1s", "1.5h", "30 s", "30S", "1w", "99999999999999999999s", "18446744073709551615d"]
         {
             assert_eq!(duration(text), None, "{text}");
         }

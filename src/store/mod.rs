@@ -14,7 +14,9 @@
 
 mod changes;
 mod fault;
+mod holdings;
 mod keeper;
+mod people;
 mod place;
 mod session;
 mod snapshot;

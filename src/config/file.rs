@@ -1,0 +1,280 @@
+//! Which keys does the file have, and what are their defaults?
+//!
+//! The defaults are the rooms' own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::issuers;
+use super::kinds::{HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::reader::{Fault, Report, Section};
+use super::units::Size;
+use super::{Config, Gate, Session};
+use crate::serve::{Https, Limits, Redirect};
+use crate::{audit, authenticate, serve, store, telemetry, upstream};
+
+/// Where the state is unless the file says otherwise.
+const STATE_DIR: &str = "/var/lib/trackgate";
+
+/// Reads everything. There is a config if what must be there is there, however wrong the rest.
+pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
+    let report = Report::new(text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What follows a broken line may be misread: its faults would mislead.
+        for error in errors {
+            let line = error.span().map(|span| report.line(&span));
+            report.fault(String::new(), line, format!("is not TOML: {}", error.message()), None);
+        }
+        return (None, report.faults.into_inner());
+    }
+    let root = Section::root(table.get_ref(), &report);
+
+    let public_url: Option<PublicUrl> = root.must("public_url", "\"https://mlflow.example.com\"");
+    let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
+    let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
+    let mut serve = listen(root.section("listen"), public_url.as_ref());
+    let mut gate =
+        Gate { extra_hosts: extra_hosts.into_iter().map(|HostName(name)| name).collect(), ..Gate::default() };
+    let upstream = upstream(root.section("upstream"), &mut gate);
+    let failed_credentials = limits(root.section("limits"), &mut serve.limits, &mut gate);
+    let session = session(root.section("session"));
+    let issuers = issuers::issuers(&root);
+    let iap = issuers::iap(&root, &serve);
+    if issuers.is_empty() && iap.is_none() && !root.has("issuer") && !root.has("iap") {
+        report.fault(
+            "issuer".to_owned(),
+            None,
+            "and `iap` are both absent: nobody could sign in",
+            Some("add an `[[issuer]]` block".to_owned()),
+        );
+    }
+    let mut store = store::Settings::new(state_dir);
+    store.session_idle = session.idle;
+    access(root.section("access"), &mut store, &mut gate);
+    let audit = audit(root.section("audit"));
+    let log = log(root.section("log"));
+    root.finish();
+
+    let config = public_url.map(|PublicUrl(public_url)| Config {
+        authenticate: authenticate::Settings {
+            issuers,
+            iap,
+            failed_credentials,
+            ..authenticate::Settings::new(public_url.clone())
+        },
+        public_url,
+        gate,
+        serve,
+        upstream,
+        session,
+        store,
+        audit,
+        log,
+        keys: report.asked.into_inner(),
+    });
+    (config, report.faults.into_inner())
+}
+
+fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settings {
+    let default = serve::Settings::default();
+    let https: Option<SocketAddr> = section.maybe("https");
+    let certificate: Option<PathBuf> = section.maybe("certificate");
+    let private_key: Option<PathBuf> = section.maybe("private_key");
+    let poll = section.or("certificate_poll", Duration::from_secs(30));
+    let plain: Option<SocketAddr> = section.maybe("plain");
+    let trusted_proxies = section.or("trusted_proxies", default.trusted_proxies);
+    let redirect: Option<SocketAddr> = section.maybe("redirect");
+    let workers = section.or("workers", default.workers);
+    let hsts = section.or("hsts", default.hsts);
+
+    if !section.has("https") && !section.has("plain") {
+        section.fault("https", "and `listen.plain` are both absent", Some("at least one listener is needed"));
+    }
+    if section.has("https") {
+        for name in ["certificate", "private_key"] {
+            if !section.has(name) {
+                section.fault(name, "is required where `listen.https` is set", None);
+            }
+        }
+    } else {
+        for name in ["certificate", "private_key"] {
+            if section.has(name) {
+                section.fault(name, "has no effect without `listen.https`", Some("add `https` or take it out"));
+            }
+        }
+    }
+    for (name, one, other) in [("plain", plain, https), ("redirect", redirect, https), ("redirect", redirect, plain)] {
+        if one.is_some() && one == other {
+            section.fault(name, "has the address of another listener", None);
+        }
+    }
+    section.finish();
+    serve::Settings {
+        https: https.zip(certificate.zip(private_key)).map(|(address, (certificate, private_key))| Https {
+            address,
+            certificate,
+            private_key,
+            poll,
+        }),
+        plain,
+        trusted_proxies,
+        redirect: redirect
+            .zip(public_url)
+            .map(|(address, PublicUrl(url))| Redirect { address, to: url.as_str().trim_end_matches('/').to_owned() }),
+        workers,
+        hsts,
+        limits: default.limits,
+    }
+}
+
+fn upstream(section: Section<'_>, gate: &mut Gate) -> upstream::Settings {
+    let default = upstream::Settings::default();
+    let url = match UpstreamUrl::of("http://127.0.0.1:5000") {
+        Ok(url) => section.or("url", url).target,
+        Err(_) => default.target,
+    };
+    gate.static_prefix = section.or("static_prefix", Prefix::default()).0;
+    let settings = upstream::Settings {
+        target: url,
+        ca_file: section.maybe("ca_file"),
+        connect_timeout: section.or("connect_timeout", default.connect_timeout),
+        first_byte_timeout: section.or("first_byte_timeout", default.first_byte_timeout),
+        artifact_first_byte_timeout: section.or("artifact_first_byte_timeout", default.artifact_first_byte_timeout),
+        idle_timeout: section.or("idle_timeout", default.idle_timeout),
+        pool_idle: section.or("pool_idle", default.pool_idle),
+        pool_size: section.or("pool_size", default.pool_size),
+    };
+    if settings.ca_file.is_some() && !matches!(settings.target, upstream::Target::Https { .. }) {
+        section.fault("ca_file", "has no effect: `upstream.url` is not https", None);
+    }
+    section.finish();
+    settings
+}
+
+/// Fills in the limits of several rooms; returns `failed_credentials`.
+fn limits(section: Section<'_>, serve: &mut Limits, gate: &mut Gate) -> u32 {
+    let bytes = |name, default: u64| section.or(name, Size(default)).0;
+    let small = |name, default: u64| {
+        u32::try_from(bytes(name, default)).unwrap_or_else(|_| {
+            section.fault(name, "is larger than HTTP/2 can say", Some("at most \"2047MiB\""));
+            u32::MAX
+        })
+    };
+    let memory = |name, default: usize| match usize::try_from(bytes(name, default as u64)) {
+        Ok(0) => {
+            section.fault(name, "must not be 0", None);
+            default
+        }
+        Ok(size) => size,
+        Err(_) => {
+            section.fault(name, "is larger than this machine's memory", None);
+            default
+        }
+    };
+    serve.tls_handshake = section.or("tls_handshake", serve.tls_handshake);
+    serve.head_timeout = section.or("head_timeout", serve.head_timeout);
+    serve.keep_alive = section.or("keep_alive", serve.keep_alive);
+    serve.body_idle = section.or("body_idle", serve.body_idle);
+    serve.body_rate = bytes("body_rate", serve.body_rate);
+    serve.write_stall = section.or("write_stall", serve.write_stall);
+    serve.head_size = memory("head_size", serve.head_size);
+    serve.head_fields = section.or("head_fields", serve.head_fields);
+    serve.url_length = memory("url_length", serve.url_length);
+    gate.json_body = bytes("json_body", gate.json_body);
+    gate.large_json_body = bytes("large_json_body", gate.large_json_body);
+    gate.artifact_body = bytes("artifact_body", gate.artifact_body);
+    gate.list_answer = bytes("list_answer", gate.list_answer);
+    serve.connections = section.or("connections", serve.connections);
+    serve.connections_per_address = section.or("connections_per_address", serve.connections_per_address);
+    serve.h2_streams = section.or("h2_streams", serve.h2_streams);
+    serve.h2_stream_window = small("h2_stream_window", serve.h2_stream_window.into());
+    serve.h2_connection_window = small("h2_connection_window", serve.h2_connection_window.into());
+    serve.h2_pending_resets = section.or("h2_pending_resets", serve.h2_pending_resets);
+    serve.h2_header_list = small("h2_header_list", serve.h2_header_list.into());
+    serve.drain = section.or("drain", serve.drain);
+    serve.drain_accept = section.or("drain_accept", serve.drain_accept);
+    let failed_credentials = section.or("failed_credentials", 20);
+    for (name, zero) in [
+        ("tls_handshake", serve.tls_handshake.is_zero()),
+        ("head_timeout", serve.head_timeout.is_zero()),
+        ("keep_alive", serve.keep_alive.is_zero()),
+        ("body_idle", serve.body_idle.is_zero()),
+        ("write_stall", serve.write_stall.is_zero()),
+        ("head_fields", serve.head_fields == 0),
+        ("connections", serve.connections == 0),
+        ("connections_per_address", serve.connections_per_address == 0),
+        ("h2_streams", serve.h2_streams == 0),
+        ("json_body", gate.json_body == 0),
+        ("large_json_body", gate.large_json_body == 0),
+        ("list_answer", gate.list_answer == 0),
+    ] {
+        if zero {
+            section.fault(name, "must not be 0", None);
+        }
+    }
+    if serve.drain_accept > serve.drain {
+        section.fault("drain_accept", "is longer than `limits.drain`", None);
+    }
+    section.finish();
+    failed_credentials
+}
+
+fn session(section: Section<'_>) -> Session {
+    let default = Session::default();
+    let session = Session {
+        idle: section.or("idle", default.idle),
+        absolute: section.or("absolute", default.absolute),
+        login: section.or("login", default.login),
+    };
+    if session.idle > session.absolute {
+        section.fault("idle", "is longer than `session.absolute`", None);
+    }
+    for (name, limit) in [("idle", session.idle), ("login", session.login)] {
+        if limit < Duration::from_secs(1) {
+            section.fault(name, "is too short to sign in", None);
+        }
+    }
+    section.finish();
+    session
+}
+
+fn access(section: Section<'_>, store: &mut store::Settings, gate: &mut Gate) {
+    store.admins = section.or("admins", Vec::new());
+    store.default_workspace_permission = section.or("default_workspace_permission", WorkspacePermission(None)).0;
+    gate.artifact_locations =
+        section.or("artifact_locations", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
+    gate.list_budget = section.or("list_budget", gate.list_budget);
+    if gate.list_budget == 0 {
+        section.fault("list_budget", "must not be 0: no list could be answered", None);
+    }
+    section.finish();
+}
+
+fn audit(section: Section<'_>) -> audit::Settings {
+    let default = audit::Settings::default();
+    let settings = audit::Settings {
+        to: section.or("file", default.to),
+        fsync: section.or("fsync", default.fsync),
+        on_failure: section.or("on_failure", default.on_failure),
+        queue: section.or("queue", default.queue),
+    };
+    if settings.queue == 0 {
+        section.fault("queue", "must not be 0", None);
+    }
+    section.finish();
+    settings
+}
+
+fn log(section: Section<'_>) -> telemetry::Settings {
+    let default = telemetry::Settings::default();
+    let settings = telemetry::Settings {
+        format: section.or("format", default.format),
+        level: section.or("level", Level(default.level)).0,
+    };
+    section.finish();
+    settings
+}

@@ -1,0 +1,232 @@
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../config/example.toml");
+const MINIMAL: &str = include_str!("../../config/minimal.toml");
+const IAP: &str = include_str!("../../config/iap.toml");
+
+/// Faults as `config check` prints them.
+fn faults(text: &str) -> Vec<String> {
+    Config::parse(text).unwrap_err().iter().map(Fault::to_string).collect()
+}
+
+/// Every commented-out key and table put in force.
+fn with_everything() -> String {
+    let key = |line: &str| {
+        line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') || key(rest) => rest,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+        // Only an https server has a CA.
+        .replace("url = \"http://127.0.0.1:5000\"", "url = \"https://127.0.0.1:5000\"")
+}
+
+#[test]
+fn the_example_holds_every_key_and_nothing_else() {
+    let config = Config::parse(&with_everything()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let missing: Vec<_> = config.keys.iter().filter(|asked| asked.line.is_none()).map(|asked| &asked.key).collect();
+    assert!(missing.is_empty(), "not in config/example.toml: {missing:?}");
+    assert!(config.keys.len() > 80, "{}", config.keys.len());
+}
+
+#[test]
+fn the_example_shows_the_true_defaults() {
+    let config = Config::parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let wrong: Vec<_> = config
+        .keys
+        .iter()
+        .filter(|asked| asked.line.is_some() && asked.default.is_some() && asked.default != asked.value)
+        .map(|asked| format!("{}: {:?}, not {:?}", asked.key, asked.default, asked.value))
+        .filter(|line| !line.starts_with("issuer[1].title") && !line.starts_with("issuer[1].bearer.audiences"))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_value_of_the_example_has_a_comment_near_it() {
+    // A block of keys is told apart from the next by a comment, a table or an empty line.
+    let mut commented = false;
+    for (n, line) in EXAMPLE.lines().enumerate() {
+        commented = (commented || line.starts_with('#') || line.starts_with('[')) && !line.is_empty();
+        if line.contains(" = ") {
+            assert!(commented, "line {}: {line}", n + 1);
+        }
+    }
+}
+
+#[test]
+fn what_a_short_file_leaves_out_are_the_rooms_own_defaults() {
+    let config = Config::parse(MINIMAL).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let same = |one: &dyn fmt::Debug, other: &dyn fmt::Debug| assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    same(&config.serve.limits, &serve::Limits::default());
+    same(&config.upstream, &upstream::Settings::default());
+    same(&config.audit, &audit::Settings::default());
+    same(&config.log, &telemetry::Settings::default());
+    same(&config.gate, &Gate::default());
+    same(&config.session, &Session::default());
+    let authenticate = authenticate::Settings::new(config.public_url.clone());
+    assert_eq!(config.authenticate.failed_credentials, authenticate.failed_credentials);
+    assert_eq!(config.store.session_idle, store::Settings::new(PathBuf::new()).session_idle);
+    assert_eq!(config.serve.hsts, serve::Settings::default().hsts);
+    assert!(config.serve.trusted_proxies.is_empty(), "nobody is believed by default");
+}
+
+#[test]
+fn the_file_for_iap_opens_one_listener_and_no_other_way_in() {
+    let config = Config::parse(IAP).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert!(config.serve.https.is_none() && config.serve.plain.is_some());
+    assert!(config.authenticate.issuers.is_empty() && config.authenticate.iap.is_some());
+}
+
+#[test]
+fn all_faults_are_told_at_once_each_with_key_line_and_hint() {
+    let text = r#"publik_url = "https://mlflow.example.com"
+state_dir = 7
+
+[listen]
+https = "443"
+certificate_pol = "30s"
+hsts = "a year"
+
+[limits]
+json_body = "1 MB"
+h2_streams = -1
+
+[[issuer]]
+name = "Google!"
+isuer = "https://accounts.google.com"
+algorithms = ["HS256"]
+
+[issuer.login]
+scopes = ["email"]
+
+[accces]
+"#;
+    assert_eq!(
+        faults(text),
+        [
+            "`public_url` is required; write for example `public_url = \"https://mlflow.example.com\"`",
+            "line 1: `publik_url` is not a key; did you mean `public_url`?",
+            "line 2: `state_dir` must be a path, in quotes",
+            "line 4: `listen.certificate` is required where `listen.https` is set",
+            "line 4: `listen.private_key` is required where `listen.https` is set",
+            "line 5: `listen.https` must be an address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"",
+            "line 6: `listen.certificate_pol` is not a key; did you mean `certificate_poll`?",
+            "line 7: `listen.hsts` must be a duration such as \"500ms\", \"30s\", \"10m\", \"8h\" or \"365d\"",
+            "line 10: `limits.json_body` must be a size such as \"64KiB\" or \"1MiB\", or 0",
+            "line 11: `limits.h2_streams` must be a whole number from 0 to 4294967295",
+            "line 13: `issuer[1].issuer` is required; write for example `issuer = \"https://accounts.google.com\"`",
+            "line 14: `issuer[1].name` must be a short name of lower-case letters, digits, `-` and `_`",
+            "line 15: `issuer[1].isuer` is not a key; did you mean `issuer`?",
+            "line 16: `issuer[1].algorithms` must be a list in which each is a signature algorithm such as \"RS256\" or \"ES256\" (never \"none\" or one with a shared key)",
+            "line 18: `issuer[1].login.client_id` is required; write for example `client_id = \"1234.apps.googleusercontent.com\"`",
+            "line 19: `issuer[1].login.scopes` must hold \"openid\"; without it there is no ID token",
+            "line 21: `accces` is not a key; did you mean `access`?",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let text = "public_url = \"https://x.example.com\n[listen\nplain = ";
+    let faults = faults(text);
+    assert!(faults.len() > 1, "{faults:?}");
+    assert!(faults[0].starts_with("line 1: is not TOML: "), "{faults:?}");
+}
+
+#[test]
+fn each_rule_about_values_has_its_sentence() {
+    let base = |extra: &str| format!("{MINIMAL}\n{extra}");
+    let cases = [
+        (
+            MINIMAL.replace("https://mlflow.example.com\"\n\n[listen", "http://mlflow.example.com\"\n\n[listen"),
+            "https alone",
+        ),
+        (
+            MINIMAL.replace("https://mlflow.example.com\"\n\n[listen", "https://u:p@mlflow.example.com\"\n\n[listen"),
+            "without user",
+        ),
+        (
+            MINIMAL.replace("https://mlflow.example.com\"\n\n[listen", "https://mlflow.example.com/x\"\n\n[listen"),
+            "without user, password, path",
+        ),
+        (MINIMAL.replace("http://127.0.0.1:5000", "http://u:secret@127.0.0.1:5000"), "`upstream.url` must be"),
+        (MINIMAL.replace("https = \"0.0.0.0:443\"", ""), "at least one listener"),
+        (MINIMAL.replace("issuer = \"https://acc", "issuer = \"http://acc"), "or http on a loopback address"),
+        (base("[session]\nidle = \"48h\""), "longer than `session.absolute`"),
+        (base("[limits]\nconnections = 0"), "must not be 0"),
+        (base("[limits]\nh2_stream_window = \"8GiB\""), "larger than HTTP/2 can say"),
+        (base("[audit]\non_failure = \"ignore\""), "one of \"refuse\", \"allow\""),
+        (base("[log]\nlevel = \"loud=very=much\""), "a level such as"),
+        (base("[iap]\naudiences = []"), "no request could be accepted"),
+        (base("[iap]\naudiences = [\"/x\"]"), "`iap.listener` names a listener that `listen` does not open"),
+        (
+            base(
+                "[[issuer]]\nname = \"google\"\nissuer = \"https://b.example.com\"\n[issuer.bearer]\naudiences = [\"x\"]",
+            ),
+            "is the name of two issuers",
+        ),
+        (base("[[issuer]]\nname = \"idle\"\nissuer = \"https://b.example.com\""), "nobody can use this issuer"),
+        (MINIMAL.replace("[issuer.login]", "skew = \"5m\"\n[issuer.login]"), "more than a minute"),
+        (
+            MINIMAL.replace("[issuer.bearer]", "parameters = { state = \"x\" }\n[issuer.bearer]"),
+            "which Trackgate sets itself",
+        ),
+        (
+            MINIMAL.replace("[access]", "[access]\ndefault_workspace_permission = \"MANAGE\""),
+            "one of \"NO_PERMISSIONS\", \"USE\"",
+        ),
+        (MINIMAL.replace("you@example.com", "you @example.com"), "a user name"),
+        (MINIMAL.replace("[listen]", "[listen]\ntrusted_proxies = [\"everybody\"]"), "an address range"),
+        (MINIMAL.replace("[listen]", "[listen]\nplain = \"0.0.0.0:443\""), "the address of another listener"),
+        (MINIMAL.replace("[upstream]", "[upstream]\nstatic_prefix = \"mlflow/\""), "without a slash at its end"),
+    ];
+    for (text, wanted) in cases {
+        let found = faults(&text);
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:?}");
+        assert!(!found.iter().any(|fault| fault.contains("secret@")), "a password is repeated: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_printed_can_be_read_again_and_says_the_same() {
+    for text in [EXAMPLE, MINIMAL, IAP, &with_everything()] {
+        let config = Config::parse(text).unwrap();
+        let printed = config.print();
+        let again = Config::parse(&printed).unwrap_or_else(|faults| panic!("{faults:#?}\n{printed}"));
+        assert_eq!(again.print(), printed);
+        assert_eq!(format!("{:?}", again.authenticate), format!("{:?}", config.authenticate));
+    }
+}
+
+#[test]
+fn a_secret_that_anybody_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = std::env::temp_dir().join(format!("trackgate-config-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&place).unwrap();
+    let text = MINIMAL
+        .replace("/etc/trackgate/tls", place.to_str().unwrap())
+        .replace("/etc/trackgate", place.to_str().unwrap());
+    let file = place.join("trackgate.toml");
+    std::fs::write(&file, text).unwrap();
+    for (name, mode) in [("cert.pem", 0o644), ("key.pem", 0o644), ("google-client-secret", 0o604)] {
+        std::fs::write(place.join(name), "x").unwrap();
+        std::fs::set_permissions(place.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let refused = Config::load(&file).unwrap_err();
+    let keys: Vec<_> = refused.faults.iter().map(|fault| (fault.key.as_str(), fault.line.is_some())).collect();
+    assert_eq!(keys, [("listen.private_key", true), ("issuer[1].login.client_secret_file", true)], "{refused}");
+    for name in ["key.pem", "google-client-secret"] {
+        std::fs::set_permissions(place.join(name), std::fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    assert!(Config::load(&file).is_ok());
+    std::fs::remove_file(place.join("cert.pem")).unwrap();
+    let refused = Config::load(&file).unwrap_err();
+    assert!(refused.to_string().contains("`listen.certificate` names"), "{refused}");
+    std::fs::remove_dir_all(place).unwrap();
+}
