@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use super::filter::{BadAnswer, text_at};
 use super::hide::{Homes, hide};
 use super::json::Value;
+use super::narrow::sees_every;
 use super::{AnswerFault, Shared, Tools, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
@@ -109,7 +110,10 @@ async fn over(
     };
     let looked_into = match row.answer {
         Answer::Stream | Answer::Keep(_) => false,
-        Answer::Hide(_) | Answer::Confirm { .. } => true,
+        Answer::Confirm { .. } => true,
+        Answer::Hide(links) => {
+            principal.is_none_or(|principal| !links.iter().all(|link| sees_every(principal, link.kind)))
+        }
     };
     if (owns.is_none() && !looked_into) || answer.status() == StatusCode::NO_CONTENT {
         return Ok(answer);
@@ -154,4 +158,171 @@ fn made(answer: Value<'_>, kind: Kind, at: &'static str) -> Result<Object, BadAn
         Kind::Workspace | Kind::Run | Kind::LoggedModel | Kind::Trace | Kind::ModelVersion => true,
     };
     if usable { Ok(Object { kind, id: Arc::from(id) }) } else { Err(BadAnswer::NoId { at }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::answer::Settings;
+    use crate::answer::testing::ann;
+    use crate::clock::Clock;
+    use crate::mlflow::permission::Permission::{Manage, Read};
+    use crate::policy::classify::rows;
+    use crate::seal::Seal;
+
+    /// Writes down what it is told, or fails.
+    #[derive(Default)]
+    struct Notes {
+        written: RefCell<Vec<String>>,
+        fails: bool,
+    }
+
+    impl Notes {
+        fn note(&self, line: String) -> Result<(), StoreFault> {
+            if self.fails {
+                return Err(StoreFault::Full);
+            }
+            self.written.borrow_mut().push(line);
+            Ok(())
+        }
+    }
+
+    impl Ledger for Notes {
+        async fn own(&self, object: &Object, user: &UserName) -> Result<(), StoreFault> {
+            self.note(format!("{user} owns {object}"))
+        }
+
+        async fn rename(&self, object: &Object, new: &str, user: &UserName) -> Result<(), StoreFault> {
+            self.note(format!("{user} renames {object} to {new}"))
+        }
+
+        async fn forget(&self, object: &Object, user: &UserName) -> Result<(), StoreFault> {
+            self.note(format!("{user} forgets {object}"))
+        }
+    }
+
+    impl Homes for Notes {
+        async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+            HashMap::new()
+        }
+    }
+
+    fn row(name: &str) -> &'static Row {
+        rows().find(|row| row.name == name).unwrap()
+    }
+
+    async fn after(
+        ledger: &Notes,
+        name: &str,
+        status: u16,
+        body: &str,
+        objects: &[Object],
+    ) -> Result<String, AnswerFault> {
+        let shared = Shared::new(Settings::default(), Seal::ephemeral().unwrap(), Clock::System);
+        let mut answer = Response::new(Body::from(body.as_bytes().to_vec()));
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        let principal = ann(&[(Kind::Experiment, "7", Read), (Kind::RegisteredModel, "iris", Manage)]);
+        let named = Named { old: Some("iris".into()), new: Some("lily".into()) };
+        let answer = over(answer, Some(&principal), row(name), &named, objects, &shared, ledger, ledger).await?;
+        let (_, body) = whole::read(answer, 1000).await.unwrap();
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_creator_owns_what_was_made_before_the_answer_leaves() {
+        let ledger = Notes::default();
+        let body = r#"{"experiment_id": "12"}"#;
+        assert_eq!(after(&ledger, "CreateExperiment", 200, body, &[]).await.unwrap(), body);
+        let body = r#"{"registered_model": {"name": "it's", "tags": [NaN]}}"#;
+        assert_eq!(after(&ledger, "CreateRegisteredModel", 200, body, &[]).await.unwrap(), body);
+        assert_eq!(*ledger.written.borrow(), ["ann owns experiment 12", "ann owns registered_model it's"]);
+    }
+
+    #[tokio::test]
+    async fn deletion_and_rename_are_followed() {
+        let ledger = Notes::default();
+        after(&ledger, "DeleteRegisteredModel", 200, "{}", &[]).await.unwrap();
+        after(&ledger, "RenameRegisteredModel", 200, r#"{"registered_model":{"name":"lily"}}"#, &[]).await.unwrap();
+        after(&ledger, "DeleteExperiment", 200, "{}", &[]).await.unwrap();
+        assert_eq!(
+            *ledger.written.borrow(),
+            ["ann forgets registered_model iris", "ann renames registered_model iris to lily"],
+            "an experiment that is deleted can be restored: its grants stay"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failure_has_no_effects() {
+        let ledger = Notes::default();
+        for status in [302, 400, 404, 409, 500, 503] {
+            for name in ["CreateExperiment", "CreateRegisteredModel", "DeleteRegisteredModel", "RenameRegisteredModel"]
+            {
+                let body = r#"{"experiment_id": "12", "registered_model": {"name": "x"}}"#;
+                assert_eq!(after(&ledger, name, status, body, &[]).await.unwrap(), body);
+            }
+        }
+        assert!(ledger.written.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn grants_that_cannot_be_written_are_an_error_that_names_the_object() {
+        let ledger = Notes { fails: true, ..Notes::default() };
+        for (name, object) in [
+            ("CreateExperiment", "experiment 12"),
+            ("DeleteRegisteredModel", "registered_model iris"),
+            ("RenameRegisteredModel", "registered_model iris"),
+        ] {
+            let fault = after(&ledger, name, 200, r#"{"experiment_id": "12"}"#, &[]).await.unwrap_err();
+            assert!(fault.to_string().contains(object), "{fault}");
+            assert!(matches!(fault, AnswerFault::Effect { .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_usable_new_id_is_an_error_not_a_success() {
+        let ledger = Notes::default();
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "<html>",
+            r#"{"experiment_id": "01"}"#,
+            r#"{"experiment_id": ""}"#,
+            r#"{"experiment_id": null}"#,
+            r#"{"experiment_id": "1", "experiment_id": "2"}"#,
+            r#"{"experiment_id": "12""#,
+        ] {
+            let fault = after(&ledger, "CreateExperiment", 200, body, &[]).await.unwrap_err();
+            assert!(matches!(fault, AnswerFault::Unreadable(_)), "{body}: {fault}");
+        }
+        let star = after(&ledger, "CreateRegisteredModel", 200, r#"{"registered_model": {"name": "*"}}"#, &[]).await;
+        assert!(star.is_err());
+        assert!(ledger.written.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_about_another_object_than_the_judged_one_does_not_leave() {
+        let ledger = Notes::default();
+        let judged = [Object { kind: Kind::Experiment, id: "7".into() }];
+        let body = |id: &str| format!(r#"{{"experiment": {{"experiment_id": "{id}", "name": "a"}}}}"#);
+        assert_eq!(after(&ledger, "GetExperimentByName", 200, &body("7"), &judged).await.unwrap(), body("7"));
+        for (body, objects) in [(body("8"), &judged[..]), (body("7"), &[])] {
+            let fault = after(&ledger, "GetExperimentByName", 200, &body, objects).await.unwrap_err();
+            assert!(matches!(fault, AnswerFault::NotWhatWasJudged), "{fault}");
+        }
+        assert!(after(&ledger, "GetExperimentByName", 200, r#"{"experiment": {}}"#, &judged).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn links_in_the_answer_to_a_write_are_hidden_too() {
+        let ledger = Notes::default();
+        let run = "0123456789abcdef0123456789abcdef";
+        let body = format!(r#"{{"model_version": {{"name": "iris", "version": "1", "run_id": "{run}"}}}}"#);
+        for name in ["CreateModelVersion", "GetModelVersion", "UpdateModelVersion", "TransitionModelVersionStage"] {
+            assert_eq!(after(&ledger, name, 200, &body, &[]).await.unwrap(), body.replace(run, ""), "{name}");
+        }
+    }
 }

@@ -101,12 +101,15 @@ struct Hit {
     edit: Edit,
 }
 
+/// Where the elements of a list stand.
+type Ranges = Rc<[Range<usize>]>;
+
 /// How it is taken out.
 enum Edit {
     /// This becomes an empty string.
     Blank(Range<usize>),
     /// This element of a list goes.
-    Drop(Rc<[Range<usize>]>, usize),
+    Drop(Ranges, usize),
 }
 
 fn hits(text: &str, links: &[&Link]) -> Result<Vec<Hit>, BadAnswer> {
@@ -124,7 +127,7 @@ fn walk(
     value: Value<'_>,
     path: &[&'static str],
     link: &Link,
-    element: Option<&(Rc<[Range<usize>]>, usize)>,
+    element: Option<&(Ranges, usize)>,
     found: &mut Vec<Hit>,
 ) -> Result<(), BadAnswer> {
     let unreadable = |wanted| BadAnswer::WrongType { at: link.at, wanted };
@@ -147,7 +150,7 @@ fn walk(
         return walk(whole, next, rest, link, element, found);
     }
     let elements: Vec<Value<'_>> = next.elements().ok_or(unreadable("in a list"))?.collect();
-    let ranges: Rc<[Range<usize>]> = elements
+    let ranges: Ranges = elements
         .iter()
         .map(|one| range(*one, whole))
         .collect::<Option<Vec<_>>>()
@@ -195,7 +198,7 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
 /// The text without what the edits take out.
 fn written(text: &str, edits: Vec<Edit>) -> String {
     let mut cuts: Vec<(Range<usize>, &'static str)> = Vec::with_capacity(edits.len());
-    let mut lists: HashMap<usize, (Rc<[Range<usize>]>, HashSet<usize>)> = HashMap::new();
+    let mut lists: HashMap<usize, (Ranges, HashSet<usize>)> = HashMap::new();
     for edit in edits {
         match edit {
             Edit::Blank(range) => cuts.push((range, "\"\"")),

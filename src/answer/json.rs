@@ -2,7 +2,7 @@
 //!
 //! No tree is built: a [`Value`] is a slice of the text it stands in, so that what is kept is copied byte for byte. The
 //! whole text is checked before the first slice is handed out. Python's `NaN`, `Infinity` and `-Infinity` are values,
-//! since `json.dumps` writes them (serde_json refuses them even where it only borrows). A key that stands twice in an
+//! since `json.dumps` writes them (`serde_json` refuses them even where it only borrows). A key that stands twice in an
 //! object that is looked into is a fault: Python keeps the last, others the first.
 
 use std::borrow::Cow;

@@ -15,7 +15,7 @@ use super::hide::{Homes, hide};
 use super::json::write_string;
 use super::narrow::{self, Sight, can_follow, sight};
 use super::page::{Bounds, Filled, Filler, Position};
-use super::query::{self, Changes, Query, Rows, page_of};
+use super::query::{self, Changes, Query, Rows, Turn, page_of};
 use super::token::{self, View, mark};
 use super::{AnswerFault, Shared, whole};
 use crate::access::identity::Principal;
@@ -183,7 +183,7 @@ pub(crate) async fn filtered(
 
 /// MLflow itself says what is wrong with the number of rows. If it takes it all the same, we do not.
 async fn refused_number(request: &Request, asker: &impl Asker) -> Result<Response<Body>, AnswerFault> {
-    let page = page_of(request, Changes { page: Some(None), ..Changes::default() })?;
+    let page = page_of(request, Changes { page: Turn::First, ..Changes::default() })?;
     let answer = asker.ask(page).await?;
     if answer.status().is_success() { Err(AnswerFault::BadRows) } else { Ok(answer) }
 }
@@ -230,7 +230,7 @@ impl Ask<'_> {
         while let Some(ask) = filler.ask() {
             let changes = Changes {
                 rows: self.list.paged.is_some().then_some(ask.rows),
-                page: Some(ask.page.as_deref()),
+                page: ask.page.as_deref().into(),
                 filter: clause,
                 ids: self.ids,
             };

@@ -123,9 +123,8 @@ pub enum AnswerFault {
 #[must_use]
 pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
-        Answer::Stream => false,
-        // `list` sees to it by itself.
-        Answer::Keep(_) => false,
+        // `list` sees to its own pages.
+        Answer::Stream | Answer::Keep(_) => false,
         Answer::Hide(_) | Answer::Confirm { .. } => true,
     };
     looked_over || matches!(row.effect, Effect::Owns { .. })

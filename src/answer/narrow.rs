@@ -174,8 +174,7 @@ mod tests {
 
     #[test]
     fn a_list_is_narrowed_to_what_is_granted_by_id() {
-        use Permission::{Deny, Read};
-        let run = "0123456789abcdef0123456789abcdef";
+        use Permission::Read;
         assert_eq!(sight(&ann(&[]), &RUNS), Sight::Nothing);
         assert_eq!(sight(&ann(&[(Kind::Experiment, "1", Read)]), &RUNS), Sight::These(ids(&["1"])));
         assert_eq!(sight(&ann(&[(Kind::Experiment, "*", Read)]), &RUNS), Sight::Everything);

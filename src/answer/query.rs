@@ -1,8 +1,8 @@
 //! What does a list request ask for, and how is it asked for in pages?
 //!
 //! MLflow reads a search from the query of a GET and from the JSON body of a POST (MLflow 3.17.2,
-//! `server/handlers.py:_get_request_message`): snake_case names in a query, of repeated ones the first; snake_case or
-//! lowerCamelCase in a body, where `null` is absent. What could be read in two ways is refused here. Only the members that
+//! `server/handlers.py:_get_request_message`): `snake_case` names in a query, of repeated ones the first;
+//! `snake_case` or `lowerCamelCase` in a body, where `null` is absent. What could be read in two ways is refused here. Only the members that
 //! page and narrow are written anew; all the others keep their bytes.
 
 use std::borrow::Cow;
@@ -76,12 +76,29 @@ pub(crate) struct Query {
     pub(crate) mark: Mark,
 }
 
+/// Which page is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Turn<'a> {
+    /// The one that the request names.
+    #[default]
+    AsAsked,
+    /// The first.
+    First,
+    /// The one that this token names.
+    To(&'a str),
+}
+
+impl<'a> From<Option<&'a str>> for Turn<'a> {
+    fn from(token: Option<&'a str>) -> Self {
+        token.map_or(Self::First, Self::To)
+    }
+}
+
 /// What is written anew in a request for one page.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Changes<'a> {
     pub(crate) rows: Option<u32>,
-    /// `Some(None)`: the first page.
-    pub(crate) page: Option<Option<&'a str>>,
+    pub(crate) page: Turn<'a>,
     pub(crate) filter: Option<&'a str>,
     /// A list of ids, by the name of its field.
     pub(crate) ids: Option<(&'static str, &'a [&'a Arc<str>])>,
@@ -169,6 +186,9 @@ pub(crate) fn readable(headers: &mut http::HeaderMap) {
     headers.insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
 }
 
+/// A name and a value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Where a request's fields stand.
 enum Source<'a> {
     Query(&'a str),
@@ -189,7 +209,7 @@ impl<'a> Source<'a> {
     }
 
     /// Every field as it is spelled, with its raw value.
-    fn fields(&self) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, BadQuery> {
+    fn fields(&self) -> Result<Vec<Pair<'a>>, BadQuery> {
         match self {
             Self::Query(query) => pairs(query).map(|pair| pair.map(|(_, name, value)| (name, value))).collect(),
             Self::Body(body) => body
@@ -282,7 +302,7 @@ fn write_query(query: &str, changes: Changes<'_>) -> Result<Option<String>, BadQ
     for pair in pairs(query) {
         let (raw, name, _) = pair?;
         let replaced = (changes.rows.is_some() && name == ROWS.snake)
-            || (changes.page.is_some() && name == PAGE.snake)
+            || (changes.page != Turn::AsAsked && name == PAGE.snake)
             || (changes.filter.is_some() && name == FILTER.snake);
         if !replaced {
             push(raw);
@@ -294,7 +314,7 @@ fn write_query(query: &str, changes: Changes<'_>) -> Result<Option<String>, BadQ
     if let Some(rows) = changes.rows {
         push(&format!("{}={rows}", ROWS.snake));
     }
-    if let Some(Some(page)) = changes.page {
+    if let Turn::To(page) = changes.page {
         push(&format!("{}={}", PAGE.snake, utf8_percent_encode(page, VALUE)));
     }
     Ok((!out.is_empty()).then_some(out))
@@ -314,7 +334,7 @@ fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
         let name = key.as_str().unwrap_or_default();
         let is = |own: Name| name == own.snake || name == own.camel;
         let replaced = (changes.rows.is_some() && is(ROWS))
-            || (changes.page.is_some() && is(PAGE))
+            || (changes.page != Turn::AsAsked && is(PAGE))
             || (changes.filter.is_some() && is(FILTER))
             || changes.ids.is_some_and(|(field, _)| name == field || Some(&*name) == ids_camel.as_deref());
         if !replaced {
@@ -336,7 +356,11 @@ fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
         }
         out.push(b']');
     }
-    let texts = [(FILTER, changes.filter), (PAGE, changes.page.flatten())];
+    let page = match changes.page {
+        Turn::To(page) => Some(page),
+        Turn::AsAsked | Turn::First => None,
+    };
+    let texts = [(FILTER, changes.filter), (PAGE, page)];
     for (name, text) in texts {
         if let Some(text) = text {
             comma(&mut out);
@@ -483,8 +507,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_page_changes_what_it_must_and_nothing_else() {
-        let changes =
-            Changes { rows: Some(3), page: Some(Some("a/b")), filter: Some("x = 'é'"), ..Changes::default() };
+        let changes = Changes { rows: Some(3), page: Turn::To("a/b"), filter: Some("x = 'é'"), ..Changes::default() };
         let page = page_of(&get("order_by=a+b&max_results=9&filter=f&order_by=%63&page_token=old"), changes).unwrap();
         assert_eq!(
             page.query.as_deref(),
@@ -497,7 +520,7 @@ pub(crate) mod tests {
             body(&page),
             r#"{"order_by":["a\u0062", NaN],"view_type":3,"filter":"x = 'é'","page_token":"a/b","max_results":3}"#
         );
-        let first = page_of(&post(text), Changes { page: Some(None), ..Changes::default() }).unwrap();
+        let first = page_of(&post(text), Changes { page: Turn::First, ..Changes::default() }).unwrap();
         assert_eq!(body(&first), r#"{"order_by":["a\u0062", NaN],"maxResults":9,"filter":"f","view_type":3}"#);
     }
 
