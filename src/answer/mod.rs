@@ -19,6 +19,10 @@ mod token;
 mod version;
 mod whole;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, future, stream};
 use http::Response;
 
 pub use self::effect::look_over;
@@ -29,9 +33,10 @@ use crate::access::decide::Permitted;
 use crate::clock::Clock;
 use crate::forward::{self, ForwardError, forward};
 use crate::message::{Body, Request};
-use crate::mlflow::resource::Object;
+use crate::mlflow::resource::{Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::route::{Answer, Effect, List, Row};
+use crate::resolve::Resolver;
 use crate::seal::{Seal, SealError};
 use crate::store::{Store, StoreFault};
 use crate::upstream::Upstream;
@@ -43,11 +48,13 @@ pub struct Settings {
     pub list_budget: u32,
     /// The largest answer that is read whole to be looked over, in bytes.
     pub list_answer: usize,
+    /// How many different runs and logged models that one answer links to are looked up; further links are hidden.
+    pub most_links: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { list_budget: 10, list_answer: 64 * 1024 * 1024 }
+        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, most_links: 1000 }
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Tools<'a> {
     pub upstream: &'a Upstream,
     /// How requests are passed on.
     pub forward: &'a forward::Settings,
+    /// Where links are looked up.
+    pub resolver: &'a Resolver,
     /// Where grants are written.
     pub store: &'a Store,
     /// What all workers share.
@@ -179,17 +188,26 @@ impl list::Asker for Mlflow<'_> {
     }
 }
 
+/// How many look-ups of links run at once.
+const LOOK_UPS_AT_ONCE: usize = 8;
+
 /// Where runs and logged models are looked up.
-pub(crate) struct Lookups<'a> {
-    pub(crate) tools: &'a Tools<'a>,
+struct Lookups<'a> {
+    tools: &'a Tools<'a>,
 }
 
 impl hide::Homes for Lookups<'_> {
-    async fn experiments_of(
-        &self,
-        ids: Vec<(crate::mlflow::resource::Kind, std::sync::Arc<str>)>,
-    ) -> std::collections::HashMap<(crate::mlflow::resource::Kind, std::sync::Arc<str>), std::sync::Arc<str>> {
-        let _ = (ids, self.tools);
-        std::collections::HashMap::new()
+    async fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+        let Tools { resolver, upstream, shared, .. } = *self.tools;
+        // Links that cannot be looked up are hidden, so a fault here loses a link and leaks nothing.
+        stream::iter(ids.into_iter().take(shared.settings.most_links))
+            .map(|(kind, id)| async move {
+                let within = resolver.place(kind, &id, upstream).await.ok()??.within?;
+                Some(((kind, id), within.id))
+            })
+            .buffer_unordered(LOOK_UPS_AT_ONCE)
+            .filter_map(future::ready)
+            .collect()
+            .await
     }
 }
