@@ -12,9 +12,11 @@ use super::issuers;
 use super::kinds::{HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
-use super::{Config, Gate, Session};
+use super::{Bodies, Config};
+use crate::authenticate::session;
+use crate::gate::clean::{self, Hosts};
 use crate::serve::{Https, Limits, Redirect};
-use crate::{audit, authenticate, serve, store, telemetry, upstream};
+use crate::{answer, audit, authenticate, resolve, serve, store, telemetry, upstream};
 
 /// Where the state is unless the file says otherwise.
 const STATE_DIR: &str = "/var/lib/trackgate";
@@ -37,11 +39,12 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
     let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
     let mut serve = listen(root.section("listen"), public_url.as_ref());
-    let mut gate =
-        Gate { extra_hosts: extra_hosts.into_iter().map(|HostName(name)| name).collect(), ..Gate::default() };
-    let upstream = upstream(root.section("upstream"), &mut gate);
-    let failed_credentials = limits(root.section("limits"), &mut serve.limits, &mut gate);
-    let session = session(root.section("session"));
+    let mut resolve = resolve::Settings::default();
+    let mut answer = answer::Settings::default();
+    let (upstream, static_prefix) = upstream(root.section("upstream"));
+    resolve.static_prefix.clone_from(&static_prefix);
+    let (bodies, failed_credentials) = limits(root.section("limits"), &mut serve.limits, &mut answer);
+    let (session, session_idle) = session(root.section("session"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
     if issuers.is_empty() && iap.is_none() && !root.has("issuer") && !root.has("iap") {
@@ -53,24 +56,34 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         );
     }
     let mut store = store::Settings::new(state_dir);
-    store.session_idle = session.idle;
-    access(root.section("access"), &mut store, &mut gate);
+    store.session_idle = session_idle;
+    access(root.section("access"), &mut store, &mut resolve, &mut answer);
     let audit = audit(root.section("audit"));
     let log = log(root.section("log"));
     root.finish();
 
+    let extra_hosts: Vec<String> = extra_hosts.into_iter().map(|HostName(name)| name).collect();
     let config = public_url.map(|PublicUrl(public_url)| Config {
+        clean: clean::Settings {
+            hosts: Hosts::new(&public_url, &extra_hosts),
+            static_prefix,
+            url_length: serve.limits.url_length,
+            trusted_proxies: serve.trusted_proxies.clone(),
+            ..clean::Settings::new(public_url.clone())
+        },
         authenticate: authenticate::Settings {
             issuers,
             iap,
+            session,
             failed_credentials,
             ..authenticate::Settings::new(public_url.clone())
         },
         public_url,
-        gate,
+        bodies,
+        resolve,
+        answer,
         serve,
         upstream,
-        session,
         store,
         audit,
         log,
@@ -131,13 +144,14 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
     }
 }
 
-fn upstream(section: Section<'_>, gate: &mut Gate) -> upstream::Settings {
+/// MLflow's address, and its static prefix.
+fn upstream(section: Section<'_>) -> (upstream::Settings, String) {
     let default = upstream::Settings::default();
     let url = match UpstreamUrl::of("http://127.0.0.1:5000") {
         Ok(url) => section.or("url", url).target,
         Err(_) => default.target,
     };
-    gate.static_prefix = section.or("static_prefix", Prefix::default()).0;
+    let static_prefix = section.or("static_prefix", Prefix::default()).0;
     let settings = upstream::Settings {
         target: url,
         ca_file: section.maybe("ca_file"),
@@ -152,11 +166,11 @@ fn upstream(section: Section<'_>, gate: &mut Gate) -> upstream::Settings {
         section.fault("ca_file", "has no effect: `upstream.url` is not https", None);
     }
     section.finish();
-    settings
+    (settings, static_prefix)
 }
 
-/// Fills in the limits of several rooms; returns `failed_credentials`.
-fn limits(section: Section<'_>, serve: &mut Limits, gate: &mut Gate) -> u32 {
+/// Fills in the limits of several rooms; returns those of bodies, and `failed_credentials`.
+fn limits(section: Section<'_>, serve: &mut Limits, answer: &mut answer::Settings) -> (Bodies, u32) {
     let bytes = |name, default: u64| section.or(name, Size(default)).0;
     let small = |name, default: u64| {
         u32::try_from(bytes(name, default)).unwrap_or_else(|_| {
@@ -184,10 +198,13 @@ fn limits(section: Section<'_>, serve: &mut Limits, gate: &mut Gate) -> u32 {
     serve.head_size = memory("head_size", serve.head_size);
     serve.head_fields = section.or("head_fields", serve.head_fields);
     serve.url_length = memory("url_length", serve.url_length);
-    gate.json_body = bytes("json_body", gate.json_body);
-    gate.large_json_body = bytes("large_json_body", gate.large_json_body);
-    gate.artifact_body = bytes("artifact_body", gate.artifact_body);
-    gate.list_answer = bytes("list_answer", gate.list_answer);
+    let default = Bodies::default();
+    let bodies = Bodies {
+        json: bytes("json_body", default.json),
+        large_json: bytes("large_json_body", default.large_json),
+        artifact: bytes("artifact_body", default.artifact),
+    };
+    answer.list_answer = memory("list_answer", answer.list_answer);
     serve.connections = section.or("connections", serve.connections);
     serve.connections_per_address = section.or("connections_per_address", serve.connections_per_address);
     serve.h2_streams = section.or("h2_streams", serve.h2_streams);
@@ -208,9 +225,8 @@ fn limits(section: Section<'_>, serve: &mut Limits, gate: &mut Gate) -> u32 {
         ("connections", serve.connections == 0),
         ("connections_per_address", serve.connections_per_address == 0),
         ("h2_streams", serve.h2_streams == 0),
-        ("json_body", gate.json_body == 0),
-        ("large_json_body", gate.large_json_body == 0),
-        ("list_answer", gate.list_answer == 0),
+        ("json_body", bodies.json == 0),
+        ("large_json_body", bodies.large_json == 0),
     ] {
         if zero {
             section.fault(name, "must not be 0", None);
@@ -220,35 +236,41 @@ fn limits(section: Section<'_>, serve: &mut Limits, gate: &mut Gate) -> u32 {
         section.fault("drain_accept", "is longer than `limits.drain`", None);
     }
     section.finish();
-    failed_credentials
+    (bodies, failed_credentials)
 }
 
-fn session(section: Section<'_>) -> Session {
-    let default = Session::default();
-    let session = Session {
-        idle: section.or("idle", default.idle),
+/// What a login and a session may take, and the idle limit, which is the store's.
+fn session(section: Section<'_>) -> (session::Settings, Duration) {
+    let default = session::Settings::default();
+    let idle = section.or("idle", store::Settings::new(PathBuf::new()).session_idle);
+    let settings = session::Settings {
         absolute: section.or("absolute", default.absolute),
         login: section.or("login", default.login),
     };
-    if session.idle > session.absolute {
+    if idle > settings.absolute {
         section.fault("idle", "is longer than `session.absolute`", None);
     }
-    for (name, limit) in [("idle", session.idle), ("login", session.login)] {
+    for (name, limit) in [("idle", idle), ("login", settings.login)] {
         if limit < Duration::from_secs(1) {
             section.fault(name, "is too short to sign in", None);
         }
     }
     section.finish();
-    session
+    (settings, idle)
 }
 
-fn access(section: Section<'_>, store: &mut store::Settings, gate: &mut Gate) {
+fn access(
+    section: Section<'_>,
+    store: &mut store::Settings,
+    resolve: &mut resolve::Settings,
+    answer: &mut answer::Settings,
+) {
     store.admins = section.or("admins", Vec::new());
     store.default_workspace_permission = section.or("default_workspace_permission", WorkspacePermission(None)).0;
-    gate.artifact_locations =
+    resolve.artifact_locations =
         section.or("artifact_locations", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
-    gate.list_budget = section.or("list_budget", gate.list_budget);
-    if gate.list_budget == 0 {
+    answer.list_budget = section.or("list_budget", answer.list_budget);
+    if answer.list_budget == 0 {
         section.fault("list_budget", "must not be 0: no list could be answered", None);
     }
     section.finish();

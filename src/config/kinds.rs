@@ -189,22 +189,16 @@ fn loopback(url: &Url) -> bool {
     }
 }
 
-/// A host name, perhaps with a port, in lower case.
+/// A host name without a port, in lower case.
 #[derive(Debug, Clone)]
 pub(super) struct HostName(pub(super) String);
 
 impl Reads for HostName {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        const EXPECTED: &str = "a host name such as \"mlflow.internal\"";
+        const EXPECTED: &str = "a host name such as \"mlflow.internal\", without a port";
         let written = text(value, EXPECTED)?.to_ascii_lowercase();
         match Url::parse(&format!("https://{written}/")) {
-            Ok(url)
-                if url.path() == "/"
-                    && !extras(&url)
-                    && url.host_str().is_some_and(|host| written.starts_with(host)) =>
-            {
-                Ok(Self(written))
-            }
+            Ok(url) if url.path() == "/" && !extras(&url) && url.host_str() == Some(&written) => Ok(Self(written)),
             _ => Err(EXPECTED.to_owned()),
         }
     }

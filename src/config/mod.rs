@@ -17,7 +17,6 @@ mod units;
 use std::fmt::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::HeaderValue;
 use url::Url;
@@ -25,23 +24,28 @@ use url::Url;
 pub use self::reader::{Asked, Fault};
 pub use self::units::Size;
 
-use crate::{audit, authenticate, serve, store, telemetry, upstream};
+use crate::gate::clean;
+use crate::{answer, audit, authenticate, resolve, serve, store, telemetry, upstream};
 
 /// What the file says, checked, with defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where people and programs reach the gate, the file's `public_url`.
     pub public_url: Url,
-    /// The gate's limits and habits that belong to no single room.
-    pub gate: Gate,
+    /// Names of the gate, and how requests are brought to one spelling.
+    pub clean: clean::Settings,
+    /// How large bodies may be.
+    pub bodies: Bodies,
+    /// How ids are looked up.
+    pub resolve: resolve::Settings,
+    /// How answers are looked over.
+    pub answer: answer::Settings,
     /// Sockets, TLS, connection limits.
     pub serve: serve::Settings,
     /// The way to MLflow.
     pub upstream: upstream::Settings,
-    /// Issuers and IAP.
+    /// Issuers, IAP, sessions.
     pub authenticate: authenticate::Settings,
-    /// How long sessions and logins last.
-    pub session: Session,
     /// The database.
     pub store: store::Settings,
     /// The audit log.
@@ -52,56 +56,20 @@ pub struct Config {
     pub keys: Vec<Asked>,
 }
 
-/// What the hall needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gate {
-    /// Names that `Host` may have besides that of `public_url`, in lower case.
-    pub extra_hosts: Vec<String>,
-    /// What `mlflow server --static-prefix` was given; empty or `/name`.
-    pub static_prefix: String,
-    /// The largest JSON body that is read whole.
-    pub json_body: u64,
-    /// The same for `log-batch` and its kind.
-    pub large_json_body: u64,
-    /// The largest artifact; 0: any.
-    pub artifact_body: u64,
-    /// The largest list answer that is read whole.
-    pub list_answer: u64,
-    /// How many upstream calls one list request may cost.
-    pub list_budget: u32,
-    /// Where experiments may keep artifacts when an ordinary user says so.
-    pub artifact_locations: Vec<String>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            extra_hosts: Vec::new(),
-            static_prefix: String::new(),
-            json_body: 1 << 20,
-            large_json_body: 16 << 20,
-            artifact_body: 0,
-            list_answer: 64 << 20,
-            list_budget: 10,
-            artifact_locations: Vec::new(),
-        }
-    }
-}
-
-/// How long a sign-in lasts.
+/// How large bodies may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Session {
-    /// Without use.
-    pub idle: Duration,
-    /// In all.
-    pub absolute: Duration,
-    /// From the beginning of a login to its end.
-    pub login: Duration,
+pub struct Bodies {
+    /// The largest JSON body that is read whole.
+    pub json: u64,
+    /// The same for `log-batch` and its kind.
+    pub large_json: u64,
+    /// The largest artifact; 0: any.
+    pub artifact: u64,
 }
 
-impl Default for Session {
+impl Default for Bodies {
     fn default() -> Self {
-        Self { idle: Duration::from_hours(8), absolute: Duration::from_hours(24), login: Duration::from_mins(10) }
+        Self { json: 1 << 20, large_json: 16 << 20, artifact: 0 }
     }
 }
 

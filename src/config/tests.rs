@@ -67,8 +67,11 @@ fn what_a_short_file_leaves_out_are_the_rooms_own_defaults() {
     same(&config.upstream, &upstream::Settings::default());
     same(&config.audit, &audit::Settings::default());
     same(&config.log, &telemetry::Settings::default());
-    same(&config.gate, &Gate::default());
-    same(&config.session, &Session::default());
+    same(&config.bodies, &Bodies::default());
+    same(&config.answer, &answer::Settings::default());
+    same(&config.resolve, &resolve::Settings::default());
+    same(&config.clean, &clean::Settings::new(config.public_url.clone()));
+    same(&config.authenticate.session, &authenticate::session::Settings::default());
     let authenticate = authenticate::Settings::new(config.public_url.clone());
     assert_eq!(config.authenticate.failed_credentials, authenticate.failed_credentials);
     assert_eq!(config.store.session_idle, store::Settings::new(PathBuf::new()).session_idle);
