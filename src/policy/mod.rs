@@ -10,3 +10,5 @@ pub mod table;
 pub mod local;
 pub mod classify;
 pub mod fields;
+pub mod print;
+pub mod compare;

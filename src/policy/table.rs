@@ -155,7 +155,7 @@ pub static MLFLOW: &[Row] = &[
     post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id")]),
     post  ("2.0/mlflow/experiments/set-experiment-tag",    "SetExperimentTag",    &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/experiments/delete-experiment-tag", "DeleteExperimentTag", &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
-    post  ("2.0/mlflow/experiments/search-datasets",       "SearchDatasets",      &[read_each(Experiment, "experiment_ids")]).ajax(),
+    post  ("2.0/mlflow/experiments/search-datasets",       "SearchRunDatasets",    &[read_each(Experiment, "experiment_ids")]).ajax(),
     post  ("2.0mlflow/experiments/search-datasets",        "SearchDatasets",      &[nobody(NEVER)]),
 
     // Runs
