@@ -26,13 +26,16 @@ for stranger in ("reader", "guest"):
             lambda: client.get_run(run),
             lambda: client.get_metric_history(run, "loss"),
             lambda: client.list_artifacts(run),
-            lambda: client.search_runs([experiment]),
             lambda: client.log_metric(run, "loss", 9.0),
             lambda: client.delete_experiment(experiment),
         ):
             with refused():
                 look()
+        equal(list(client.search_runs([experiment])), [])
         equal([found.name for found in client.search_experiments() if found.name == name], [])
+        # The name is answered like one that nobody took.
+        for unseen in (name, fresh("never made")):
+            equal(client.get_experiment_by_name(unseen), None)
 
 grant(f"user:{mail('reader')}", "READ", "experiment", experiment)
 with acting("reader"):

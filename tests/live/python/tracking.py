@@ -52,12 +52,18 @@ with acting("owner"):
 with acting("guest"):
     with refused():
         client.get_logged_model(info.model_id)
-    with refused():
-        mlflow.search_logged_models([experiment], output_format="list")
+    equal(mlflow.search_logged_models([experiment], output_format="list"), [])
     # A hidden name: the client neither enters the experiment nor learns that it is there.
     for hidden in (name, fresh("never made")):
         with refused():
             mlflow.set_experiment(hidden)
+
+# A hidden name is taken all the same for those who may create; the server says so, and nothing more.
+with acting("trainer"):
+    with refused("RESOURCE_ALREADY_EXISTS"):
+        mlflow.set_experiment(name)
+    free = fresh("free")
+    equal(mlflow.set_experiment(free).name, free)
 
 # Whoever may create nothing creates nothing.
 with acting("guest"), refused():
