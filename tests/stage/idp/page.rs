@@ -19,7 +19,7 @@ const STYLE: &str = "
   button { display: block; width: 100%; text-align: left; padding: .75rem 1rem; margin: 0 0 .6rem; border: 1px solid #c9d1dc;
            border-radius: 8px; background: none; color: inherit; font: inherit; cursor: pointer; }
   button:hover, button:focus-visible { border-color: #2c64c8; outline: 2px solid #2c64c8; outline-offset: 1px; }
-  button strong { display: block; } button span { color: #5a6675; font-size: .875rem; }
+  button strong, button span { display: block; } button span { color: #5a6675; font-size: .875rem; }
   @media (prefers-color-scheme: dark) { body { background: #12161d; color: #e6eaf0; } main { background: #1b212b; }
     p, button span { color: #9aa6b5; } button { border-color: #3a4453; } }";
 
@@ -28,7 +28,7 @@ pub(super) fn sign_in(ticket: &str) -> Response<Full<Bytes>> {
     let buttons = ACCOUNTS.iter().filter(|account| account.person).fold(String::new(), |mut buttons, account| {
         let _ = writeln!(
             buttons,
-            "<button name=\"account\" value=\"{}\"><strong>{}</strong><span>{} \u{b7} {}</span></button>",
+            "<button name=\"account\" value=\"{}\"><strong>{}</strong><span>{}</span><span>{}</span></button>",
             escaped(account.key),
             escaped(account.name),
             escaped(account.email),
