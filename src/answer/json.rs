@@ -43,7 +43,7 @@ pub enum BadJson {
 
 /// One value: a slice of a text that was checked as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Value<'a> {
+pub(crate) struct Value<'a> {
     text: &'a str,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// [`BadJson`] unless the text is exactly one JSON value.
-    pub fn parse(text: &'a [u8]) -> Result<Self, BadJson> {
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, BadJson> {
         let text = std::str::from_utf8(text).map_err(|_| BadJson::NotUtf8)?;
         let mut scan = Scan { text, at: 0 };
         scan.space();
@@ -65,26 +65,22 @@ impl<'a> Value<'a> {
     }
 
     /// The value as it stands in the text.
-    #[must_use]
-    pub fn raw(self) -> &'a str {
+    pub(crate) fn raw(self) -> &'a str {
         self.text
     }
 
     /// Whether it is `null`.
-    #[must_use]
-    pub fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.text == "null"
     }
 
     /// Whether it is an object.
-    #[must_use]
-    pub fn is_object(self) -> bool {
+    pub(crate) fn is_object(self) -> bool {
         self.text.starts_with('{')
     }
 
     /// The string's contents, if it is one. Lone surrogates, which Python writes and Rust cannot hold, make it none.
-    #[must_use]
-    pub fn as_str(self) -> Option<Cow<'a, str>> {
+    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
         let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
         if inner.contains('\\') {
             serde_json::from_str(self.text).ok().map(Cow::Owned)
@@ -94,7 +90,7 @@ impl<'a> Value<'a> {
     }
 
     /// The members of an object, in order; none for anything else.
-    pub fn members(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
+    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
         let mut scan = Scan { text: self.text, at: 1 };
         let mut more = self.text.starts_with('{');
         std::iter::from_fn(move || {
@@ -108,8 +104,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a list, in order; `None` for anything else.
-    #[must_use]
-    pub fn elements(self) -> Option<impl Iterator<Item = Value<'a>>> {
+    pub(crate) fn elements(self) -> Option<impl Iterator<Item = Value<'a>>> {
         if !self.text.starts_with('[') {
             return None;
         }
@@ -121,7 +116,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// [`BadJson::DuplicateKey`] when it stands there twice.
-    pub fn get(self, name: &str) -> Result<Option<Value<'a>>, BadJson> {
+    pub(crate) fn get(self, name: &str) -> Result<Option<Value<'a>>, BadJson> {
         let mut found = None;
         for (key, value) in self.members() {
             if key.names(name) && found.replace(value).is_some() {
@@ -135,7 +130,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// [`BadJson::DuplicateKey`] when a step of the way stands there twice.
-    pub fn at(self, path: &str) -> Result<Option<Value<'a>>, BadJson> {
+    pub(crate) fn at(self, path: &str) -> Result<Option<Value<'a>>, BadJson> {
         let mut value = self;
         for name in path.split('.') {
             match value.get(name)? {
@@ -155,8 +150,7 @@ impl<'a> Value<'a> {
     }
 
     /// Where this value stands in `whole`, of whose text it must be a slice.
-    #[must_use]
-    pub fn range_in(self, whole: &str) -> Option<std::ops::Range<usize>> {
+    pub(crate) fn range_in(self, whole: &str) -> Option<std::ops::Range<usize>> {
         let start = (self.text.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
         let range = start..start.checked_add(self.text.len())?;
         (whole.get(range.clone()) == Some(self.text)).then_some(range)
@@ -164,7 +158,7 @@ impl<'a> Value<'a> {
 }
 
 /// Writes `text` as a JSON string.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {
         match byte {

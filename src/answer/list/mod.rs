@@ -289,3 +289,6 @@ async fn finish(
     out.push(b'}');
     Ok(whole::with_body(head, Bytes::from(out)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,461 @@
+//! Lists against an MLflow in memory, that pages, filters and refuses as the real one does.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use http::StatusCode;
+use proptest::prelude::*;
+
+use super::*;
+use crate::answer::Settings;
+use crate::answer::query::tests::{get, post};
+use crate::answer::testing::{EXPERIMENTS, RUNS, ann};
+use crate::clock::Clock;
+use crate::message::Payload;
+use crate::mlflow::permission::Permission::{self, Deny, Read};
+use crate::policy::classify::rows;
+use crate::seal::Seal;
+
+type Grants<'a> = &'a [(Kind, &'a str, Permission)];
+
+/// Experiments 1 to `count`, or one run in each.
+struct Mlflow {
+    count: u32,
+    version: Option<&'static str>,
+    takes_lists: bool,
+    /// What it was asked, as query or body.
+    asked: RefCell<Vec<String>>,
+    /// An answer to give instead of the right one.
+    instead: Option<Response<fn() -> Body>>,
+}
+
+impl Mlflow {
+    fn new(count: u32) -> Self {
+        Self { count, version: Some("3.17.2"), takes_lists: true, asked: RefCell::default(), instead: None }
+    }
+
+    fn old(count: u32) -> Self {
+        Self { version: Some("3.16.0"), takes_lists: false, ..Self::new(count) }
+    }
+
+    fn calls(&self) -> usize {
+        self.asked.borrow().len()
+    }
+}
+
+fn refusal(message: &str) -> Response<Body> {
+    let mut answer = Response::new(Body::from(message.as_bytes().to_vec()));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
+}
+
+impl Asker for Mlflow {
+    async fn ask(&self, page: Request) -> Result<Response<Body>, AnswerFault> {
+        let (fields, text): (HashMap<String, serde_json::Value>, String) = match &page.payload {
+            Payload::Judged(body) => (serde_json::from_slice(body).unwrap(), String::from_utf8(body.to_vec()).unwrap()),
+            Payload::Stream(_) => {
+                let query = page.query.clone().unwrap_or_default();
+                let fields = url::form_urlencoded::parse(query.as_bytes())
+                    .map(|(name, value)| (name.into_owned(), serde_json::Value::String(value.into_owned())))
+                    .collect();
+                (fields, query)
+            }
+        };
+        self.asked.borrow_mut().push(text);
+        if let Some(instead) = &self.instead {
+            let mut answer = Response::new(instead.body()());
+            *answer.status_mut() = instead.status();
+            *answer.headers_mut() = instead.headers().clone();
+            return Ok(answer);
+        }
+        let plain = |name: &str| match fields.get(name) {
+            Some(serde_json::Value::String(text)) => Some(text.clone()),
+            Some(other) => Some(other.to_string()),
+            None => None,
+        };
+        let Some(most) = plain("max_results").and_then(|rows| rows.parse::<usize>().ok()).filter(|rows| *rows > 0)
+        else {
+            return Ok(refusal("Invalid value for parameter 'max_results' supplied."));
+        };
+        let mut ids: Vec<u32> = (1..=self.count).collect();
+        let filter = plain("filter").unwrap_or_default();
+        if let Some(rest) = filter.strip_prefix("experiment_id IN (") {
+            let Some((list, rest)) = rest.split_once(')').filter(|_| self.takes_lists) else {
+                return Ok(refusal("Invalid clause(s) in filter string"));
+            };
+            if !rest.is_empty() && !rest.starts_with(" AND name = 'x'") {
+                return Ok(refusal("Invalid clause(s) in filter string"));
+            }
+            let list: Vec<u32> = list.split(',').map(|id| id.trim_matches('\'').parse().unwrap()).collect();
+            ids.retain(|id| list.contains(id));
+        } else if !filter.is_empty() && filter != "name = 'x'" {
+            return Ok(refusal("Invalid clause(s) in filter string"));
+        }
+        if let Some(list) = fields.get("experiment_ids") {
+            let list: Vec<u32> =
+                list.as_array().unwrap().iter().map(|id| id.as_str().unwrap().parse().unwrap()).collect();
+            ids.retain(|id| list.contains(id));
+        }
+        let from: usize = match plain("page_token") {
+            None => 0,
+            Some(token) => match token.strip_prefix("offset ").and_then(|offset| offset.parse().ok()) {
+                Some(offset) => offset,
+                None => return Ok(refusal("Invalid page token")),
+            },
+        };
+        let rows: Vec<String> = ids
+            .iter()
+            .skip(from)
+            .take(most)
+            .map(|id| {
+                format!(
+                    "{{\n  \"experiment_id\": \"{id}\", \"x\": NaN, \"info\": {{\"experiment_id\": \"{id}\", \"run_id\": \"{id:032}\"}} }}"
+                )
+            })
+            .collect();
+        let next = from + rows.len();
+        let next = if next < ids.len() { format!(", \"next_page_token\": \"offset {next}\"") } else { String::new() };
+        let rows = rows.join(", ");
+        let body = format!("{{\"experiments\": [{rows}], \"runs\": [{rows}], \"total\": {}{next}}}", self.count);
+        let mut answer = Response::new(Body::from(body.into_bytes()));
+        answer.headers_mut().insert("etag", http::HeaderValue::from_static("\"all\""));
+        Ok(answer)
+    }
+
+    async fn version(&self) -> Option<String> {
+        self.version.map(str::to_owned)
+    }
+}
+
+impl Homes for Mlflow {
+    async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+        HashMap::new()
+    }
+}
+
+fn shared() -> Shared {
+    Shared::new(Settings::default(), Seal::ephemeral().unwrap(), Clock::System)
+}
+
+fn experiments() -> &'static Row {
+    rows().find(|row| row.name == "SearchExperiments").unwrap()
+}
+
+fn runs() -> &'static Row {
+    rows().find(|row| row.name == "SearchRuns").unwrap()
+}
+
+/// What one request gets: `None` where it is passed on untouched.
+async fn ask(
+    mlflow: &Mlflow,
+    shared: &Shared,
+    grants: Grants<'_>,
+    (row, list): (&Row, &List),
+    request: &Request,
+) -> Result<Option<(u16, String)>, AnswerFault> {
+    let principal = ann(grants);
+    let answer = match way(request, &principal, row, list, shared)? {
+        Way::Untouched => return Ok(None),
+        Way::Empty => empty(),
+        Way::Filtered(plan) => filtered(request, &principal, list, *plan, shared, mlflow, mlflow).await?,
+    };
+    assert!(answer.headers().get("etag").is_none() || !answer.status().is_success());
+    let status = answer.status().as_u16();
+    let (_, body) = whole::read(answer, usize::MAX).await.unwrap();
+    Ok(Some((status, String::from_utf8(body.to_vec()).unwrap())))
+}
+
+/// The ids and the token of a page.
+fn page(body: &str) -> (Vec<u32>, Option<String>) {
+    let page = Page::read(body.as_bytes(), "experiments").unwrap();
+    let rows = page.rows().map(|row| row.get("experiment_id").unwrap().unwrap().as_str().unwrap().parse().unwrap());
+    (rows.collect(), page.next)
+}
+
+async fn search(mlflow: &Mlflow, shared: &Shared, grants: Grants<'_>, query: &str) -> (Vec<u32>, Option<String>) {
+    let got = ask(mlflow, shared, grants, (experiments(), &EXPERIMENTS), &get(query)).await.unwrap().unwrap();
+    assert_eq!(got.0, 200, "{}", got.1);
+    assert!(!got.1.contains("total"), "counts of all rows do not leave");
+    page(&got.1)
+}
+
+fn next(rows: u32, token: Option<&str>) -> String {
+    match token {
+        None => format!("max_results={rows}"),
+        Some(token) => format!("max_results={rows}&page_token={token}"),
+    }
+}
+
+const SOME: Grants<'static> =
+    &[(Kind::Experiment, "3", Read), (Kind::Experiment, "7", Read), (Kind::Experiment, "9", Read)];
+const ALL_BUT: Grants<'static> = &[(Kind::Experiment, "*", Read), (Kind::Experiment, "2", Deny)];
+const ALL: Grants<'static> = &[(Kind::Experiment, "*", Read)];
+
+#[tokio::test]
+async fn a_new_server_is_asked_for_the_visible_rows_alone() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let (ids, token) = search(&mlflow, &shared, SOME, "max_results=2&filter=name+%3D+'x'").await;
+    assert_eq!(ids, [3, 7]);
+    assert_eq!(mlflow.calls(), 1);
+    assert!(
+        mlflow.asked.borrow()[0].starts_with("filter=experiment%5Fid%20IN")
+            || mlflow.asked.borrow()[0].contains("IN%20%28")
+    );
+    let token = token.unwrap();
+    let query = format!("max_results=2&filter=name+%3D+'x'&page_token={token}");
+    assert_eq!(search(&mlflow, &shared, SOME, &query).await, (vec![9], None));
+    assert_eq!(mlflow.calls(), 2);
+}
+
+#[tokio::test]
+async fn an_old_server_is_not_asked_for_lists_in_filters() {
+    let (mlflow, shared) = (Mlflow::old(20), shared());
+    assert_eq!(search(&mlflow, &shared, SOME, "max_results=5").await, (vec![3, 7, 9], None));
+    assert!(mlflow.asked.borrow().iter().all(|asked| !asked.contains("IN")), "{:?}", mlflow.asked);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_clause_is_asked_without_it() {
+    let mlflow = Mlflow { takes_lists: false, ..Mlflow::new(20) };
+    let shared = shared();
+    for _ in 0..2 {
+        assert_eq!(search(&mlflow, &shared, SOME, "max_results=5").await, (vec![3, 7, 9], None));
+    }
+    assert_eq!(
+        mlflow.asked.borrow().iter().filter(|asked| asked.contains("IN")).count(),
+        1,
+        "it is not tried again soon"
+    );
+}
+
+#[tokio::test]
+async fn a_filter_that_mlflow_refuses_is_refused_in_its_own_words() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let request = get("max_results=5&filter=bogus");
+    let got = ask(&mlflow, &shared, SOME, (experiments(), &EXPERIMENTS), &request).await.unwrap();
+    assert_eq!(got, Some((400, "Invalid clause(s) in filter string".to_owned())));
+    assert!(mlflow.asked.borrow().last().unwrap().contains("filter=bogus"), "as the caller wrote it");
+    assert_eq!(search(&mlflow, &shared, SOME, "max_results=5").await.0.len(), 3);
+    assert!(mlflow.asked.borrow().last().unwrap().contains("IN"), "the server is not doubted for it");
+}
+
+#[tokio::test]
+async fn who_sees_nothing_gets_an_empty_list_without_a_call() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    for grants in [&[][..], &[(Kind::Experiment, "*", Deny)]] {
+        assert_eq!(search(&mlflow, &shared, grants, "max_results=5").await, (vec![], None));
+    }
+    assert_eq!(mlflow.calls(), 0);
+}
+
+#[tokio::test]
+async fn who_sees_all_is_passed_through_untouched() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    for query in
+        ["max_results=5", "max_results=abc", "max_results=1&max_results=2", "page_token=offset+5&max_results=3"]
+    {
+        let got = ask(&mlflow, &shared, ALL, (experiments(), &EXPERIMENTS), &get(query)).await.unwrap();
+        assert_eq!(got, None, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn mlflows_own_tokens_are_refused_while_a_list_is_filtered() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    for grants in [SOME, ALL_BUT] {
+        let request = get("max_results=5&page_token=offset+5");
+        let fault = ask(&mlflow, &shared, grants, (experiments(), &EXPERIMENTS), &request).await.unwrap_err();
+        assert!(matches!(fault, AnswerFault::BadToken), "{fault}");
+    }
+    assert_eq!(mlflow.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_token_does_not_open_for_another_filter() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let token = search(&mlflow, &shared, ALL_BUT, "max_results=5").await.1.unwrap();
+    let request = get(&format!("max_results=5&filter=name+%3D+'x'&page_token={token}"));
+    let fault = ask(&mlflow, &shared, ALL_BUT, (experiments(), &EXPERIMENTS), &request).await.unwrap_err();
+    assert!(matches!(fault, AnswerFault::BadToken), "{fault}");
+}
+
+#[tokio::test]
+async fn a_number_of_rows_that_is_none_is_mlflows_to_refuse() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    for query in ["", "max_results=0", "max_results=-1", "max_results=abc", "max_results=1.0"] {
+        let got = ask(&mlflow, &shared, SOME, (experiments(), &EXPERIMENTS), &get(query)).await.unwrap().unwrap();
+        assert_eq!(got.0, 400, "{query}");
+    }
+    // What MLflow takes all the same does not leave unfiltered.
+    let fault =
+        ask(&mlflow, &shared, SOME, (experiments(), &EXPERIMENTS), &get("max_results=60000")).await.unwrap_err();
+    assert!(matches!(fault, AnswerFault::BadRows), "{fault}");
+}
+
+#[tokio::test]
+async fn a_token_goes_on_when_grants_change_between_two_pages() {
+    let views: [(Grants<'_>, Vec<u32>); 4] = [
+        (SOME, vec![3, 7, 9]),
+        (
+            &[
+                (Kind::Experiment, "3", Read),
+                (Kind::Experiment, "7", Read),
+                (Kind::Experiment, "9", Read),
+                (Kind::Experiment, "11", Read),
+            ],
+            vec![3, 7, 9, 11],
+        ),
+        (ALL_BUT, (1..=20).filter(|id| *id != 2).collect()),
+        (ALL, (1..=20).collect()),
+    ];
+    for mlflow in [Mlflow::new(20), Mlflow::old(20)] {
+        let shared = shared();
+        for (before, seen) in &views[..3] {
+            for (after, sees) in &views {
+                let (first, token) = search(&mlflow, &shared, before, "max_results=2").await;
+                assert_eq!(first, seen[..2]);
+                let (second, _) = search(&mlflow, &shared, after, &next(2, token.as_deref())).await;
+                let narrowed = |grants| mlflow.takes_lists && grants != ALL_BUT && grants != ALL;
+                // In the same list the place is exact; in another one as many rows are passed over as were given.
+                let expected: Vec<u32> = if before == after || (!narrowed(*before) && !narrowed(*after)) {
+                    sees.iter().copied().filter(|id| *id >= seen[2]).take(2).collect()
+                } else {
+                    sees.iter().copied().skip(2).take(2).collect()
+                };
+                assert_eq!(second, expected, "{before:?} then {after:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn requested_experiments_that_are_hidden_are_cut_from_the_request() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let run_search = (runs(), &RUNS);
+    let request = post(r#"{"experiment_ids": ["2", "3", "9"], "order_by": ["x"], "max_results": 1}"#);
+    let (_, body) = ask(&mlflow, &shared, SOME, run_search, &request).await.unwrap().unwrap();
+    assert!(body.contains("\"3\"") && body.contains("next_page_token"), "{body}");
+    assert_eq!(mlflow.asked.borrow()[0], r#"{"order_by":["x"],"experiment_ids":["3","9"],"max_results":1}"#);
+    for text in [r#"{"experiment_ids": ["2", "4"]}"#, r#"{"experiment_ids": []}"#, "{}", ""] {
+        let got = ask(&mlflow, &shared, SOME, run_search, &post(text)).await.unwrap().unwrap();
+        assert_eq!(got, (200, "{}".to_owned()), "{text}");
+    }
+    assert_eq!(mlflow.calls(), 1, "an empty rest is never asked for");
+    for text in [r#"{"experiment_ids": ["03"]}"#, r#"{"experiment_ids": [3]}"#, r#"{"experiment_ids": "3"}"#] {
+        assert!(ask(&mlflow, &shared, SOME, run_search, &post(text)).await.is_err(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_denied_run_in_a_visible_experiment_is_not_listed() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let denied = format!("{:032}", 7);
+    let mut grants = SOME.to_vec();
+    grants.push((Kind::Run, &denied, Deny));
+    let request = post(r#"{"experiment_ids": ["3", "7", "9"], "max_results": 2}"#);
+    let (_, body) = ask(&mlflow, &shared, &grants, (runs(), &RUNS), &request).await.unwrap().unwrap();
+    assert!(!body.contains(&denied) && body.contains(&format!("{:032}", 9)) && !body.contains("next_page"), "{body}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_looked_over_does_not_leave() {
+    fn instead(status: u16, header: Option<(&'static str, &'static str)>, body: fn() -> Body) -> Mlflow {
+        let mut answer = Response::new(body);
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        if let Some((name, value)) = header {
+            answer.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        Mlflow { instead: Some(answer), ..Mlflow::new(20) }
+    }
+    let bad = [
+        instead(200, None, || Body::from(b"<html>".to_vec())),
+        instead(200, None, || Body::from(b"{\"experiments\": [{\"experiment_id\": \"3\"}, {".to_vec())),
+        instead(200, None, || Body::from(b"{\"experiments\": [{\"experiment_id\": \"3\"}, {}]}".to_vec())),
+        instead(200, None, || {
+            Body::from(b"{\"experiments\": [], \"experiments\": [{\"experiment_id\": \"4\"}]}".to_vec())
+        }),
+        instead(200, None, || Body::from(b"{\"experiments\": {}}".to_vec())),
+        instead(200, Some(("content-encoding", "gzip")), || Body::from(b"{}".to_vec())),
+        instead(200, None, || Body::Empty),
+    ];
+    for mlflow in bad {
+        let got = ask(&mlflow, &shared(), ALL_BUT, (experiments(), &EXPERIMENTS), &get("max_results=5")).await;
+        assert!(matches!(got, Err(AnswerFault::Unreadable(_))), "{got:?}");
+    }
+    let error = instead(500, None, || Body::from(b"oops".to_vec()));
+    let got = ask(&error, &shared(), ALL_BUT, (experiments(), &EXPERIMENTS), &get("max_results=5")).await.unwrap();
+    assert_eq!(got, Some((500, "oops".to_owned())), "errors tell of no rows");
+}
+
+#[tokio::test]
+async fn answers_that_are_too_large_are_asked_for_in_smaller_pages() {
+    let mlflow = Mlflow::old(200);
+    let shared = Shared::new(
+        Settings { list_answer: 4000, list_budget: 5, ..Settings::default() },
+        Seal::ephemeral().unwrap(),
+        Clock::System,
+    );
+    let (mut seen, mut token) = (Vec::new(), None::<String>);
+    for _ in 0..200 {
+        let (ids, next_token) = search(&mlflow, &shared, ALL_BUT, &next(100, token.as_deref())).await;
+        seen.extend(ids);
+        token = next_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=200).filter(|id| *id != 2).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Whatever is granted, however it is paged, on whichever server: the pages hold exactly what single reads allow.
+    #[test]
+    fn pages_hold_exactly_what_single_reads_allow(
+        granted in proptest::collection::btree_map(1u32..60, prop_oneof![3 => Just(Read), 1 => Just(Deny)], 0..40),
+        all in any::<bool>(),
+        sizes in proptest::collection::vec(1u32..25, 1..3),
+        old in any::<bool>(),
+        budget in 1u32..12,
+    ) {
+        let names: Vec<(String, Permission)> = granted.iter().map(|(id, p)| (id.to_string(), *p)).collect();
+        let mut grants: Vec<(Kind, &str, Permission)> =
+            names.iter().map(|(id, p)| (Kind::Experiment, &**id, *p)).collect();
+        if all {
+            grants.push((Kind::Experiment, "*", Read));
+        }
+        let principal = ann(&grants);
+        let sees = |id: u32| {
+            crate::access::decide::visible(
+                &principal,
+                &crate::mlflow::resource::Resource::top(Kind::Experiment, id.to_string().into()),
+            )
+        };
+        let expected: Vec<u32> = (1..=50).filter(|id| sees(*id)).collect();
+        let mlflow = if old { Mlflow::old(50) } else { Mlflow::new(50) };
+        let settings = Settings { list_budget: budget, ..Settings::default() };
+        let shared = Shared::new(settings, Seal::ephemeral().unwrap(), Clock::System);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut seen = Vec::new();
+        let mut token: Option<String> = None;
+        for turn in 0..200 {
+            let rows = sizes[turn % sizes.len()];
+            let request = get(&next(rows, token.as_deref()));
+            let got = runtime.block_on(ask(&mlflow, &shared, &grants, (experiments(), &EXPERIMENTS), &request)).unwrap();
+            let Some((status, body)) = got else { return Ok(()) };
+            prop_assert_eq!(status, 200);
+            let (ids, next) = page(&body);
+            if budget > 10 {
+                prop_assert_eq!(ids.len(), (rows as usize).min(expected.len() - seen.len()));
+            }
+            seen.extend(ids);
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
+        prop_assert_eq!(token, None);
+        prop_assert_eq!(seen, expected);
+    }
+}
