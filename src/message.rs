@@ -67,6 +67,17 @@ pub enum Payload {
     Judged(Bytes),
 }
 
+impl Payload {
+    /// The bytes that were judged, if the body was read.
+    #[must_use]
+    pub fn judged(&self) -> Option<&[u8]> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Judged(bytes) => Some(bytes),
+        }
+    }
+}
+
 /// A body in either direction.
 #[derive(Default)]
 pub enum Body {

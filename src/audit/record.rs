@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc::OwnedPermit;
 
 use crate::access::decide::Reason;
-use crate::access::identity::Identity;
+use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
 use crate::mlflow::resource::Object;
 
@@ -112,6 +112,32 @@ impl Record {
             end -= 1;
         }
         path[..end].clone_into(&mut entry.path);
+    }
+
+    /// The client's address, once it is known what a trusted front says of it.
+    pub fn client(&mut self, address: IpAddr) {
+        if let Some(entry) = &mut self.entry {
+            entry.client = Some(address);
+        }
+    }
+
+    /// Who asked, if that is known.
+    #[must_use]
+    pub fn user(&self) -> Option<String> {
+        let identity = self.entry.as_ref()?.identity.as_ref()?;
+        Some(identity.user.as_str().to_owned())
+    }
+
+    /// How that was proven.
+    #[must_use]
+    pub fn proof(&self) -> Option<Proof> {
+        Some(self.entry.as_ref()?.identity.as_ref()?.proof)
+    }
+
+    /// The name of the call, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        self.entry.as_ref()?.call
     }
 
     /// Whose request it is.

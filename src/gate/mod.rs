@@ -1,5 +1,264 @@
 //! The hall: the whole way of a request, in order.
+//!
+//! [`Gate::handle`] cannot fail: it opens the audit record, runs the walk, turns a [`Refusal`] into an answer in the
+//! caller's form, and closes the record with the answer's last byte. The walk is one function; nobody but it knows the
+//! order of the steps.
 
 mod body;
 pub mod clean;
+mod closing;
+mod faults;
 pub mod refusal;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::header::{HeaderName, HeaderValue};
+use http::{Request as HttpRequest, Response, Uri};
+use hyper::upgrade::OnUpgrade;
+
+use self::clean::Unclean;
+use self::refusal::{Form, Refusal};
+use crate::access::decide::{Permitted, decide};
+use crate::access::identity::{Principal, Proof};
+use crate::audit::{self, Record};
+use crate::authenticate::credential::Credentials;
+use crate::authenticate::{Authenticator, origin};
+use crate::message::{Body, Payload, Peer, Request};
+use crate::policy::classify::{Call, Classified, classify};
+use crate::policy::fields::{self, Fields};
+use crate::policy::route::{Answer, BodyClass, Verb};
+use crate::resolve::{Resolved, Resolver};
+use crate::serve::Handler;
+use crate::store::{PrincipalFault, Store};
+use crate::{answer, forward, pages};
+use crate::upstream::Upstream;
+
+/// Our name for a request, on every answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What all workers share.
+pub struct House {
+    /// Recognises callers.
+    pub authenticator: Arc<Authenticator>,
+    /// Grants and sessions.
+    pub store: Store,
+    /// Finds out what lies in what.
+    pub resolver: Resolver,
+    /// Writes records.
+    pub audit: audit::Log,
+    /// How requests are brought to one spelling.
+    pub clean: clean::Settings,
+    /// How ordinary calls are passed on.
+    pub forward: forward::Settings,
+    /// How artifacts are passed on.
+    pub artifacts: forward::Settings,
+    /// How answers are looked over.
+    pub answer: answer::Shared,
+    /// How large bodies may be that are read whole.
+    pub bodies: Bodies,
+}
+
+/// How large bodies may be that are read whole, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bodies {
+    /// JSON of ordinary calls.
+    pub json: u64,
+    /// `log-batch` and the like.
+    pub large_json: u64,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { json: 1024 * 1024, large_json: 16 * 1024 * 1024 }
+    }
+}
+
+/// One worker's gate: the shared house, and a pool of connections of its own.
+pub struct Gate {
+    house: Arc<House>,
+    upstream: Upstream,
+}
+
+impl Gate {
+    /// A gate for one worker.
+    #[must_use]
+    pub fn new(house: Arc<House>, upstream: Upstream) -> Self {
+        Self { house, upstream }
+    }
+
+    /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
+    async fn walk(&self, peer: Peer, request: HttpRequest<Body>, record: &mut Record) -> Result<Response<Body>, Refusal> {
+        let house = &*self.house;
+        let (mut parts, body) = request.into_parts();
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let (mut request, credentials) = clean::clean(record.id(), parts, body, peer, &house.clean)?;
+        record.client(request.peer.address);
+
+        let classified = classify(request.verb, &request.path);
+        if let Classified::Call(call) = &classified {
+            record.call(call.row.name);
+        }
+        let open = matches!(&classified, Classified::Call(call) if call.row.open_to_strangers());
+        let principal = if open { None } else { Some(self.recognise(&request, &credentials, record).await?) };
+        let call = match classified {
+            Classified::Call(call) => call,
+            Classified::WrongMethod => return Err(faults::wrong_method()),
+            Classified::Unknown => return Err(faults::unknown_call()),
+        };
+
+        clean::check_body(&call, &request)?;
+        self.read_body(&call, &mut request).await?;
+        let fields = fields::read(&call, request.query.as_deref(), request.payload.judged())?;
+        let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
+        record.objects(resolved.objects.clone());
+        if answer::reads(call.row) {
+            answer::make_readable(&mut request.headers);
+        }
+
+        let permitted = decide(principal, &resolved.requirements, request)
+            .map_err(|denial| faults::denied(denial, &call, &fields))?;
+        record.allowed(permitted.reasons());
+
+        if call.is_local() {
+            return Ok(self.answer_ourselves(permitted, &call, &credentials, record).await);
+        }
+        self.ask_mlflow(permitted, upgrade, &call, &fields, &resolved).await
+    }
+
+    /// Who asks. Strangers are refused here: the few rows for them do not come this way.
+    async fn recognise(
+        &self,
+        request: &Request,
+        credentials: &Credentials,
+        record: &mut Record,
+    ) -> Result<Arc<Principal>, Refusal> {
+        let house = &*self.house;
+        let authenticated = house.authenticator.authenticate(&request.peer, credentials).await?;
+        let Some(authenticated) = authenticated else { return Err(faults::stranger()) };
+        record.who(Arc::clone(&authenticated.identity));
+        if authenticated.is_ambient() && request.verb != Verb::Get {
+            origin::check(&request.headers, &house.clean.public_url).map_err(|_| Unclean::ForeignOrigin)?;
+        }
+        let identity = authenticated.identity;
+        match house.store.principal(Arc::clone(&identity)) {
+            Err(PrincipalFault::Unrecognised) => {
+                house.store.recognise(&identity).await?;
+                Ok(house.store.principal(identity)?)
+            }
+            known => Ok(known?),
+        }
+    }
+
+    /// Reads the body whole where the row names a field of it.
+    async fn read_body(&self, call: &Call, request: &mut Request) -> Result<(), Refusal> {
+        if !call.wants_body() {
+            return Ok(());
+        }
+        let most = match call.row.body {
+            BodyClass::Json => self.house.bodies.json,
+            BodyClass::LargeJson | BodyClass::Artifact => self.house.bodies.large_json,
+        };
+        if let Payload::Stream(body) = &mut request.payload {
+            request.payload = Payload::Judged(body::read(std::mem::take(body), most).await?);
+        }
+        Ok(())
+    }
+
+    /// A call to one of our own rows.
+    async fn answer_ourselves(
+        &self,
+        permitted: Permitted<Request>,
+        call: &Call,
+        credentials: &Credentials,
+        record: &mut Record,
+    ) -> Response<Body> {
+        let answered = pages::answer(permitted, call, credentials, &self.house.authenticator).await;
+        if let Some(identity) = answered.identity {
+            record.who(identity);
+        }
+        if let Some((reason, detail)) = answered.refused {
+            record.refused(audit::Outcome::Deny, reason, Some(detail), None);
+        }
+        answered.response
+    }
+
+    /// A call to one of MLflow's rows.
+    async fn ask_mlflow(
+        &self,
+        permitted: Permitted<Request>,
+        upgrade: Option<OnUpgrade>,
+        call: &Call,
+        fields: &Fields,
+        resolved: &Resolved,
+    ) -> Result<Response<Body>, Refusal> {
+        let house = &*self.house;
+        let forward = match call.row.body {
+            BodyClass::Artifact => &house.artifacts,
+            BodyClass::Json | BodyClass::LargeJson => &house.forward,
+        };
+        let tools = answer::Tools {
+            upstream: &self.upstream,
+            forward,
+            store: &house.store,
+            shared: &house.answer,
+        };
+        match &call.row.answer {
+            Answer::Keep(list) => Ok(answer::list(permitted, call, list, &tools).await?),
+            Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
+                let upgrade = if call.row.upgrade { upgrade } else { None };
+                let principal = permitted.principal().cloned();
+                let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await?;
+                let objects = &resolved.objects;
+                Ok(answer::look_over(answer, principal.as_deref(), call, fields, objects, &tools).await?)
+            }
+        }
+    }
+
+    /// A refusal in the form that the caller understands.
+    fn refuse(&self, refusal: &Refusal, form: Form, uri: &Uri, record: &mut Record) -> Response<Body> {
+        refusal.tell(record);
+        let id = record.id();
+        match form {
+            Form::Json => refusal.to_json(&id),
+            Form::Page if refusal.login => pages::to_login(uri.path(), uri.query()),
+            Form::Page => {
+                let user = record.user();
+                let page = pages::RefusalPage {
+                    status: refusal.status,
+                    message: &refusal.message,
+                    call: record.name(),
+                    user: user.as_deref(),
+                    session: record.proof() == Some(Proof::Session),
+                    request_id: &id,
+                };
+                let mut answer = pages::refusal_page(&self.house.clean.public_url, &page);
+                refusal.dress(&mut answer);
+                answer
+            }
+        }
+    }
+}
+
+impl Handler for Gate {
+    async fn handle(&self, peer: Peer, request: HttpRequest<Body>) -> Response<Body> {
+        let form = Form::of(request.method(), request.headers());
+        let uri = request.uri().clone();
+        let mut record = match self.house.audit.begin() {
+            Ok(record) => record,
+            Err(fault) => return Refusal::from(fault).to_json(""),
+        };
+        record.arrived(peer.address, request.method(), uri.path());
+        // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
+        let outcome = AssertUnwindSafe(self.walk(peer, request, &mut record)).catch_unwind().await;
+        let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
+            Ok(answer) => answer,
+            Err(refusal) => self.refuse(&refusal, form, &uri, &mut record),
+        };
+        if let Ok(id) = HeaderValue::from_str(&record.id()) {
+            answer.headers_mut().insert(REQUEST_ID, id);
+        }
+        closing::close_with(record, answer)
+    }
+}

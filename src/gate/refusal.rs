@@ -35,6 +35,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// A browser that asked for a page is sent to the login.
     pub login: bool,
+    /// The message is MLflow's own, to the letter: nothing is added to it.
+    pub verbatim: bool,
 }
 
 /// In which form the caller understands a refusal.
@@ -86,6 +88,7 @@ impl Refusal {
             challenge: None,
             retry_after: None,
             login: false,
+            verbatim: false,
         }
     }
 
@@ -125,8 +128,12 @@ impl Refusal {
     /// MLflow's JSON.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> Response<Body> {
-        let message = format!("{} (request {request_id})", self.message);
-        let mut answer = Response::new(Body::from(error::body(self.code, &message)));
+        let body = if self.verbatim || request_id.is_empty() {
+            error::body(self.code, &self.message)
+        } else {
+            error::body(self.code, &format!("{} (request {request_id})", self.message))
+        };
+        let mut answer = Response::new(Body::from(body));
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.dress(&mut answer);
         answer

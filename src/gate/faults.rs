@@ -1,0 +1,314 @@
+//! Which no does each room's fault become?
+//!
+//! One `match` for each kind of fault, and no `_` arm: a new fault does not compile until somebody has said what the
+//! caller reads.
+
+use http::StatusCode;
+
+use super::clean::Unclean;
+use super::refusal::Refusal;
+use crate::access::decide::{Denial, Requirement};
+use crate::answer::AnswerFault;
+use crate::audit::Unwritable;
+use crate::authenticate::{AuthFault, STRANGER_CHALLENGE};
+use crate::forward::ForwardError;
+use crate::message::BodyError;
+use crate::mlflow::error::ErrorCode;
+use crate::policy::classify::Call;
+use crate::policy::fields::{FieldFault, Fields};
+use crate::policy::route::Need;
+use crate::resolve::ResolveFault;
+use crate::store::{PrincipalFault, RecogniseFault};
+
+/// Nobody is signed in, and the call is not for strangers.
+pub(super) fn stranger() -> Refusal {
+    let mut refusal = Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        ErrorCode::Unauthenticated,
+        "no-credential",
+        "You are not authenticated. Sign in in a browser, or send an ID token as MLFLOW_TRACKING_TOKEN.",
+    );
+    refusal.challenge = Some(STRANGER_CHALLENGE);
+    refusal.login = true;
+    refusal
+}
+
+/// No row speaks of the call.
+pub(super) fn unknown_call() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        ErrorCode::EndpointNotFound,
+        "unknown-route",
+        "Trackgate does not know this address, so it is not passed on.",
+    )
+}
+
+/// The path has rows, but none of this method.
+pub(super) fn wrong_method() -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::EndpointNotFound,
+        "wrong-method",
+        "This address does not take this method.",
+    )
+}
+
+/// A bug of ours ended the request.
+pub(super) fn panicked() -> Refusal {
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::InternalError,
+        "panic",
+        "Something went wrong inside Trackgate; the request was not let through.",
+    )
+}
+
+impl From<Unwritable> for Refusal {
+    fn from(fault: Unwritable) -> Self {
+        let reason = match fault {
+            Unwritable::Failing => "audit-unwritable",
+            Unwritable::Full => "audit-queue-full",
+        };
+        Self::unavailable(reason, "The audit log cannot be written, so nothing is let through; try again later.")
+    }
+}
+
+impl From<AuthFault> for Refusal {
+    fn from(fault: AuthFault) -> Self {
+        let mut refusal = Self::new(fault.status(), fault.error_code(), fault.code(), fault.says());
+        refusal.challenge = fault.challenge();
+        refusal.retry_after =
+            fault.retry_after().map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1));
+        refusal.login = fault.cured_by_login();
+        refusal.because(fault)
+    }
+}
+
+impl From<PrincipalFault> for Refusal {
+    fn from(fault: PrincipalFault) -> Self {
+        match fault {
+            PrincipalFault::Disabled => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::PermissionDenied,
+                "user-disabled",
+                "This account was disabled by an administrator.",
+            ),
+            PrincipalFault::SubjectChanged => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::PermissionDenied,
+                "subject-changed",
+                "The identity provider now gives this user name to another account; an administrator must relink it.",
+            ),
+            PrincipalFault::NotCurrent | PrincipalFault::Unrecognised => {
+                Self::unavailable("store-not-current", "Permissions cannot be looked up now; try again later.")
+            }
+        }
+        .because(fault)
+    }
+}
+
+impl From<RecogniseFault> for Refusal {
+    fn from(fault: RecogniseFault) -> Self {
+        match fault {
+            RecogniseFault::Refused(fault) => fault.into(),
+            RecogniseFault::Store(fault) => {
+                Self::unavailable("store-unavailable", "Permissions cannot be looked up now; try again later.")
+                    .because(fault)
+            }
+        }
+    }
+}
+
+impl From<FieldFault> for Refusal {
+    fn from(fault: FieldFault) -> Self {
+        let reason = match &fault {
+            FieldFault::QueryBesideBody => "query-beside-body",
+            FieldFault::BadQuery => "bad-query",
+            FieldFault::NotUtf8 => "body-not-utf8",
+            FieldFault::NotJson(_) => "body-not-json",
+            FieldFault::NotAnObject => "body-not-object",
+            FieldFault::TooDeep { .. } => "body-too-deep",
+            FieldFault::Repeated(_) => "field-repeated",
+            FieldFault::OtherSpelling { .. } => "field-spelling",
+            FieldFault::WrongType { .. } => "field-type",
+            FieldFault::Missing(_) => "field-missing",
+            FieldFault::Empty(_) => "field-empty",
+            FieldFault::Differ(_) => "fields-differ",
+            FieldFault::BadId { .. } => "bad-id",
+            FieldFault::BadPath { .. } => "bad-artifact-path",
+        };
+        Self::bad(reason, format!("Refused because it could be read in more than one way: {fault}."))
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(fault: BodyError) -> Self {
+        match &fault {
+            BodyError::TooLarge { most } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorCode::InvalidParameterValue,
+                "body-too-large",
+                format!("The body is larger than the {most} bytes that this call may have."),
+            ),
+            BodyError::Stalled => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorCode::BadRequest,
+                "body-stalled",
+                "The body stopped coming.",
+            ),
+            BodyError::TooSlow => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorCode::BadRequest,
+                "body-too-slow",
+                "The body comes too slowly.",
+            ),
+            BodyError::Broken(_) => Self::bad("body-broken", "The body broke off or is not framed as it says."),
+        }
+        .because(fault)
+    }
+}
+
+/// The decision said no.
+///
+/// A call that finds an experiment by its name is answered as MLflow answers for a name that is free (3.17.2,
+/// `_get_experiment_by_name`): `set_experiment` relies on it, and a hidden name must look like a free one.
+pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
+    let named = call.row.needs.iter().find_map(|need| match need {
+        Need::OnExperimentNamed { field, .. } => fields.one(field),
+        _ => None,
+    });
+    let mut refusal = if let Some(name) = named {
+        let mut absent = Refusal::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::ResourceDoesNotExist,
+            denial.reason.code(),
+            format!("Could not find experiment with name '{name}'"),
+        );
+        absent.verbatim = true;
+        absent
+    } else {
+        Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), told(&denial))
+    };
+    refusal.grant = Some(denial.reason);
+    refusal
+}
+
+/// What the caller is told of a denial. Naming the kind and the action tells nothing that the caller did not send.
+fn told(denial: &Denial) -> String {
+    match &denial.requirement {
+        Requirement::Nobody(why) => format!("Trackgate does not pass this call on: {why}."),
+        // Why only an administrator may would tell whether the object exists.
+        Requirement::Admin(_) | Requirement::Nothing => "Permission denied.".to_owned(),
+        Requirement::Holds { action, resource } => {
+            format!("Permission denied: this needs the permission to {action} this {}.", words(resource.object.kind))
+        }
+    }
+}
+
+fn words(kind: crate::mlflow::resource::Kind) -> &'static str {
+    use crate::mlflow::resource::Kind;
+    match kind {
+        Kind::Workspace => "workspace",
+        Kind::Experiment => "experiment",
+        Kind::Run => "run",
+        Kind::LoggedModel => "logged model",
+        Kind::Trace => "trace",
+        Kind::RegisteredModel => "registered model",
+        Kind::ModelVersion => "model version",
+    }
+}
+
+impl From<ForwardError> for Refusal {
+    fn from(fault: ForwardError) -> Self {
+        use crate::upstream::UpstreamError as Up;
+        if let ForwardError::Upstream(Up::Body(body)) = fault {
+            return body.into();
+        }
+        let reason = match &fault {
+            ForwardError::Upstream(up) => match up {
+                Up::Settings(_) => "upstream-settings",
+                Up::Down(_) => "upstream-down",
+                Up::ConnectTimeout => "upstream-connect-timeout",
+                Up::FirstByteTimeout => "upstream-timeout",
+                Up::UploadStalled => "upstream-upload-stalled",
+                Up::Broken(_) => "upstream-broken",
+                Up::Unframed => "upstream-unframed",
+                Up::Body(_) => "body-broken",
+                Up::AnswerTooLarge => "upstream-answer-too-large",
+                Up::AnswerBroken(_) => "upstream-answer-broken",
+            },
+            ForwardError::Target => "bad-target",
+            ForwardError::UnaskedUpgrade => "upstream-unasked-upgrade",
+        };
+        let status = fault.status();
+        let message = match status {
+            StatusCode::GATEWAY_TIMEOUT => "The MLflow server did not answer in time.",
+            StatusCode::BAD_GATEWAY => "The MLflow server cannot be reached, or broke off.",
+            _ => "The request cannot be passed on.",
+        };
+        let code = if status.is_server_error() { ErrorCode::TemporarilyUnavailable } else { ErrorCode::BadRequest };
+        Self::new(status, code, reason, message).because(fault)
+    }
+}
+
+impl From<Unclean> for Refusal {
+    fn from(fault: Unclean) -> Self {
+        let code = match fault {
+            Unclean::ForeignOrigin => ErrorCode::PermissionDenied,
+            _ => ErrorCode::BadRequest,
+        };
+        Self::new(fault.status(), code, fault.code(), format!("The request is refused: {fault}."))
+    }
+}
+
+impl From<ResolveFault> for Refusal {
+    fn from(fault: ResolveFault) -> Self {
+        match &fault {
+            ResolveFault::TooMany { .. } => Self::bad("too-many-objects", format!("The request is refused: {fault}.")),
+            ResolveFault::Upstream(_) | ResolveFault::Status(_) | ResolveFault::Unreadable(_) => Self::unavailable(
+                "look-up-failed",
+                "The MLflow server cannot be asked what this request is about; try again later.",
+            ),
+        }
+        .because(fault)
+    }
+}
+
+impl From<AnswerFault> for Refusal {
+    fn from(fault: AnswerFault) -> Self {
+        match fault {
+            AnswerFault::Forward(fault) => fault.into(),
+            AnswerFault::Query(_) => Self::bad("bad-query", format!("The request is refused: {fault}.")),
+            AnswerFault::BadIds(_) => Self::bad("bad-id", format!("The request is refused: {fault}.")),
+            AnswerFault::BadToken => Self::bad("bad-page-token", format!("Invalid page token: {fault}.")),
+            AnswerFault::BadRows => Self::bad("bad-max-results", format!("Invalid value for max_results: {fault}.")),
+            AnswerFault::Unreadable(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                ErrorCode::InternalError,
+                "answer-unreadable",
+                "The MLflow server's answer cannot be read, so it is not passed on.",
+            )
+            .because(fault),
+            AnswerFault::NotWhatWasJudged => Self::new(
+                StatusCode::CONFLICT,
+                ErrorCode::TemporarilyUnavailable,
+                "answer-not-what-was-judged",
+                "The object changed its name while it was looked up; try again.",
+            ),
+            AnswerFault::Effect { ref object, .. } => Self::new(
+                // MLflow's client repeats a call after 500, 502, 503 and 504: this one has been done.
+                StatusCode::INSUFFICIENT_STORAGE,
+                ErrorCode::InternalError,
+                "effect-failed",
+                format!(
+                    "MLflow has done this, but the permissions on {object} could not be written. Ask an administrator \
+                     to grant them; do not repeat the call."
+                ),
+            )
+            .because(fault),
+            AnswerFault::Seal(_) => {
+                Self::unavailable("seal-failed", "No page token could be made; try again.").because(fault)
+            }
+        }
+    }
+}
