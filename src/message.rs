@@ -89,7 +89,7 @@ pub enum Body {
     /// From the wire.
     Incoming(hyper::body::Incoming),
     /// From the wire, with limits or records around it.
-    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
+    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send + Sync>>),
 }
 
 impl std::fmt::Debug for Body {

@@ -24,8 +24,10 @@ use crate::mlflow::resource::{Kind, Object, Resource};
 /// One thing that the caller must hold, with the real object in it. Made in `resolve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing.
+    /// Nothing: strangers may too.
     Nothing,
+    /// To be somebody.
+    SignedIn,
     /// To be an administrator, and why.
     Admin(&'static str),
     /// Refused to everybody, and why.
@@ -44,6 +46,10 @@ pub enum Requirement {
 pub enum Reason {
     /// The row asks for nothing.
     NothingAsked,
+    /// The caller is known, and no more is asked.
+    SignedIn,
+    /// Nobody is known to call.
+    Stranger,
     /// The caller is an administrator.
     Admin,
     /// The caller is not.
@@ -78,6 +84,8 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NothingAsked => "nothing-asked",
+            Self::SignedIn => "signed-in",
+            Self::Stranger => "no-credential",
             Self::Admin => "admin",
             Self::NotAdmin(_) => "not-admin",
             Self::Nobody(_) => "closed-route",
@@ -98,6 +106,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingAsked => f.write_str("nothing is asked"),
+            Self::SignedIn => f.write_str("anybody who is signed in may"),
+            Self::Stranger => f.write_str("nobody is signed in"),
             Self::Admin => f.write_str("the caller is an administrator"),
             Self::NotAdmin(why) => write!(f, "only an administrator may: {why}"),
             Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
@@ -179,6 +189,10 @@ pub fn decide<T>(
 fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Reason, Reason> {
     match requirement {
         Requirement::Nothing => Ok(Reason::NothingAsked),
+        Requirement::SignedIn => match principal {
+            Some(_) => Ok(Reason::SignedIn),
+            None => Err(Reason::Stranger),
+        },
         Requirement::Nobody(why) => Err(Reason::Nobody(why)),
         Requirement::Admin(why) => match principal {
             Some(principal) if principal.admin => Ok(Reason::Admin),
@@ -186,7 +200,7 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         },
         Requirement::Holds { action, resource } => match principal {
             Some(principal) => holds(principal, *action, resource),
-            None => Err(Reason::NoGrant { action: *action, object: resource.object.clone() }),
+            None => Err(Reason::Stranger),
         },
     }
 }

@@ -39,7 +39,7 @@ use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
-use crate::message::Peer;
+use crate::message::{Door, Peer};
 use crate::seal::Seal;
 use crate::store::{Session, Store};
 
@@ -194,6 +194,12 @@ impl Authenticator {
         let keepers = self.issuers.iter().map(|issuer| Arc::clone(&issuer.keys));
         let keepers = keepers.chain(self.iap.iter().map(|iap| Arc::clone(&iap.keys)));
         futures_util::future::join_all(keepers.map(Keeper::keep_fresh)).await;
+    }
+
+    /// Whether nothing comes in through this door but what IAP vouches for.
+    #[must_use]
+    pub fn demands_iap(&self, door: Door) -> bool {
+        self.iap.as_ref().is_some_and(|iap| iap.guards(door))
     }
 
     /// The address that people use.

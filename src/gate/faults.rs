@@ -198,7 +198,7 @@ fn told(denial: &Denial) -> String {
     match &denial.requirement {
         Requirement::Nobody(why) => format!("Trackgate does not pass this call on: {why}."),
         // Why only an administrator may would tell whether the object exists.
-        Requirement::Admin(_) | Requirement::Nothing => "Permission denied.".to_owned(),
+        Requirement::Admin(_) | Requirement::Nothing | Requirement::SignedIn => "Permission denied.".to_owned(),
         Requirement::Holds { action, resource } => {
             format!("Permission denied: this needs the permission to {action} this {}.", words(resource.object.kind))
         }

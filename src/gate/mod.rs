@@ -30,7 +30,7 @@ use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::route::{Answer, BodyClass, Verb};
 use crate::resolve::{Resolved, Resolver};
-use crate::serve::Handler;
+use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
 use crate::{answer, forward, pages};
 use crate::upstream::Upstream;
@@ -100,8 +100,11 @@ impl Gate {
         if let Classified::Call(call) = &classified {
             record.call(call.row.name);
         }
-        let open = matches!(&classified, Classified::Call(call) if call.row.open_to_strangers());
-        let principal = if open { None } else { Some(self.recognise(&request, &credentials, record).await?) };
+        let principal = if self.lets_strangers_in(&classified, &request) {
+            None
+        } else {
+            Some(self.recognise(&request, &credentials, record).await?)
+        };
         let call = match classified {
             Classified::Call(call) => call,
             Classified::WrongMethod => return Err(faults::wrong_method()),
@@ -125,6 +128,16 @@ impl Gate {
             return Ok(self.answer_ourselves(permitted, &call, &credentials, record).await);
         }
         self.ask_mlflow(permitted, upgrade, &call, &fields, &resolved).await
+    }
+
+    /// Whether the call is answered without asking who calls. Behind IAP that is the probe alone.
+    fn lets_strangers_in(&self, classified: &Classified, request: &Request) -> bool {
+        match classified {
+            Classified::Call(call) if call.row.open_to_strangers() => {
+                call.row.name == "Live" || !self.house.authenticator.demands_iap(request.peer.door)
+            }
+            Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => false,
+        }
     }
 
     /// Who asks. Strangers are refused here: the few rows for them do not come this way.
@@ -256,6 +269,18 @@ impl Handler for Gate {
             Ok(answer) => answer,
             Err(refusal) => self.refuse(&refusal, form, &uri, &mut record),
         };
+        if let Ok(id) = HeaderValue::from_str(&record.id()) {
+            answer.headers_mut().insert(REQUEST_ID, id);
+        }
+        closing::close_with(record, answer)
+    }
+
+    fn refuse(&self, peer: Peer, misdeed: Misdeed) -> Response<Body> {
+        let mut answer = misdeed.answer();
+        // What is no request is answered even while no record can be written: nothing is let through by it.
+        let Ok(mut record) = self.house.audit.begin() else { return answer };
+        record.client(peer.address);
+        record.refused(audit::Outcome::Deny, misdeed.code(), None, None);
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }

@@ -119,8 +119,10 @@ impl Resolver {
                 Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
             }
         }
-        if resolved.requirements.is_empty() {
-            resolved.requirements.push(Requirement::Nothing);
+        if call.row.open_to_strangers() {
+            resolved.ask(Requirement::Nothing);
+        } else if resolved.requirements.is_empty() {
+            resolved.ask(Requirement::SignedIn);
         }
         Ok(resolved)
     }

@@ -82,6 +82,7 @@ fn told(resolved: &Resolved) -> Vec<String> {
         .requirements
         .iter()
         .map(|requirement| match requirement {
+            Requirement::SignedIn => "signed in".to_owned(),
             Requirement::Nothing => "nothing".to_owned(),
             Requirement::Admin(why) => format!("admin: {why}"),
             Requirement::Nobody(_) => "nobody".to_owned(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
 
 use super::connect::Connector;
@@ -22,11 +23,14 @@ use crate::timer::Timer;
 /// The most that is buffered of what MLflow sends.
 const BUFFER: usize = 128 * 1024;
 
+/// What moves a connection's bytes. Wrapped where it is kept, since a body that holds it must be `Sync`.
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
 /// One connection.
 pub(super) struct Link {
     sender: SendRequest<Body>,
     /// `None` once it has ended.
-    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    driver: Option<SyncWrapper<Driver>>,
     pub(super) timer: Timer,
     /// Since when it rests in the pool.
     pub(super) resting: Instant,
@@ -50,8 +54,8 @@ impl Link {
             .handshake::<_, Body>(TokioIo::new(wire))
             .await
             .map_err(UpstreamError::Broken)?;
-        let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection.with_upgrades());
-        Ok(Self { sender, driver: Some(driver), timer: Timer::default(), resting: Instant::now() })
+        let driver: Driver = Box::pin(connection.with_upgrades());
+        Ok(Self { sender, driver: Some(SyncWrapper::new(driver)), timer: Timer::default(), resting: Instant::now() })
     }
 
     /// Whether it rested in the pool for at least `this_long`.
@@ -62,7 +66,7 @@ impl Link {
     /// Lets the connection do what it can. Afterwards it is ready for the next request, or it is not (any more).
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(driver) = &mut self.driver
-            && driver.as_mut().poll(cx).is_ready()
+            && driver.get_mut().as_mut().poll(cx).is_ready()
         {
             self.driver = None;
         }
@@ -76,7 +80,7 @@ impl Link {
 
     /// What drives the connection on after MLflow's 101.
     pub(super) fn into_driver(self) -> Option<impl Future<Output = hyper::Result<()>> + Send> {
-        self.driver
+        self.driver.map(SyncWrapper::into_inner)
     }
 
     /// Sends `request`, waits for the head of the answer.
@@ -92,7 +96,7 @@ impl Link {
         let mut promise = pin!(sender.try_send_request(request));
         poll_fn(|cx| {
             if let Some(running) = driver.as_mut()
-                && running.as_mut().poll(cx).is_ready()
+                && running.get_mut().as_mut().poll(cx).is_ready()
             {
                 *driver = None;
             }

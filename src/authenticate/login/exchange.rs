@@ -1,12 +1,14 @@
 //! How does a code become an ID token?
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields, HttpRequest, HttpResponse,
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields, HttpRequest, HttpResponse,
     PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardRevocableToken, StandardTokenResponse,
     TokenResponse as _, TokenUrl,
 };
@@ -61,17 +63,11 @@ impl Exchange<'_> {
         if let Some(secret) = self.secret {
             client = client.set_client_secret(ClientSecret::new(secret.to_owned()));
         }
-        let fetcher = self.fetcher;
-        let send = |request: HttpRequest| async {
-            let (head, body) = request.into_parts();
-            let request = http::Request::from_parts(head, Full::new(Bytes::from(body)));
-            let (head, body) = fetcher.send_patiently(&endpoint, request).await?.into_parts();
-            Ok::<HttpResponse, FetchFault>(http::Response::from_parts(head, body.to_vec()))
-        };
+        let sender = Sender { fetcher: self.fetcher, endpoint };
         let answer = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_string()))
-            .request_async(&send)
+            .request_async(&sender)
             .await
             .map_err(|fault| LoginFault::Exchange(without_secrets(&fault)))?;
         if *answer.token_type() != BasicTokenType::Bearer {
@@ -79,6 +75,26 @@ impl Exchange<'_> {
         }
         let token = answer.extra_fields().id_token.clone();
         token.ok_or_else(|| LoginFault::Exchange("the answer holds no ID token".to_owned()))
+    }
+}
+
+/// Our HTTP client, as `oauth2` wants it.
+struct Sender<'a> {
+    fetcher: &'a Fetcher,
+    endpoint: Url,
+}
+
+impl<'c> AsyncHttpClient<'c> for Sender<'_> {
+    type Error = FetchFault;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchFault>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async {
+            let (head, body) = request.into_parts();
+            let request = http::Request::from_parts(head, Full::new(Bytes::from(body)));
+            let (head, body) = self.fetcher.send_patiently(&self.endpoint, request).await?.into_parts();
+            Ok(http::Response::from_parts(head, body.to_vec()))
+        })
     }
 }
 
