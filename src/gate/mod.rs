@@ -32,8 +32,8 @@ use crate::policy::route::{Answer, BodyClass, Verb};
 use crate::resolve::{Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
-use crate::{answer, forward, pages};
 use crate::upstream::Upstream;
+use crate::{answer, forward, pages};
 
 /// Our name for a request, on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,7 +89,12 @@ impl Gate {
     }
 
     /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
-    async fn walk(&self, peer: Peer, request: HttpRequest<Body>, record: &mut Record) -> Result<Response<Body>, Refusal> {
+    async fn walk(
+        &self,
+        peer: Peer,
+        request: HttpRequest<Body>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
@@ -211,12 +216,7 @@ impl Gate {
             BodyClass::Artifact => &house.artifacts,
             BodyClass::Json | BodyClass::LargeJson => &house.forward,
         };
-        let tools = answer::Tools {
-            upstream: &self.upstream,
-            forward,
-            store: &house.store,
-            shared: &house.answer,
-        };
+        let tools = answer::Tools { upstream: &self.upstream, forward, store: &house.store, shared: &house.answer };
         match &call.row.answer {
             Answer::Keep(list) => Ok(answer::list(permitted, call, list, &tools).await?),
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
