@@ -216,7 +216,13 @@ impl Gate {
             BodyClass::Artifact => &house.artifacts,
             BodyClass::Json | BodyClass::LargeJson => &house.forward,
         };
-        let tools = answer::Tools { upstream: &self.upstream, forward, store: &house.store, shared: &house.answer };
+        let tools = answer::Tools {
+            upstream: &self.upstream,
+            forward,
+            resolver: &house.resolver,
+            store: &house.store,
+            shared: &house.answer,
+        };
         match &call.row.answer {
             Answer::Keep(list) => Ok(answer::list(permitted, call, list, &tools).await?),
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
