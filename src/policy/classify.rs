@@ -298,3 +298,89 @@ impl Node {
         if other { Pick::OtherMethod } else { Pick::None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(verb: Verb, raw: &str) -> Classified {
+        classify(verb, &Path::parse(raw).unwrap())
+    }
+
+    fn name(verb: Verb, raw: &str) -> &'static str {
+        match found(verb, raw) {
+            Classified::Call(call) => call.row.name,
+            Classified::WrongMethod => "wrong method",
+            Classified::Unknown => "unknown",
+        }
+    }
+
+    #[test]
+    fn both_prefixes_lead_to_one_row_where_mlflow_has_both() {
+        assert_eq!(name(Verb::Get, "/api/2.0/mlflow/runs/get"), "GetRun");
+        assert_eq!(name(Verb::Get, "/ajax-api/2.0/mlflow/runs/get"), "GetRun");
+        assert_eq!(name(Verb::Post, "/ajax-api/2.0/mlflow/upload-artifact"), "UploadRunArtifact");
+        assert_eq!(name(Verb::Post, "/api/2.0/mlflow/upload-artifact"), "unknown");
+        assert_eq!(name(Verb::Get, "/"), "Serve");
+        assert_eq!(name(Verb::Get, "/get-artifact"), "GetArtifact");
+        assert_eq!(name(Verb::Get, "/api/get-artifact"), "unknown");
+        assert_eq!(name(Verb::Get, "/2.0/mlflow/runs/get"), "unknown");
+    }
+
+    #[test]
+    fn what_is_nearly_a_route_is_unknown() {
+        for raw in [
+            "/api/2.0/mlflow/runs/get/",
+            "/api/2.0/mlflow/Runs/get",
+            "/API/2.0/mlflow/runs/get",
+            "/api/2.0/mlflow/runs",
+            "/api/2.0/mlflow/runs/get/x",
+            "/api",
+            "/api/",
+            "/static-files",
+            "/static-files/",
+            "/trackgate",
+            "/trackgate/login/a/b",
+            "/api/api/2.0/mlflow/runs/get",
+            "/api/2.0/mlflow-artifacts/artifacts/",
+            "/api/2.0/mlflow-artifacts/artifacts/1/",
+            "/api/2.0/mlflow/logged-models/",
+        ] {
+            assert_eq!(name(Verb::Get, raw), "unknown", "{raw}");
+        }
+        assert_eq!(name(Verb::Delete, "/api/2.0/mlflow/runs/get"), "wrong method");
+        assert_eq!(name(Verb::Put, "/api/2.0/mlflow/logged-models/m-1"), "wrong method");
+    }
+
+    #[test]
+    fn literal_segments_come_before_captures() {
+        assert_eq!(name(Verb::Get, "/api/3.0/mlflow/traces/batchGet"), "BatchGetTraces");
+        assert_eq!(name(Verb::Get, "/api/3.0/mlflow/traces/tr-1"), "GetTraceInfoV3");
+        assert_eq!(name(Verb::Post, "/api/2.0/mlflow/logged-models/search"), "SearchLoggedModels");
+        assert_eq!(name(Verb::Get, "/api/2.0/mlflow/logged-models/search"), "GetLoggedModel");
+    }
+
+    #[test]
+    fn captures_are_decoded_and_named_by_the_row() {
+        let Classified::Call(call) = found(Verb::Get, "/api/2.0/mlflow-artifacts/artifacts/1/a%20b/%C3%A4") else {
+            panic!()
+        };
+        assert_eq!(call.capture("artifact_path"), Some("1/a b/ä"));
+        assert_eq!(call.capture("path"), None);
+        let path = "/ajax-api/2.0/mlflow/logged-models/m-1/tags/k";
+        let Classified::Call(call) = found(Verb::Delete, path) else { panic!() };
+        assert_eq!((call.capture("model_id"), call.capture("tag_key")), (Some("m-1"), Some("k")));
+        let prefixed = Path::parse("/ml/api/2.0/mlflow/logged-models/m-1").unwrap().below("/ml");
+        let Classified::Call(call) = classify(Verb::Get, &prefixed) else { panic!() };
+        assert_eq!(call.capture("model_id"), Some("m-1"));
+    }
+
+    #[test]
+    fn our_own_rows_do_not_move_with_the_static_prefix() {
+        let below = |raw: &str| classify(Verb::Get, &Path::parse(raw).unwrap().below("/ml"));
+        assert!(matches!(below("/trackgate/livez"), Classified::Call(call) if call.is_local()));
+        assert!(matches!(below("/ml/trackgate/livez"), Classified::Unknown));
+        assert!(matches!(below("/api/2.0/mlflow/runs/get"), Classified::Unknown));
+        assert!(matches!(below("/ml/"), Classified::Call(call) if call.row.name == "Serve"));
+    }
+}

@@ -63,9 +63,13 @@ impl Path {
         if prefix.is_empty() || self.decoded.starts_with("/trackgate/") {
             return self;
         }
-        self.start = self.decoded.strip_prefix(prefix).and_then(|rest| {
-            if rest.is_empty() { Some(prefix.len()) } else { rest.strip_prefix('/').map(|_| prefix.len() + 1) }
-        });
+        let start = match self.decoded.strip_prefix(prefix) {
+            Some("") => Some(prefix.len()),
+            Some(rest) if rest.starts_with('/') => Some(prefix.len() + 1),
+            Some(_) | None => None,
+        };
+        // Our own endpoints have one place.
+        self.start = start.filter(|start| !self.decoded[*start..].starts_with("trackgate/"));
         self
     }
 
