@@ -54,21 +54,25 @@ pub enum Fault {
     },
     /// The package index cannot be reached.
     #[error(
-        "the Python packages could not be fetched: no way to the package index; check the network; {tool} said: {said}"
+        "the Python packages could not be fetched, as {tool} finds no way to the package index: is this machine online? \
+         (what it said stands in {log})",
+        log = log.display()
     )]
     NoNetwork {
         /// `pip` or `uv`.
         tool: &'static str,
-        /// The end of its output.
-        said: String,
+        /// All of its output.
+        log: PathBuf,
     },
     /// The packages were there, and yet.
-    #[error("the Python packages could not be installed; {tool} said: {said}")]
+    #[error("the Python packages could not be installed; {tool} said: {said} (all of it: {log})", log = log.display())]
     NotInstalled {
         /// `pip` or `uv`.
         tool: &'static str,
         /// The end of its output.
         said: String,
+        /// All of it.
+        log: PathBuf,
     },
     /// Somebody else listens there.
     #[error("port {port} is already taken on this machine; end what listens there, or choose another with `{option}`")]

@@ -69,7 +69,7 @@ impl Environment {
         }
         let python = find()?;
         let tool = if has_uv() { "uv" } else { "pip" };
-        step(format!("{what} (once; {tool}, with uv some seconds, with pip two minutes or so)"), || {
+        step(format!("{what}, once, by {tool} ({})", if tool == "uv" { "some seconds" } else { "a minute or two" }), || {
             let requirements = environment.folder.with_extension("txt");
             super::write(&requirements, pins)?;
             if tool == "uv" {
@@ -126,7 +126,7 @@ fn with_uv(python: &str, environment: &Environment, requirements: &Path) -> Resu
     run(Command::new("uv").args(["venv", "--quiet", "--python", python]).arg(&environment.folder))?;
     let mut install = Command::new("uv");
     install.args(["pip", "install", "--quiet", "--python"]).arg(environment.python()).arg("-r").arg(requirements);
-    installed("uv", &mut install)
+    installed("uv", &mut install, environment)
 }
 
 fn with_pip(python: &str, environment: &Environment, requirements: &Path) -> Result<(), Fault> {
@@ -137,20 +137,22 @@ fn with_pip(python: &str, environment: &Environment, requirements: &Path) -> Res
     })?;
     let mut install = Command::new(environment.python());
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);
-    installed("pip", &mut install)
+    installed("pip", &mut install, environment)
 }
 
-fn installed(tool: &'static str, install: &mut Command) -> Result<(), Fault> {
+fn installed(tool: &'static str, install: &mut Command, environment: &Environment) -> Result<(), Fault> {
     let output = output(install)?;
     if output.status.success() {
         return Ok(());
     }
     let said = last_words(&output);
+    let log = environment.folder.with_extension("log");
+    super::write(&log, [output.stdout.as_slice(), output.stderr.as_slice()].concat())?;
     let all = String::from_utf8_lossy(&output.stderr).to_lowercase();
     let unreachable = ["connection", "resolve", "network", "timed out", "unreachable", "dns error", "certificate"];
     if unreachable.iter().any(|word| all.contains(word)) {
-        Err(Fault::NoNetwork { tool, said })
+        Err(Fault::NoNetwork { tool, log })
     } else {
-        Err(Fault::NotInstalled { tool, said })
+        Err(Fault::NotInstalled { tool, said, log })
     }
 }
