@@ -103,7 +103,7 @@ impl Scene {
         })?;
         let configured = step("Trackgate's configuration, and the right to create for the service account", || {
             let configured = configure(args, &folder, &authority, &server, &provider)?;
-            configured.tell(&["grant", "add", &user(&TRAINER), "USE", "workspace", "*"])?;
+            configured.tell(&["grant", "add", &user(&TRAINER), "workspace", "*", "USE"])?;
             Ok(configured)
         })?;
         step(format!("mlflow server on {} (it imports for 10 to 60 s)", server.url()), || server.wait())?;
@@ -161,7 +161,7 @@ impl Scene {
             let id = id.ok_or_else(|| Fault::Unexpected(format!("the trained experiment is not there: {found}")))?;
             for (who, permission) in [(OWNER, "MANAGE"), (READER, "READ")] {
                 for (kind, name) in [("experiment", id.as_str()), ("registered_model", MODEL)] {
-                    self.gate.tell(&["grant", "add", &user(&who), permission, kind, name])?;
+                    self.gate.tell(&["grant", "add", &user(&who), kind, name, permission])?;
                 }
             }
             self.web.post(&api("experiments/create"), &self.token(&ADMIN)?, &json!({ "name": HIDDEN }))?;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stage::{free_port, output, run};
+use crate::stage::keep::Kept;
+use crate::stage::{Fault, free_port, output, run};
 
 /// The demo, which `cargo test` builds beside the tests.
 fn demo() -> Command {
@@ -28,6 +29,37 @@ fn marked(mark: &str) -> Vec<PathBuf> {
             fs::read(process.join("environ")).is_ok_and(|found| String::from_utf8_lossy(&found).contains(mark))
         })
         .collect()
+}
+
+#[test]
+fn a_server_ends_with_its_keeper_and_so_do_its_children() {
+    if !fs::exists("/proc/self/environ").unwrap() {
+        return;
+    }
+    let mark = format!("TRACKGATE_KEEP_MARK={}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    let log = crate::house::folder("keep").join("log");
+    let mut family = Command::new("sh");
+    family.args(["-c", "sleep 600 & sleep 600 & echo up; wait"]).env(name, value);
+    let mut kept = Kept::start("a family", &family, &log).unwrap();
+    kept.wait(Duration::from_secs(10), || fs::read_to_string(&log).is_ok_and(|log| log.contains("up"))).unwrap();
+    assert!(marked(&mark).len() >= 3);
+    drop(kept);
+    let begun = Instant::now();
+    while !marked(&mark).is_empty() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(marked(&mark), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_server_that_ends_by_itself_is_reported_with_its_last_words() {
+    let log = crate::house::folder("keep").join("brief");
+    let mut brief = Command::new("sh");
+    brief.args(["-c", "echo no such database >&2; exit 3"]);
+    let mut kept = Kept::start("brief", &brief, &log).unwrap();
+    let fault = kept.wait(Duration::from_secs(10), || false).unwrap_err();
+    assert!(matches!(&fault, Fault::Ended { said, .. } if said == "no such database"), "{fault}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl House {
             },
         )?;
         for creator in ["owner@demo.example", "trainer@demo.example"] {
-            configured.tell(&["grant", "add", &format!("user:{creator}"), "USE", "workspace", "*"])?;
+            configured.tell(&["grant", "add", &format!("user:{creator}"), "workspace", "*", "USE"])?;
         }
         server.wait()?;
         let gate = configured.start()?;

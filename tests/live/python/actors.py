@@ -77,8 +77,8 @@ def until(act, seconds=10):
 
 
 def grant(subject, permission, kind, pattern):
-    operator("grant", "add", subject, permission, kind, pattern)
+    operator("grant", "add", subject, kind, pattern, permission)
 
 
-def revoke(subject, permission, kind, pattern):
-    operator("grant", "remove", subject, permission, kind, pattern)
+def revoke(subject, kind, pattern):
+    operator("grant", "remove", subject, kind, pattern)

@@ -91,7 +91,7 @@ def denied():
 
 
 until(denied)
-revoke(f"user:{mail('reader')}", "DENY", "experiment", experiment)
+revoke(f"user:{mail('reader')}", "experiment", experiment)
 with acting("reader"):
     equal(until(lambda: client.get_run(run)).data.tags["stage"], "reviewed")
 
