@@ -69,19 +69,22 @@ impl Environment {
         }
         let python = find()?;
         let tool = if has_uv() { "uv" } else { "pip" };
-        step(format!("{what}, once, by {tool} ({})", if tool == "uv" { "some seconds" } else { "a minute or two" }), || {
-            let requirements = environment.folder.with_extension("txt");
-            super::write(&requirements, pins)?;
-            if tool == "uv" {
-                match with_uv(&python, &environment, &requirements) {
-                    Ok(()) => return super::write(&stamp, &wanted),
-                    // uv has settings of its own for indexes and certificates: where only pip is set up, pip it is.
-                    Err(fault) => super::say(&format!("      {fault}; trying venv and pip")),
+        step(
+            format!("{what}, once, by {tool} ({})", if tool == "uv" { "some seconds" } else { "a minute or two" }),
+            || {
+                let requirements = environment.folder.with_extension("txt");
+                super::write(&requirements, pins)?;
+                if tool == "uv" {
+                    match with_uv(&python, &environment, &requirements) {
+                        Ok(()) => return super::write(&stamp, &wanted),
+                        // uv has settings of its own for indexes and certificates: where only pip is set up, pip it is.
+                        Err(fault) => super::say(&format!("      {fault}; trying venv and pip")),
+                    }
                 }
-            }
-            with_pip(&python, &environment, &requirements)?;
-            super::write(&stamp, &wanted)
-        })?;
+                with_pip(&python, &environment, &requirements)?;
+                super::write(&stamp, &wanted)
+            },
+        )?;
         Ok(environment)
     }
 }
