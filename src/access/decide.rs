@@ -146,8 +146,8 @@ impl<T> Permitted<T> {
     /// The permit for another page of the very list that was permitted: the same call of the same caller, asking for
     /// other rows or for fewer.
     // INVARIANT: only `answer` asks for it (tests/house.rs), with a request made from the permitted one.
-    pub(crate) fn for_page(&self, page: T) -> Self {
-        Self { inner: page, principal: self.principal.clone(), reasons: Vec::new() }
+    pub(crate) fn for_page<P>(&self, page: P) -> Permitted<P> {
+        Permitted { inner: page, principal: self.principal.clone(), reasons: Vec::new() }
     }
 
     /// Takes the permit apart: it is used up.

@@ -157,33 +157,36 @@ pub async fn list(
 ) -> Result<Response<Body>, AnswerFault> {
     // A stranger sees nothing; no row that keeps is open to strangers.
     let Some(principal) = permitted.principal().cloned() else { return Ok(list::empty()) };
-    match list::way(permitted.get(), &principal, call.row, list, tools.shared)? {
+    let original = query::Original::from(permitted.get());
+    match list::way(&original, &principal, call.row, list, tools.shared)? {
         list::Way::Untouched => Ok(forward(permitted, None, tools.upstream, tools.forward).await?),
         list::Way::Empty => Ok(list::empty()),
         list::Way::Filtered(plan) => {
-            let asker = Mlflow { permitted: &permitted, row: call.row, tools };
-            list::filtered(permitted.get(), &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
+            // `/version` lies beside `/api`, below the same static prefix.
+            let path = permitted.get().path.as_str().strip_suffix(call.row.path).unwrap_or_default();
+            let prefix = path.strip_suffix("/api/").or_else(|| path.strip_suffix("/ajax-api/")).unwrap_or_default();
+            let asker = Mlflow { permit: permitted.for_page(()), version: format!("{prefix}/version"), tools };
+            // The body that came with the request was read, or is none.
+            drop(permitted);
+            list::filtered(&original, &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
         }
     }
 }
 
 /// The real server.
 struct Mlflow<'a> {
-    permitted: &'a Permitted<Request>,
-    row: &'static Row,
+    permit: Permitted<()>,
+    version: String,
     tools: &'a Tools<'a>,
 }
 
 impl list::Asker for Mlflow<'_> {
     async fn ask(&self, page: Request) -> Result<Response<Body>, AnswerFault> {
-        Ok(forward(self.permitted.for_page(page), None, self.tools.upstream, self.tools.forward).await?)
+        Ok(forward(self.permit.for_page(page), None, self.tools.upstream, self.tools.forward).await?)
     }
 
     async fn version(&self) -> Option<String> {
-        // `/version` lies beside `/api`, below the same static prefix.
-        let path = self.permitted.get().path.as_str().strip_suffix(self.row.path)?;
-        let prefix = path.strip_suffix("/api/").or_else(|| path.strip_suffix("/ajax-api/"))?;
-        let asked = self.tools.upstream.ask(&format!("{prefix}/version")).await.ok()?;
+        let asked = self.tools.upstream.ask(&self.version).await.ok()?;
         asked.status.is_success().then(|| String::from_utf8(asked.body.to_vec()).ok()).flatten()
     }
 }
@@ -209,5 +212,27 @@ impl hide::Homes for Lookups<'_> {
             .filter_map(future::ready)
             .collect()
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::identity::Principal;
+    use crate::policy::fields::Fields;
+
+    /// Never called: it compiles only while the two doors can be used on any runtime.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn both_doors_give_futures_that_may_move_between_threads(
+        permitted: Permitted<Request>,
+        call: &Call,
+        keeps: &List,
+        fields: &Fields,
+        principal: &Principal,
+        tools: &Tools<'_>,
+    ) {
+        fn may_move(_: impl Send) {}
+        may_move(list(permitted, call, keeps, tools));
+        may_move(look_over(Response::new(Body::Empty), Some(principal), call, fields, &[], tools));
     }
 }

@@ -233,6 +233,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of a judge")]
     fn is_visible(row: Value<'_>) -> Result<bool, Circle> {
         Ok(row.raw().starts_with("\"v"))
     }

@@ -13,7 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::json::{BadJson, Value, write_string};
 use super::token::{Mark, mark};
-use crate::message::{Body, Payload, Request};
+use crate::message::{Body, Payload, Peer, Request};
+use crate::policy::path::Path;
 use crate::policy::route::Verb;
 
 /// What need not be encoded in a query value (RFC 3986 section 2.3).
@@ -64,6 +65,35 @@ pub(crate) enum Rows {
     Odd,
 }
 
+/// A list request, without a body that streams: what pages are made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Original {
+    id: Arc<str>,
+    verb: Verb,
+    path: Path,
+    query: Option<String>,
+    headers: http::HeaderMap,
+    body: Option<Bytes>,
+    peer: Peer,
+}
+
+impl From<&Request> for Original {
+    fn from(request: &Request) -> Self {
+        Self {
+            id: Arc::clone(&request.id),
+            verb: request.verb,
+            path: request.path.clone(),
+            query: request.query.clone(),
+            headers: request.headers.clone(),
+            body: match &request.payload {
+                Payload::Judged(body) => Some(body.clone()),
+                Payload::Stream(_) => None,
+            },
+            peer: request.peer.clone(),
+        }
+    }
+}
+
 /// What a list request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
@@ -109,7 +139,7 @@ impl Query {
     ///
     /// # Errors
     /// [`BadQuery`] for what could be read in two ways.
-    pub(crate) fn read(request: &Request, call: &str, caller: &str) -> Result<Self, BadQuery> {
+    pub(crate) fn read(request: &Original, call: &str, caller: &str) -> Result<Self, BadQuery> {
         let fields = Source::of(request)?.fields()?;
         let mut rest: Vec<(&str, &str)> = fields
             .iter()
@@ -138,7 +168,7 @@ impl Query {
 ///
 /// # Errors
 /// [`BadQuery`] when it is not a list of strings.
-pub(crate) fn ids(request: &Request, field: &'static str) -> Result<Option<Vec<Arc<str>>>, BadQuery> {
+pub(crate) fn ids(request: &Original, field: &'static str) -> Result<Option<Vec<Arc<str>>>, BadQuery> {
     let camel = camel(field);
     let Source::Body(body) = Source::of(request)? else { return Err(BadQuery::WrongType(field)) };
     let value = match (body.get(field)?, (camel != field).then(|| body.get(&camel)).transpose()?.flatten()) {
@@ -155,7 +185,7 @@ pub(crate) fn ids(request: &Request, field: &'static str) -> Result<Option<Vec<A
 ///
 /// # Errors
 /// [`BadQuery`], as [`Query::read`].
-pub(crate) fn page_of(request: &Request, changes: Changes<'_>) -> Result<Request, BadQuery> {
+pub(crate) fn page_of(request: &Original, changes: Changes<'_>) -> Result<Request, BadQuery> {
     let (query, payload) = match Source::of(request)? {
         Source::Query(query) => (write_query(query, changes)?, Payload::Stream(Body::Empty)),
         Source::Body(body) => (request.query.clone(), Payload::Judged(write_body(body, changes))),
@@ -196,15 +226,14 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(request: &'a Request) -> Result<Self, BadQuery> {
-        match (request.verb, &request.payload) {
+    fn of(request: &'a Original) -> Result<Self, BadQuery> {
+        match (request.verb, &request.body) {
             (Verb::Get, _) => Ok(Self::Query(request.query.as_deref().unwrap_or_default())),
-            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, Payload::Judged(body)) => {
-                let body: &Bytes = body;
+            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, Some(body)) => {
                 let body = if body.is_empty() { Value::parse(b"{}")? } else { Value::parse(body)? };
                 if body.is_object() { Ok(Self::Body(body)) } else { Err(BadQuery::NotAnObject) }
             }
-            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, Payload::Stream(_)) => Err(BadQuery::BodyNotRead),
+            (Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, None) => Err(BadQuery::BodyNotRead),
         }
     }
 
@@ -397,19 +426,18 @@ fn camel(field: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::message::{Door, Peer};
-    use crate::policy::path::Path;
+    use crate::message::Door;
 
-    pub(crate) fn get(query: &str) -> Request {
+    pub(crate) fn get(query: &str) -> Original {
         request(Verb::Get, Some(query), Payload::Stream(Body::Empty))
     }
 
-    pub(crate) fn post(body: &str) -> Request {
+    pub(crate) fn post(body: &str) -> Original {
         request(Verb::Post, None, Payload::Judged(Bytes::from(body.to_owned())))
     }
 
-    fn request(verb: Verb, query: Option<&str>, payload: Payload) -> Request {
-        Request {
+    fn request(verb: Verb, query: Option<&str>, payload: Payload) -> Original {
+        Original::from(&Request {
             id: "r".into(),
             verb,
             head_only: false,
@@ -418,10 +446,10 @@ pub(crate) mod tests {
             headers: http::HeaderMap::new(),
             payload,
             peer: Peer { address: [127, 0, 0, 1].into(), trusted_front: false, secure: true, door: Door::Https },
-        }
+        })
     }
 
-    fn read(request: &Request) -> Result<Query, BadQuery> {
+    fn read(request: &Original) -> Result<Query, BadQuery> {
         Query::read(request, "SearchExperiments", "ann")
     }
 

@@ -99,7 +99,7 @@ const LOGGED_MODELS: List = List {
         drop_("info.registrations[]", ModelVersion),
         blank("data.metrics[].run_id", Run),
     ],
-    paged: Some(Paging { default: 100, most: 50_000, narrow_by: None }),
+    paged: Some(Paging { default: 50, most: 2_147_483_647, narrow_by: None }),
 };
 const REGISTERED_MODELS: List = List {
     member: "registered_models",
@@ -126,7 +126,7 @@ const MODEL_VERSIONS: List = List {
         blank("model_metrics[].run_id", Run),
         blank("model_metrics[].model_id", LoggedModel),
     ],
-    paged: Some(Paging { default: 10_000, most: 200_000, narrow_by: Some("name") }),
+    paged: Some(Paging { default: 200_000, most: 200_000, narrow_by: Some("name") }),
 };
 
 /// One row for each endpoint of MLflow.

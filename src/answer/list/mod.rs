@@ -15,7 +15,7 @@ use super::hide::{Homes, hide};
 use super::json::write_string;
 use super::narrow::{self, Sight, can_follow, sight};
 use super::page::{Bounds, Filled, Filler, Position};
-use super::query::{self, Changes, Query, Rows, Turn, page_of};
+use super::query::{self, Changes, Original, Query, Rows, Turn, page_of};
 use super::token::{self, View, mark};
 use super::{AnswerFault, Shared, whole};
 use crate::access::identity::Principal;
@@ -59,7 +59,7 @@ pub(crate) struct Plan {
 /// # Errors
 /// [`AnswerFault`] for a request that cannot be read in one way, or a token that is not one of this list.
 pub(crate) fn way(
-    request: &Request,
+    request: &Original,
     principal: &Principal,
     row: &Row,
     list: &List,
@@ -138,7 +138,7 @@ pub(crate) fn empty() -> Response<Body> {
 /// # Errors
 /// [`AnswerFault`]; then nothing of any answer is passed on.
 pub(crate) async fn filtered(
-    request: &Request,
+    request: &Original,
     principal: &Principal,
     list: &List,
     plan: Plan,
@@ -182,7 +182,7 @@ pub(crate) async fn filtered(
 }
 
 /// MLflow itself says what is wrong with the number of rows. If it takes it all the same, we do not.
-async fn refused_number(request: &Request, asker: &impl Asker) -> Result<Response<Body>, AnswerFault> {
+async fn refused_number(request: &Original, asker: &impl Asker) -> Result<Response<Body>, AnswerFault> {
     let page = page_of(request, Changes { page: Turn::First, ..Changes::default() })?;
     let answer = asker.ask(page).await?;
     if answer.status().is_success() { Err(AnswerFault::BadRows) } else { Ok(answer) }
@@ -195,7 +195,7 @@ enum Got {
 }
 
 struct Ask<'a> {
-    request: &'a Request,
+    request: &'a Original,
     principal: &'a Principal,
     list: &'a List,
     rows: u32,

@@ -151,7 +151,7 @@ async fn ask(
     shared: &Shared,
     grants: Grants<'_>,
     (row, list): (&Row, &List),
-    request: &Request,
+    request: &Original,
 ) -> Result<Option<(u16, String)>, AnswerFault> {
     let principal = ann(grants);
     let answer = match way(request, &principal, row, list, shared)? {
