@@ -62,15 +62,15 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Shared {
     settings: Settings,
-    seal: Seal,
+    seal: Arc<Seal>,
     version: version::Known,
 }
 
 impl Shared {
     /// `seal` should live as long as clients may page: its key is kept across restarts, or pages begin anew after one.
     #[must_use]
-    pub fn new(settings: Settings, seal: Seal, clock: Clock) -> Self {
-        Self { settings, seal, version: version::Known::new(clock) }
+    pub fn new(settings: Settings, seal: impl Into<Arc<Seal>>, clock: Clock) -> Self {
+        Self { settings, seal: seal.into(), version: version::Known::new(clock) }
     }
 }
 

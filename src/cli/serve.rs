@@ -1,0 +1,167 @@
+//! How is the house put together, opened, and closed again?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit;
+use crate::authenticate::{Authenticator, SetupFault, keyring};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::forward::{self, Tunnels};
+use crate::gate::{Bodies, Gate, House};
+use crate::resolve::Resolver;
+use crate::serve::{self, Addresses, Running, ServeError};
+use crate::store::{Store, StoreFault};
+use crate::upstream::{Upstream, UpstreamError};
+
+/// How long the audit log may take to write what is left.
+const LAST_RECORDS: Duration = Duration::from_secs(10);
+
+/// Why the house cannot be opened, or did not close in order.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The keys that seal cookies and page tokens.
+    #[error(transparent)]
+    Keyring(#[from] keyring::KeyringFault),
+    /// An issuer.
+    #[error(transparent)]
+    Authenticator(#[from] SetupFault),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
+    /// The way to MLflow.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The doors.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Everything but the doors.
+pub struct Assembled {
+    house: Arc<House>,
+    upstream: Upstream,
+    serve: serve::Settings,
+    tunnels: Tunnels,
+    writer: audit::Writer,
+    fetching: tokio::task::JoinHandle<()>,
+}
+
+/// Puts the rooms together. The tasks behind them run on the current runtime, which must outlive the house.
+///
+/// # Errors
+/// [`OpenFault`] for the first room that cannot be set up. Issuers and MLflow may be away.
+pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFault> {
+    let mut forward = forward::Settings::new(config.public_host());
+    forward.first_byte = config.upstream.first_byte_timeout;
+    forward.tunnel_idle = config.upstream.idle_timeout;
+    let mut artifacts = forward.clone();
+    artifacts.first_byte = config.upstream.artifact_first_byte_timeout;
+    artifacts.most_body = config.bodies.artifact;
+    let tunnels = forward.tunnels.clone();
+
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let seal = Arc::new(keyring::open(&config.store.state_dir, &clock)?);
+    let authenticator =
+        Arc::new(Authenticator::new(config.authenticate, store.clone(), Arc::clone(&seal), clock.clone())?);
+    let (audit, writer) = audit::Log::open(&config.audit, clock.clone())?;
+    let upstream = Upstream::new(&config.upstream)?;
+    let keeper = Arc::clone(&authenticator);
+    let fetching = tokio::spawn(async move { keeper.keep_fresh().await });
+    let house = Arc::new(House {
+        authenticator,
+        store,
+        resolver: Resolver::new(config.resolve),
+        audit,
+        clean: config.clean,
+        forward,
+        artifacts,
+        answer: crate::answer::Shared::new(config.answer, seal, clock),
+        bodies: Bodies { json: config.bodies.json, large_json: config.bodies.large_json },
+    });
+    Ok(Assembled { house, upstream, serve: config.serve, tunnels, writer, fetching })
+}
+
+impl Assembled {
+    /// The rooms.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// What makes one worker's gate.
+    fn gates(&self) -> impl Fn() -> Gate + Send + Sync + Clone + 'static {
+        let (house, upstream) = (Arc::clone(&self.house), self.upstream.clone());
+        move || Gate::new(Arc::clone(&house), upstream.for_worker())
+    }
+
+    /// Opens the doors until SIGTERM or SIGINT, then finishes what runs and closes everything. SIGHUP reads the
+    /// certificate again and opens the audit log anew.
+    ///
+    /// # Errors
+    /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
+    pub async fn run(self, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
+        let audit = self.house.audit.clone();
+        let served =
+            serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, move || audit.reopen()).await;
+        self.close().await;
+        Ok(served?)
+    }
+
+    /// Opens the doors and comes back; for programs that close them by themselves.
+    ///
+    /// # Errors
+    /// [`OpenFault::Serve`] when a door cannot be opened.
+    pub fn open(self) -> Result<Open, OpenFault> {
+        let running = serve::start(self.serve.clone(), &self.tunnels, self.gates())?;
+        Ok(Open { running, assembled: self })
+    }
+
+    async fn close(self) {
+        let Self { house, upstream, writer, fetching, .. } = self;
+        fetching.abort();
+        let _ = fetching.await;
+        house.store.close().await;
+        drop((house, upstream));
+        let _ = tokio::task::spawn_blocking(move || writer.finish(LAST_RECORDS)).await;
+    }
+}
+
+/// A house with open doors.
+pub struct Open {
+    running: Running,
+    assembled: Assembled,
+}
+
+impl Open {
+    /// Where the doors are.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        self.running.addresses()
+    }
+
+    /// The rooms.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.assembled.house
+    }
+
+    /// Finishes what runs, within the drain's limit, and closes everything.
+    ///
+    /// # Errors
+    /// [`OpenFault::Serve`] when a worker ended by a panic.
+    pub async fn close(self) -> Result<(), OpenFault> {
+        let Self { running, assembled } = self;
+        running.drain();
+        let ended = tokio::task::spawn_blocking(move || running.wait()).await;
+        assembled.close().await;
+        match ended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(_) => Err(ServeError::Panicked.into()),
+        }
+    }
+}
