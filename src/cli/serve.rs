@@ -105,8 +105,7 @@ impl Assembled {
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
     pub async fn run(self, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
         let audit = self.house.audit.clone();
-        let served =
-            serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, move || audit.reopen()).await;
+        let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, move || audit.reopen()).await;
         self.close().await;
         Ok(served?)
     }
