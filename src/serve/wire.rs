@@ -103,6 +103,9 @@ enum Speech {
 enum End {
     Not,
     Closed,
+    /// A refusal is on its way. hyper would take an end of the stream for a client that has left, and drop it; its answer
+    /// closes the connection.
+    Refused,
     Late,
     Bad,
 }
@@ -239,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         *self.shared.misdeed.lock().unwrap_or_else(PoisonError::into_inner) = Some(misdeed);
         self.good = Bytes::from_static(MISDEED);
         self.stash.clear();
-        self.end = End::Closed;
+        self.end = End::Refused;
     }
 
     /// Whether the client is late with something; sets how reading ends.
@@ -348,6 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
             match this.end {
                 End::Not => {}
                 End::Closed => return Poll::Ready(Ok(())),
+                End::Refused => return Poll::Pending,
                 End::Late => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 End::Bad => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
@@ -383,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
                         let new = &buf.filled()[before..];
                         this.stash.extend_from_slice(new);
                         // A head ends with a line feed, and a line that is too long shows in its length.
-                        let look = new.contains(&b'\n') || this.stash.len() > this.head_limits.url;
+                        let look = new.contains(&b'\n') || this.stash.len() > this.head_limits.url.min(this.head_limits.size);
                         buf.set_filled(before);
                         if look {
                             this.walk_stash();

@@ -1,0 +1,239 @@
+//! HTTP/2: h2c by prior knowledge, silent connections, unfinished header blocks, answers that nobody takes.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use trackgate::message::{Body, BodyError};
+use trackgate::serve::{Limits, Settings};
+
+use crate::harness::client::{Client, get, payload, post};
+use crate::harness::raw::Raw;
+use crate::harness::street::{Street, plain, text};
+use crate::harness::{soon, until};
+
+const SHORT: Duration = Duration::from_millis(200);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn street(limits: Limits) -> Street {
+    Street::open(Settings { limits, ..plain() }, |_, request| async move {
+        let version = request.version();
+        match request.into_body().collect().await {
+            Ok(body) => text(200, &format!("{version:?} {}", body.to_bytes().len())),
+            Err(BodyError::Stalled | BodyError::TooSlow) => text(408, "late"),
+            Err(error) => text(400, &error.to_string()),
+        }
+    })
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, stream];
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[tokio::test]
+async fn h2c_by_prior_knowledge_is_spoken_on_the_plain_listener() {
+    let street = street(Limits::default());
+    let mut client = Client::http2(street.plain()).await;
+    assert_eq!(client.ask(get("/")).await.1, "HTTP/2.0 0");
+    assert_eq!(client.ask(post("/", payload(vec![0; 300_000]))).await.1, "HTTP/2.0 300000");
+    let mut client = Client::http1(street.plain()).await;
+    assert_eq!(client.ask(get("/")).await.1, "HTTP/1.1 0");
+}
+
+#[tokio::test]
+async fn a_preface_in_pieces_is_understood_and_a_broken_one_is_not() {
+    let street = street(Limits { head_timeout: SHORT, ..Limits::default() });
+    let mut raw = Raw::connect(street.plain()).await;
+    for piece in PREFACE.chunks(5) {
+        raw.send(piece).await;
+        tokio::task::yield_now().await;
+    }
+    raw.send(frame(4, 0, 0, b"")).await;
+    // The server's own SETTINGS.
+    let mut first = [0; 9];
+    soon("settings", tokio::io::AsyncReadExt::read_exact(&mut raw.tcp, &mut first)).await.unwrap();
+    assert_eq!(first[3], 4);
+
+    let mut raw = Raw::connect(street.plain()).await;
+    raw.send(&PREFACE[..10]).await;
+    let start = Instant::now();
+    raw.is_closed().await;
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn an_unfinished_header_block_is_given_up() {
+    let street = street(Limits { head_timeout: SHORT, ..Limits::default() });
+    let mut raw = Raw::connect(street.plain()).await;
+    let start = Instant::now();
+    raw.send([PREFACE, &frame(4, 0, 0, b""), &frame(1, 0, 1, &[0x82])].concat()).await;
+    raw.rest().await;
+    assert!(start.elapsed() >= SHORT && start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(street.handled(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_sent_away() {
+    let street = street(Limits { keep_alive: SHORT, ..Limits::default() });
+    let mut raw = Raw::connect(street.plain()).await;
+    raw.send([PREFACE, &frame(4, 0, 0, b""), &frame(4, 1, 0, b"")].concat()).await;
+    let said = raw.rest().await;
+    // GOAWAY is among what it said.
+    let mut at = 0;
+    let mut kinds = Vec::new();
+    while at + 9 <= said.len() {
+        kinds.push(said[at + 3]);
+        at += 9 + (usize::from(said[at]) << 16 | usize::from(said[at + 1]) << 8 | usize::from(said[at + 2]));
+    }
+    assert!(kinds.contains(&7), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_stalled_upload_ends_its_stream_and_not_the_others() {
+    let street = street(Limits { body_idle: SHORT, ..Limits::default() });
+    let mut client = Client::http2(street.plain()).await;
+    let (_open, frames) = tokio::sync::mpsc::unbounded_channel::<Result<http_body::Frame<Bytes>, std::io::Error>>();
+    let stalled = StreamBody::new(Frames(frames)).boxed();
+    let mut request = post("/", stalled);
+    request.headers_mut().insert("content-length", "10".parse().unwrap());
+    let answer = client.send(request).await;
+    assert_eq!(answer.status(), 408);
+    assert_eq!(client.ask(get("/")).await.0, 200);
+}
+
+struct Frames(tokio::sync::mpsc::UnboundedReceiver<Result<http_body::Frame<Bytes>, std::io::Error>>);
+
+impl futures_util::Stream for Frames {
+    type Item = Result<http_body::Frame<Bytes>, std::io::Error>;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_ends_the_connection() {
+    let (told, mut dropped) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let limits = Limits { write_stall: SHORT, ..Limits::default() };
+    let street = Street::open(Settings { limits, ..plain() }, move |_, _| {
+        let told = told.clone();
+        async move { http::Response::new(Body::Boxed(Box::pin(Endless(told)))) }
+    });
+    let mut client = Client::http2(street.plain()).await;
+    // The head comes; the body's window is never opened, since nobody reads.
+    let answer = client.send(get("/")).await;
+    soon("the body's end", dropped.recv()).await;
+    drop(answer);
+}
+
+struct Endless(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = BodyError;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[0; 16384])))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_answered_early_does_not_stall() {
+    let street = Street::open(plain(), |_, _| async { text(401, "who are you") });
+    let mut client = Client::http2(street.plain()).await;
+    for _ in 0..20 {
+        // More than the stream's and, together, more than the connection's window.
+        let answer = client.send(post("/", payload(vec![0; 500_000]))).await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(soon("the body", answer.into_body().collect()).await.unwrap().to_bytes(), "who are you");
+    }
+    assert_eq!(client.ask(get("/")).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_url_and_fields_beyond_the_limits_are_refused() {
+    let street = street(Limits { url_length: 100, head_fields: 10, h2_header_list: 8000, ..Limits::default() });
+    let mut client = Client::http2(street.plain()).await;
+    assert_eq!(client.ask(get(&format!("/{}", "x".repeat(100)))).await.0, 414);
+    let mut many = get("/");
+    for _ in 0..11 {
+        many.headers_mut().append("x-a", "1".parse().unwrap());
+    }
+    assert_eq!(client.ask(many).await.0, 431);
+    let mut large = get("/");
+    large.headers_mut().insert("x-a", "x".repeat(9000).parse().unwrap());
+    match client.try_send(large).await {
+        Ok(answer) => assert_eq!(answer.status(), 431),
+        Err(error) => assert!(!error.is_user(), "{error}"),
+    }
+    assert_eq!(client.ask(get("/")).await.0, 200);
+}
+
+#[tokio::test]
+async fn streams_at_once_are_limited() {
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let limits = Limits { h2_streams: 3, ..Limits::default() };
+    let street = Street::open(Settings { limits, ..plain() }, move |_, _| {
+        let mut gate = gate.clone();
+        async move {
+            let _ = gate.wait_for(|open| *open).await;
+            text(200, "ok")
+        }
+    });
+    let Client::Two(sender) = Client::http2(street.plain()).await else { unreachable!() };
+    // The server's SETTINGS have come once a first answer has.
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let mut client = Client::Two(sender.clone());
+            tokio::spawn(async move { client.ask(get("/")).await.0 })
+        })
+        .collect();
+    until("three requests", || street.handled() >= 3).await;
+    release.send(true).unwrap();
+    for request in waiting {
+        // Those beyond the limit wait, or were refused unprocessed (REFUSED_STREAM) when the limit was not yet known.
+        let _ = soon("an answer", request).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_resetting_is_sent_away() {
+    let limits = Limits { h2_pending_resets: 5, ..Limits::default() };
+    let street = Street::open(Settings { limits, ..plain() }, |_, _| async { text(200, "ok") });
+    let mut raw = Raw::connect(street.plain()).await;
+    let mut bytes = [PREFACE, &frame(4, 0, 0, b"")].concat();
+    // HEADERS with END_STREAM and END_HEADERS, at once reset (CVE-2023-44487).
+    for stream in (1..200u8).step_by(2) {
+        bytes.extend(frame(1, 5, stream, &[0x82, 0x84, 0x86, 0x41, 0x01, b'a']));
+        bytes.extend(frame(3, 0, stream, &[0, 0, 0, 8]));
+    }
+    let _ = raw.try_send(bytes).await;
+    let said = raw.rest().await;
+    // GOAWAY with ENHANCE_YOUR_CALM.
+    assert!(said.windows(4).any(|window| window == [0, 0, 0, 11]), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_length_that_does_not_match_the_data_is_refused() {
+    let street = street(Limits::default());
+    let mut client = Client::http2(street.plain()).await;
+    let mut request = post("/", payload("hello"));
+    request.headers_mut().insert("content-length", "4".parse().unwrap());
+    match client.try_send(request).await {
+        Ok(answer) => assert_eq!(answer.status(), 400),
+        Err(error) => assert!(!error.is_canceled(), "{error}"),
+    }
+}

@@ -1,0 +1,15 @@
+//! Does the running proxy keep its promises, against a scripted upstream?
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod drain;
+mod framing;
+mod http2;
+mod limits;
+mod passing;
+mod stream;
+mod tls;
+mod upstream;

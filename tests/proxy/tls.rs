@@ -1,0 +1,135 @@
+//! TLS: versions, ALPN, certificates that are replaced.
+
+use std::time::Duration;
+
+use trackgate::message::Door;
+use trackgate::serve::{Https, Limits, Redirect, Settings};
+
+use crate::harness::certs::{Authority, Folder};
+use crate::harness::client::{self, Client, get};
+use crate::harness::raw::Raw;
+use crate::harness::soon;
+use crate::harness::street::{Street, text};
+
+pub(crate) fn settings(folder: &Folder, authority: &Authority, limits: Limits) -> Settings {
+    let (certificate, private_key) = authority.write(folder.path());
+    let https = Https {
+        address: "127.0.0.1:0".parse().unwrap(),
+        certificate,
+        private_key,
+        poll: Duration::from_millis(50),
+    };
+    Settings { https: Some(https), workers: 1, limits, ..Settings::default() }
+}
+
+fn open(folder: &Folder, authority: &Authority) -> Street {
+    Street::open(settings(folder, authority, Limits::default()), |peer, request| async move {
+        assert!(peer.secure && peer.door == Door::Https && !peer.trusted_front);
+        text(200, &format!("{:?}", request.version()))
+    })
+}
+
+#[tokio::test]
+async fn alpn_chooses_the_protocol() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let street = open(&folder, &authority);
+    for (offered, chosen, version) in [
+        (&["h2", "http/1.1"][..], Some("h2"), "HTTP/2.0"),
+        (&["http/1.1"][..], Some("http/1.1"), "HTTP/1.1"),
+        (&[][..], None, "HTTP/1.1"),
+    ] {
+        let stream = client::tls(street.https(), authority.client(offered)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), chosen.map(str::as_bytes));
+        let mut client =
+            if chosen == Some("h2") { Client::http2_over(stream).await } else { Client::http1_over(stream).await };
+        let answer = client.send(get("/")).await;
+        assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+        let (_, body) = client.ask(get("/")).await;
+        assert_eq!(body, version);
+    }
+    assert!(client::tls(street.https(), authority.client(&["spdy/3"])).await.is_err());
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_are_spoken_with_forward_secrecy() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let street = open(&folder, &authority);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let stream = client::tls(street.https(), authority.client_with(&["h2"], &[version])).await.unwrap();
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(version.version));
+    }
+}
+
+/// The certificate that a new connection is shown.
+async fn shown(street: &Street, authority: &Authority) -> Vec<u8> {
+    let stream = client::tls(street.https(), authority.client(&["http/1.1"])).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_used_without_dropping_a_connection() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let street = open(&folder, &authority);
+    let before = shown(&street, &authority).await;
+    let stream = client::tls(street.https(), authority.client(&["h2"])).await.unwrap();
+    let mut old = Client::http2_over(stream).await;
+    assert_eq!(old.ask(get("/")).await.0, 200);
+    authority.write(folder.path());
+    soon("the poll", async {
+        while shown(&street, &authority).await == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(old.ask(get("/")).await.0, 200, "the old connection lives on");
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_fit_is_refused_and_the_old_pair_stays() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let street = open(&folder, &authority);
+    let before = shown(&street, &authority).await;
+    std::fs::write(folder.path().join("key.pem"), authority.issue().1).unwrap();
+    street.running().reload_certificate();
+    assert_eq!(shown(&street, &authority).await, before);
+    std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
+    street.running().reload_certificate();
+    assert_eq!(shown(&street, &authority).await, before);
+    std::fs::remove_file(folder.path().join("cert.pem")).unwrap();
+    street.running().reload_certificate();
+    assert_eq!(shown(&street, &authority).await, before);
+    authority.write(folder.path());
+    street.running().reload_certificate();
+    assert_ne!(shown(&street, &authority).await, before);
+}
+
+#[tokio::test]
+async fn plain_text_at_the_tls_door_gets_nothing() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let street = open(&folder, &authority);
+    let mut raw = Raw::connect(street.https()).await;
+    raw.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let rest = raw.rest().await;
+    assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
+    assert_eq!(street.handled(), 0);
+}
+
+#[tokio::test]
+async fn http_is_redirected_to_the_public_url_whatever_the_host_says() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let mut settings = settings(&folder, &authority, Limits::default());
+    settings.redirect =
+        Some(Redirect { address: "127.0.0.1:0".parse().unwrap(), to: "https://mlflow.example.com".to_owned() });
+    let street = Street::open(settings, |_, _| async { text(200, "ok") });
+    let address = street.addresses().redirect.unwrap();
+    let mut raw = Raw::connect(address).await;
+    raw.send("GET /a/b?c=d HTTP/1.1\r\nhost: evil.example\r\n\r\n").await;
+    let said = raw.answer().await;
+    assert_eq!((said.status, said.header("location")), (308, Some("https://mlflow.example.com/a/b?c=d")));
+    assert!(said.header("strict-transport-security").is_none());
+    raw.is_closed().await;
+    let mut raw = Raw::connect(address).await;
+    raw.send("OPTIONS * HTTP/1.1\r\nhost: evil.example\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 400);
+    assert_eq!(street.handled(), 0);
+}
