@@ -387,7 +387,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
                         let new = &buf.filled()[before..];
                         this.stash.extend_from_slice(new);
                         // A head ends with a line feed, and a line that is too long shows in its length.
-                        let look = new.contains(&b'\n') || this.stash.len() > this.head_limits.url.min(this.head_limits.size);
+                        let look =
+                            new.contains(&b'\n') || this.stash.len() > this.head_limits.url.min(this.head_limits.size);
                         buf.set_filled(before);
                         if look {
                             this.walk_stash();

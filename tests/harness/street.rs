@@ -26,7 +26,10 @@ pub struct Street {
 
 impl Street {
     /// Opens the doors before `handler`.
-    pub fn open<F>(settings: Settings, handler: impl Fn(Peer, Request<Body>) -> F + Clone + Send + Sync + 'static) -> Self
+    pub fn open<F>(
+        settings: Settings,
+        handler: impl Fn(Peer, Request<Body>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
@@ -64,11 +67,8 @@ impl Street {
         forward.first_byte = upstream.first_byte_timeout;
         adjust(&mut forward);
         let upstream = Upstream::new(upstream).unwrap();
-        let make = move || Passer {
-            upstream: upstream.for_worker(),
-            settings: forward.clone(),
-            handled: Arc::clone(&count),
-        };
+        let make =
+            move || Passer { upstream: upstream.for_worker(), settings: forward.clone(), handled: Arc::clone(&count) };
         let running = serve::start(settings, &tunnels, make).unwrap();
         Self { tunnels, handled, running: Some(running) }
     }

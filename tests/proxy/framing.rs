@@ -103,9 +103,8 @@ async fn a_misdeed_behind_a_good_request_costs_only_itself() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let server = Server::scripted(|request| async move {
-        crate::harness::server::full(200, request.uri().path().to_owned())
-    });
+    let server =
+        Server::scripted(|request| async move { crate::harness::server::full(200, request.uri().path().to_owned()) });
     let street = Street::before(server.address, Limits::default());
     let mut raw = Raw::connect(street.plain()).await;
     let one = |n: u32| format!("GET /{n} HTTP/1.1\r\nhost: localhost\r\n\r\n");

@@ -65,8 +65,7 @@ async fn a_head_that_drips_is_refused_after_the_head_timeout_in_all() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_keep_alive_and_not_before() {
-    let street =
-        street(Limits { keep_alive: Duration::from_millis(400), head_timeout: SHORT, ..Limits::default() });
+    let street = street(Limits { keep_alive: Duration::from_millis(400), head_timeout: SHORT, ..Limits::default() });
     let mut raw = Raw::connect(street.plain()).await;
     raw.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(raw.answer().await.status, 200);

@@ -13,12 +13,8 @@ use crate::harness::street::{Street, text};
 
 pub(crate) fn settings(folder: &Folder, authority: &Authority, limits: Limits) -> Settings {
     let (certificate, private_key) = authority.write(folder.path());
-    let https = Https {
-        address: "127.0.0.1:0".parse().unwrap(),
-        certificate,
-        private_key,
-        poll: Duration::from_millis(50),
-    };
+    let https =
+        Https { address: "127.0.0.1:0".parse().unwrap(), certificate, private_key, poll: Duration::from_millis(50) };
     Settings { https: Some(https), workers: 1, limits, ..Settings::default() }
 }
 
