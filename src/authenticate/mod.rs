@@ -19,6 +19,15 @@ pub mod token;
 mod throttle;
 mod verdicts;
 
+#[cfg(test)]
+#[path = "../../tests/harness/forge.rs"]
+pub(crate) mod forge;
+#[cfg(test)]
+#[path = "../../tests/harness/issuer.rs"]
+pub(crate) mod lying_issuer;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -147,7 +147,7 @@ impl Key {
         let (family, verifier) = match (text("kty")?, text("crv")) {
             ("RSA", _) => {
                 let (n, e) = (bytes("n")?, bytes("e")?);
-                if !(2048..=8192).contains(&bits(&n)) || !odd_and_at_least_three(&e) {
+                if !(2048..=8192).contains(&bits(&n)) || !odd_and_at_least_three(&e) || can_be_factored(&n) {
                     return None;
                 }
                 (Family::Rsa, DecodingKey::from_rsa_raw_components(&n, &e))
@@ -196,10 +196,29 @@ fn odd_and_at_least_three(exponent: &[u8]) -> bool {
     (2..=33).contains(&bits(exponent)) && exponent.last().is_some_and(|last| last & 1 == 1)
 }
 
+/// The mark of keys from Infineon's broken generator (ROCA, CVE-2017-15361): modulo every small prime they are a power
+/// of 65537. One good key in some hundred millions looks like that by chance.
+fn can_be_factored(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
+        127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.iter().all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let mut power = 1;
+        (0..*prime).any(|_| {
+            let hit = power == rest;
+            power = power * (65537 % prime) % prime;
+            hit
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::forge::{Forge, key_set};
+    use super::super::attacks::key_set;
     use super::*;
+    use crate::authenticate::forge::Forge;
     use serde_json::json;
 
     #[test]

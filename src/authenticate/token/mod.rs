@@ -10,7 +10,9 @@ mod json;
 mod keys;
 
 #[cfg(test)]
-pub(crate) mod forge;
+mod attacks;
+#[cfg(test)]
+mod wycheproof;
 
 pub use claims::{Claims, Rules};
 pub use compact::{Compact, MOST_BYTES};

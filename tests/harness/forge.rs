@@ -1,4 +1,7 @@
-//! Makes tokens, good and bad, with keys of its own. For tests.
+//! Makes tokens, good and bad, with keys of its own. Used by the tests of `authenticate` and of the running proxy.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -7,8 +10,6 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-
-use super::KeySet;
 
 pub(crate) struct Forge {
     pub(crate) id: &'static str,
@@ -107,9 +108,4 @@ pub(crate) fn merge(base: &mut Value, change: &Value) {
             base[name] = value.clone();
         }
     }
-}
-
-pub(crate) fn key_set(forges: &[&Forge]) -> KeySet {
-    let keys: Vec<Value> = forges.iter().map(|forge| forge.jwk()).collect();
-    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
