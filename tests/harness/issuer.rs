@@ -252,7 +252,8 @@ impl State {
         }
         let claims = self.claims_for(issuer, CLIENT, pending.nonce.as_deref());
         let token = self.forges[0].sign_with(&self.header, &claims);
-        let mut answer = json!({"access_token": "opaque", "token_type": "Bearer", "expires_in": 3600, "id_token": token});
+        let mut answer =
+            json!({"access_token": "opaque", "token_type": "Bearer", "expires_in": 3600, "id_token": token});
         merge(&mut answer, &self.token_answer);
         (StatusCode::OK, answer)
     }

@@ -47,13 +47,23 @@ impl House {
         step
     }
 
-    pub(super) async fn finish(&self, jar: &mut Jar, provider: &str, query: &str) -> Result<(String, String), LoginFault> {
+    pub(super) async fn finish(
+        &self,
+        jar: &mut Jar,
+        provider: &str,
+        query: &str,
+    ) -> Result<(String, String), LoginFault> {
         let finished = self.authenticator.finish_login(provider, Some(query), &jar.show()).await;
         jar.keep(&finished.cookies);
         finished.outcome.map(|(identity, step)| (identity.user.to_string(), step.to))
     }
 
-    pub(super) async fn sign_in(&self, jar: &mut Jar, provider: &Provider, name: &str) -> Result<(String, String), LoginFault> {
+    pub(super) async fn sign_in(
+        &self,
+        jar: &mut Jar,
+        provider: &Provider,
+        name: &str,
+    ) -> Result<(String, String), LoginFault> {
         let step = self.start(jar, name, "/#/experiments/1").await;
         let back = provider.agree(&step.to);
         self.finish(jar, name, &query_of(&back)).await
@@ -178,7 +188,11 @@ async fn an_id_token_that_breaks_a_rule_opens_no_session() {
         provider.change_claims(&change);
         let mut jar = Jar::default();
         let fault = house.sign_in(&mut jar, &provider, "here").await.unwrap_err();
-        assert_eq!(fault.code(), if change.get("sub") == Some(&json!(null)) { "token-lacks-claim" } else { reason }, "{change}");
+        assert_eq!(
+            fault.code(),
+            if change.get("sub") == Some(&json!(null)) { "token-lacks-claim" } else { reason },
+            "{change}"
+        );
         assert!(jar.0.is_empty(), "{change}");
         assert!(house.store.sessions().is_empty(), "{change}");
     }
@@ -196,7 +210,10 @@ async fn an_id_token_of_another_kind_or_key_opens_no_session() {
         "token-critical-extension"
     );
     provider.change_header(&json!({"alg": "none"}));
-    assert_eq!(house.sign_in(&mut Jar::default(), &provider, "here").await.unwrap_err().code(), "token-wrong-algorithm");
+    assert_eq!(
+        house.sign_in(&mut Jar::default(), &provider, "here").await.unwrap_err().code(),
+        "token-wrong-algorithm"
+    );
 }
 
 #[tokio::test]

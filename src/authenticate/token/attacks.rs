@@ -86,7 +86,8 @@ fn alg_none_in_any_case_is_refused() {
 fn an_hmac_with_the_public_key_as_secret_is_refused() {
     let forge = Forge::rsa("a");
     let keys = key_set(&[&forge]);
-    for secret in [forge.public_der(), forge.jwk().to_string().into_bytes(), forge.jwk()["n"].to_string().into_bytes()] {
+    for secret in [forge.public_der(), forge.jwk().to_string().into_bytes(), forge.jwk()["n"].to_string().into_bytes()]
+    {
         let header = json!({"alg": "HS256", "kid": "a", "typ": "JWT"}).to_string();
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims().to_string()));
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
