@@ -139,6 +139,15 @@ pub fn reads(row: &Row) -> bool {
     looked_over || matches!(row.effect, Effect::Owns { .. })
 }
 
+/// Whether a call of this row is carried to its end even when the client has gone: something follows from its success.
+#[must_use]
+pub fn must_finish(row: &Row) -> bool {
+    match row.effect {
+        Effect::None => false,
+        Effect::Owns { .. } | Effect::Renames(_) | Effect::Forgets(_) => true,
+    }
+}
+
 /// Changes a request's headers so that its answer comes whole and uncompressed. The gate does this before it decides, for
 /// the rows that [`reads`] names.
 pub fn make_readable(headers: &mut http::HeaderMap) {

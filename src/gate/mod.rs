@@ -75,7 +75,8 @@ impl Default for Bodies {
     }
 }
 
-/// One worker's gate: the shared house, and a pool of connections of its own.
+/// One worker's gate: the shared house, and a pool of connections of its own. A clone shares both.
+#[derive(Clone)]
 pub struct Gate {
     house: Arc<House>,
     upstream: Upstream,
@@ -204,6 +205,23 @@ impl Gate {
 
     /// A call to one of MLflow's rows.
     async fn ask_mlflow(
+        &self,
+        permitted: Permitted<Request>,
+        upgrade: Option<OnUpgrade>,
+        call: &Call,
+        fields: &Fields,
+        resolved: &Resolved,
+    ) -> Result<Response<Body>, Refusal> {
+        if !answer::must_finish(call.row) {
+            return self.carry_out(permitted, upgrade, call, fields, resolved).await;
+        }
+        // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
+        let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
+        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, &resolved).await };
+        tokio::spawn(whole).await.unwrap_or_else(|_| Err(faults::panicked()))
+    }
+
+    async fn carry_out(
         &self,
         permitted: Permitted<Request>,
         upgrade: Option<OnUpgrade>,
