@@ -36,6 +36,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("resolve", "access", "requirements are what resolve makes and the decision reads"),
     ("resolve", "upstream", "look-ups ask MLflow itself"),
     ("upstream", "message", "bodies"),
+    ("resolve", "message", "bodies of its questions"),
 ];
 
 /// Rooms that know no runtime, socket, database, clock or log.

@@ -136,7 +136,7 @@ async fn over(
         Answer::Hide(links) => {
             let mut texts = [value.raw().to_owned()];
             match principal {
-                Some(principal) => hide(principal, links, &mut texts, homes).await?,
+                Some(principal) => hide(principal, links, &mut texts, &[], homes).await?,
                 // No row that hides is open to strangers.
                 None => return Err(AnswerFault::NotWhatWasJudged),
             }
@@ -205,7 +205,11 @@ mod tests {
     }
 
     impl Homes for Notes {
-        async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+        async fn experiments_of(
+            &self,
+            _: Vec<(Kind, Arc<str>)>,
+            _: &[Arc<str>],
+        ) -> HashMap<(Kind, Arc<str>), Arc<str>> {
             HashMap::new()
         }
     }

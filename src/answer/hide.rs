@@ -23,8 +23,12 @@ use crate::policy::route::{Cut, Link};
 
 /// Where runs, logged models and traces are looked up.
 pub(crate) trait Homes {
-    /// The experiments of those ids that were found.
-    fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> impl Future<Output = HashMap<(Kind, Arc<str>), Arc<str>>>;
+    /// The experiments of those ids that were found. Most lie in one of `near`, if that says any.
+    fn experiments_of(
+        &self,
+        ids: Vec<(Kind, Arc<str>)>,
+        near: &[Arc<str>],
+    ) -> impl Future<Output = HashMap<(Kind, Arc<str>), Arc<str>>>;
 }
 
 /// Takes the links out of each text that lead to something hidden.
@@ -35,6 +39,7 @@ pub(crate) async fn hide(
     principal: &Principal,
     links: &[Link],
     texts: &mut [String],
+    near: &[Arc<str>],
     homes: &impl Homes,
 ) -> Result<(), BadAnswer> {
     let links: Vec<&Link> = links.iter().filter(|link| !sees_every(principal, link.kind)).collect();
@@ -51,8 +56,11 @@ pub(crate) async fn hide(
             }
         }
     }
-    let known =
-        if unknown.is_empty() { HashMap::new() } else { homes.experiments_of(unknown.into_iter().collect()).await };
+    let known = if unknown.is_empty() {
+        HashMap::new()
+    } else {
+        homes.experiments_of(unknown.into_iter().collect(), near).await
+    };
     for text in texts {
         let edits: Vec<Edit> = hits(text, &links)?
             .into_iter()
@@ -266,7 +274,11 @@ mod tests {
     }
 
     impl Homes for Known {
-        async fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+        async fn experiments_of(
+            &self,
+            ids: Vec<(Kind, Arc<str>)>,
+            _: &[Arc<str>],
+        ) -> HashMap<(Kind, Arc<str>), Arc<str>> {
             self.asked.borrow_mut().extend(ids.iter().cloned());
             let home = |id: &str| match id {
                 MINE | RUN => Some("1"),
@@ -282,7 +294,7 @@ mod tests {
         let mut texts = [text.to_owned()];
         let principal = ann(grants);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(hide(&principal, links, &mut texts, &known))?;
+        runtime.block_on(hide(&principal, links, &mut texts, &[], &known))?;
         let asked = known.asked.borrow().len();
         let [text] = texts;
         Ok((text, asked))

@@ -200,6 +200,8 @@ impl list::Asker for Mlflow<'_> {
     }
 }
 
+/// From how many unknown links on they are looked up together.
+const FEW: usize = 3;
 /// How many look-ups of links run at once.
 const LOOK_UPS_AT_ONCE: usize = 8;
 
@@ -209,18 +211,33 @@ struct Lookups<'a> {
 }
 
 impl hide::Homes for Lookups<'_> {
-    async fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+    async fn experiments_of(
+        &self,
+        ids: Vec<(Kind, Arc<str>)>,
+        near: &[Arc<str>],
+    ) -> HashMap<(Kind, Arc<str>), Arc<str>> {
         let Tools { resolver, upstream, shared, .. } = *self.tools;
+        let mut found = HashMap::new();
+        let mut unknown = Vec::new();
+        for (kind, id) in ids {
+            let object = Object { kind, id };
+            match resolver.remembered(&object).await.and_then(|resource| resource.within) {
+                Some(within) => drop(found.insert((object.kind, object.id), within.id)),
+                None => unknown.push(object),
+            }
+        }
+        if unknown.len() >= FEW {
+            resolver.learn(&unknown, near, upstream).await;
+        }
         // Links that cannot be looked up are hidden, so a fault here loses a link and leaks nothing.
-        stream::iter(ids.into_iter().take(shared.settings.most_links))
-            .map(|(kind, id)| async move {
-                let within = resolver.place(kind, &id, upstream).await.ok()??.within?;
-                Some(((kind, id), within.id))
+        let looked_up = stream::iter(unknown.into_iter().take(shared.settings.most_links))
+            .map(|object| async move {
+                let within = resolver.place(object.kind, &object.id, upstream).await.ok()??.within?;
+                Some(((object.kind, object.id), within.id))
             })
-            .buffer_unordered(LOOK_UPS_AT_ONCE)
-            .filter_map(future::ready)
-            .collect()
-            .await
+            .buffer_unordered(LOOK_UPS_AT_ONCE);
+        found.extend(looked_up.filter_map(future::ready).collect::<Vec<_>>().await);
+        found
     }
 }
 

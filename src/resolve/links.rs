@@ -77,7 +77,7 @@ pub(super) struct Links {
 }
 
 #[derive(Debug)]
-enum Miss {
+pub(super) enum Miss {
     Absent,
     Fault(ResolveFault),
 }
@@ -97,6 +97,21 @@ impl Links {
             unknown += usize::from(self.known.get(object).await.is_none());
         }
         unknown
+    }
+
+    /// Where it lies, if that is remembered.
+    pub(super) async fn known(&self, object: &Object) -> Option<Link> {
+        self.known.get(object).await
+    }
+
+    /// Remembers where it lies.
+    pub(super) async fn remember(&self, object: Object, link: Link) {
+        self.known.insert(object, link).await;
+    }
+
+    /// What stands before every path.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Where a run, logged model or trace lies; `None` when there is no such thing.
@@ -212,17 +227,17 @@ struct RunBody<'a> {
 }
 
 #[derive(Deserialize)]
-struct Info<'a> {
+pub(super) struct Info<'a> {
     #[serde(borrow, alias = "model_id")]
-    run_id: Cow<'a, str>,
+    pub(super) run_id: Cow<'a, str>,
     #[serde(borrow)]
-    experiment_id: Cow<'a, str>,
+    pub(super) experiment_id: Cow<'a, str>,
     #[serde(borrow, default)]
     artifact_uri: Cow<'a, str>,
 }
 
 impl Info<'_> {
-    fn link(&self, id: &str) -> Result<Link, Miss> {
+    pub(super) fn link(&self, id: &str) -> Result<Link, Miss> {
         if self.run_id != id {
             return Err(Miss::Fault(ResolveFault::Unreadable("it is about another object")));
         }

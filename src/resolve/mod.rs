@@ -6,6 +6,7 @@
 //! MLflow itself tells the administrator what is wrong.
 
 mod artifact;
+mod bulk;
 mod links;
 mod source;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
 
+pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
 use self::source::Source;

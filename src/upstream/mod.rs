@@ -184,6 +184,14 @@ impl Upstream {
             .uri(path_and_query)
             .body(Body::Empty)
             .map_err(|fault| UpstreamError::Settings(fault.to_string()))?;
+        self.ask_with(request).await
+    }
+
+    /// Asks something of our own, and reads the answer whole, as [`Upstream::ask`] does.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub async fn ask_with(&self, request: Request<Body>) -> Result<Asked, UpstreamError> {
         let answer = self.send(request, self.settings().first_byte_timeout).await?;
         let status = answer.status();
         let body = match answer.into_body() {

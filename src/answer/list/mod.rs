@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 
-use super::filter::{BadAnswer, Judge, Page};
+use super::filter::{BadAnswer, Judge, Page, text_at};
 use super::hide::{Homes, hide};
-use super::json::write_string;
+use super::json::{Value, write_string};
 use super::narrow::{self, Sight, can_follow, sight};
 use super::page::{Bounds, Filled, Filler, Position};
 use super::query::{self, Changes, Original, Query, Rows, Turn, page_of};
@@ -252,6 +252,18 @@ impl Ask<'_> {
     }
 }
 
+/// The experiments that the rows lie in: what they link to most likely lies there too.
+fn experiments(list: &List, rows: &[String]) -> Vec<Arc<str>> {
+    if list.kind != Kind::Experiment || list.links.is_empty() {
+        return Vec::new();
+    }
+    let experiment = |row: &String| Some(text_at(Value::parse(row.as_bytes()).ok()?, list.id).ok()?.into());
+    let mut ids: Vec<Arc<str>> = rows.iter().filter_map(experiment).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 #[expect(clippy::too_many_arguments, reason = "the end of one way, called twice")]
 async fn finish(
     principal: &Principal,
@@ -264,7 +276,8 @@ async fn finish(
     homes: &impl Homes,
 ) -> Result<Response<Body>, AnswerFault> {
     let Filled { mut rows, next } = filled;
-    hide(principal, list.links, &mut rows, homes).await?;
+    let near = experiments(list, &rows);
+    hide(principal, list.links, &mut rows, &near, homes).await?;
     let mut out = Vec::with_capacity(rows.iter().map(|row| row.len() + 1).sum::<usize>() + 256);
     out.push(b'{');
     if !rows.is_empty() {

@@ -128,7 +128,7 @@ impl Asker for Mlflow {
 }
 
 impl Homes for Mlflow {
-    async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+    async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>, _: &[Arc<str>]) -> HashMap<(Kind, Arc<str>), Arc<str>> {
         HashMap::new()
     }
 }
