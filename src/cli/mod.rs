@@ -1,6 +1,123 @@
-//! The commands. Each wires the rooms that it needs; only here and in `main` do errors lose their types.
+//! Which command was given, and how did it end?
+//!
+//! Commands talk to the database directly; a running server sees what they write within a second. What a command says
+//! goes to standard output, what is wrong to standard error.
+//!
+//! Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 the configuration has
+//! faults; 4 `explain` says no; 5 `check` found something.
 
+mod check;
+mod explain;
+mod grants;
+mod people;
+mod routes;
+mod say;
 pub mod serve;
+mod sessions;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::{Config, Faults};
+use crate::store::{By, Store};
+use crate::telemetry;
+
+/// An authenticating, per-object access layer in front of an unmodified MLflow tracking server.
+#[derive(Debug, Parser)]
+#[command(name = "trackgate", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 faults in the configuration, 4 `explain` \
+                        says no, 5 `check` found something."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration file.
+    #[arg(long, short, global = true, env = "TRACKGATE_CONFIG", default_value = "/etc/trackgate/trackgate.toml")]
+    config: PathBuf,
+    /// Who the log of changes says it was: the name of the host's account.
+    #[arg(long, global = true, hide = true, env = "SUDO_USER")]
+    sudo_user: Option<String>,
+    /// The same, without `sudo`.
+    #[arg(long, global = true, hide = true, env = "USER")]
+    host_user: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Open the gate. SIGTERM and SIGINT close it in order, SIGHUP reads the certificate again and reopens the audit log.
+    Serve,
+    /// Read the configuration and report every fault; try certificate, database, issuers and MLflow.
+    Check(check::Check),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// People and service accounts.
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Groups of people.
+    #[command(subcommand)]
+    Group(people::GroupCommand),
+    /// Who holds what on which objects.
+    #[command(subcommand)]
+    Grant(grants::GrantCommand),
+    /// Browser sessions.
+    #[command(subcommand)]
+    Session(sessions::SessionCommand),
+    /// Say what a request would need, and which grant decides.
+    Explain(explain::Explain),
+    /// Print the table of routes: what each call needs, how its answer is treated, what follows.
+    Routes(routes::Routes),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the settings in force. There are no secrets in it.
+    Print,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, Args)]
+struct Form {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    SaidNo,
+    FoundFaults,
+}
+
+/// Runs one command.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version come this way too, with code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(line) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::SaidNo) => ExitCode::from(4),
+        Ok(Ended::FoundFaults) => ExitCode::from(5),
+        Err(error) => {
+            eprintln!("trackgate: {}", sentence(&error));
+            ExitCode::from(if error.is::<Faults>() { 3 } else { 1 })
+        }
+    }
+}
 
 /// Chooses aws-lc-rs for TLS and for tokens. Both libraries would panic at first use if none, or two, were compiled in
 /// and none was chosen. Called once at the top of a process; further calls change nothing.
@@ -8,4 +125,77 @@ pub fn install_crypto() {
     // An error says that a provider is installed already: this one, as no other is compiled in.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+fn open_gate(config: &Path) -> anyhow::Result<Ended> {
+    let config = Config::load(config)?;
+    block_on(async {
+        telemetry::begin(&config.log, Clock::System)?;
+        let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;
+        house.run(|addresses| tracing::info!(?addresses, "open")).await.context("the gate did not close in order")?;
+        Ok(Ended::Well)
+    })
+}
+
+/// The error and its causes in one line; many errors name their cause already.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn run(line: CommandLine) -> anyhow::Result<Ended> {
+    let operator = line.sudo_user.or(line.host_user).unwrap_or_else(|| "unknown".to_owned());
+    // It becomes a part of a line that people read.
+    let by = By::Operator(operator.chars().filter(char::is_ascii_graphic).take(64).collect());
+    match line.command {
+        Command::Serve => open_gate(&line.config),
+        Command::Routes(routes) => routes.run(),
+        Command::Check(check) => block_on(check.run(&line.config)),
+        Command::Config(ConfigCommand::Print) => {
+            say::out(&Config::read(&line.config)?.print())?;
+            Ok(Ended::Well)
+        }
+        Command::User(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Grant(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Explain(explain) => block_on(explain.run(&line.config)),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?
+        .block_on(work)
+}
+
+/// Runs a command that needs the database alone.
+fn with_store(config: &Path, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<Ended> {
+    let config = Config::read(config)?;
+    block_on(async {
+        let store = open_store(&config).await?;
+        let result = work(&store).await;
+        store.close().await;
+        result.map(|()| Ended::Well)
+    })
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    // A command says what is wrong in its own words; the log is for what nobody asked about.
+    let log = telemetry::Settings { level: "error".to_owned(), ..config.log.clone() };
+    let _ = telemetry::begin(&log, Clock::System);
+    Store::open(&config.store, Clock::System)
+        .await
+        .with_context(|| format!("the database in `{}` cannot be opened", config.store.state_dir.display()))
 }

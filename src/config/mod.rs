@@ -101,20 +101,19 @@ impl Config {
     /// # Errors
     /// All [`Faults`] at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let all = |faults| Faults { file: path.to_owned(), faults };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let hint = Some("say with `--config` where the file is".to_owned());
-            all(vec![Fault { key: String::new(), line: None, what: format!("cannot be read: {error}"), hint }])
-        })?;
-        let (config, mut faults) = file::read(&text);
+        let (config, mut faults) = file::read(&text_of(path)?);
         if let Some(config) = &config {
             faults.extend(config.missing_files());
         }
-        faults.sort_by_key(|fault| fault.line);
-        match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(all(faults)),
-        }
+        judged(config, faults).map_err(|faults| Faults { file: path.to_owned(), faults })
+    }
+
+    /// Reads the file alone: for commands that use none of the files it names.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        Self::parse(&text_of(path)?).map_err(|faults| Faults { file: path.to_owned(), faults })
     }
 
     /// Reads the text alone, without looking at any other file.
@@ -122,12 +121,8 @@ impl Config {
     /// # Errors
     /// All [`Fault`]s at once.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let (config, mut faults) = file::read(text);
-        faults.sort_by_key(|fault| fault.line);
-        match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(faults),
-        }
+        let (config, faults) = file::read(text);
+        judged(config, faults)
     }
 
     /// The name for `X-Forwarded-Host`: that of `public_url`, with its port unless that is the usual one.
@@ -197,6 +192,22 @@ impl Config {
             }
         }
         faults
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Faults> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let hint = Some("say with `--config` where the file is".to_owned());
+        let fault = Fault { key: String::new(), line: None, what: format!("cannot be read: {error}"), hint };
+        Faults { file: path.to_owned(), faults: vec![fault] }
+    })
+}
+
+fn judged(config: Option<Config>, mut faults: Vec<Fault>) -> Result<Config, Vec<Fault>> {
+    faults.sort_by_key(|fault| fault.line);
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(faults),
     }
 }
 

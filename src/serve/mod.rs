@@ -100,6 +100,14 @@ pub struct Running {
     workers: Vec<JoinHandle<bool>>,
 }
 
+/// Whether the certificate can be read and its key fits it.
+///
+/// # Errors
+/// [`BadPair`].
+pub fn check_certificate(settings: &Https) -> Result<(), BadPair> {
+    Certificates::load(settings)?.config().map(drop)
+}
+
 /// Opens the doors. `make_handler` is called once in each worker, within its runtime; `tunnels` are those that the
 /// handlers open.
 ///

@@ -156,6 +156,15 @@ impl Store {
         self.memory.snapshot.load().principal(identity)
     }
 
+    /// What somebody of this name would hold, whether ever seen or not: for `trackgate explain`, which judges no
+    /// request. Nothing is proven by it.
+    ///
+    /// # Errors
+    /// [`PrincipalFault::Disabled`].
+    pub fn suppose(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+        self.memory.snapshot.load().suppose(identity)
+    }
+
     /// Notes an identity at its first sight: the issuer's `sub` is bound to the user name, for good.
     ///
     /// # Errors

@@ -65,6 +65,8 @@ pub(super) struct Snapshot {
     pub(super) grants: Vec<GrantRecord>,
     people: HashMap<UserName, Person>,
     group_sets: HashMap<GroupName, Arc<GrantSet>>,
+    admins: HashSet<UserName>,
+    everybody: Vec<Arc<GrantSet>>,
 }
 
 /// What a decision needs to know of one user.
@@ -134,12 +136,40 @@ impl Snapshot {
                 (user.name.clone(), person)
             })
             .collect();
-        Self { users, groups, grants, people, group_sets }
+        Self { users, groups, grants, people, group_sets, admins: admins.clone(), everybody }
     }
 
     /// The identity with all that it holds.
     pub(super) fn principal(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
         let person = self.person(&identity)?;
+        Ok(self.with_grants(person, identity))
+    }
+
+    /// What somebody of this name would hold.
+    pub(super) fn suppose(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+        match self.people.get(&identity.user) {
+            Some(person) if person.disabled => Err(PrincipalFault::Disabled),
+            Some(person) => Ok(self.with_grants(person, identity)),
+            None => {
+                let own =
+                    self.grants.iter().filter(|record| record.grant.subject == Subject::User(identity.user.clone()));
+                let mut set = GrantSet::new(Subject::User(identity.user.clone()));
+                for GrantRecord { grant, .. } in own {
+                    set.insert(grant.kind, grant.pattern.clone(), grant.permission);
+                }
+                let person = Person {
+                    admin: self.admins.contains(&identity.user),
+                    disabled: false,
+                    identities: Vec::new(),
+                    groups: Vec::new(),
+                    sets: std::iter::once(Arc::new(set)).chain(self.everybody.iter().cloned()).collect(),
+                };
+                Ok(self.with_grants(&person, identity))
+            }
+        }
+    }
+
+    fn with_grants(&self, person: &Person, identity: Arc<Identity>) -> Arc<Principal> {
         let mut grants = Vec::with_capacity(person.sets.len() + identity.groups.len());
         grants.extend_from_slice(&person.sets);
         for name in &identity.groups {
@@ -151,7 +181,7 @@ impl Snapshot {
                 grants.push(Arc::clone(set));
             }
         }
-        Ok(Arc::new(Principal { admin: person.admin, grants, identity }))
+        Arc::new(Principal { admin: person.admin, grants, identity })
     }
 
     /// Whether the identity is known, is who it was before, and is not disabled.

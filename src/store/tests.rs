@@ -163,6 +163,24 @@ async fn a_disabled_user_is_refused_and_signed_out_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised() {
+    let place = Place::new();
+    let settings = Settings { default_workspace_permission: Some(Permission::Use), ..place.settings() };
+    let store = Store::open(&settings, Clock::System).await.unwrap();
+    store.grant(grant("user:bob@example.com", Kind::Experiment, "1", Permission::Edit), by()).await.unwrap();
+    store.grant(grant("group:idp/ml", Kind::Experiment, "2", Permission::Read), by()).await.unwrap();
+    let mut bob = (*identity("bob@example.com", "1")).clone();
+    bob.groups = vec![group("idp/ml")];
+    let bob = Arc::new(bob);
+    let before = store.suppose(Arc::clone(&bob)).unwrap();
+    assert!(store.principal(Arc::clone(&bob)).is_err(), "supposing recognises nobody");
+    store.recognise(&bob).await.unwrap();
+    let after = store.principal(Arc::clone(&bob)).unwrap();
+    assert_eq!(before.grants, after.grants);
+    assert_eq!(before.grants.len(), 3);
+}
+
+#[tokio::test]
 async fn groups_of_the_store_and_of_the_issuer_both_count() {
     let place = Place::new();
     let store = place.open().await;

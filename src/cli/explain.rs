@@ -1,0 +1,285 @@
+//! `trackgate explain`: what would this request need, and which grant decides?
+//!
+//! The same steps that a request takes, in the same order: the row, the fields, what they belong to, the decision.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::people::user_name;
+use super::routes::{follows, needs, path};
+use super::{Ended, open_store, say};
+use crate::access::decide::{Requirement, decide};
+use crate::access::identity::{Identity, Principal, Proof};
+use crate::config::Config;
+use crate::mlflow::ids::{GroupName, UserName};
+use crate::policy::classify::{Call, Classified, classify};
+use crate::policy::fields::{self, Fields};
+use crate::policy::path::Path;
+use crate::policy::route::Verb;
+use crate::resolve::Resolver;
+use crate::store::{PrincipalFault, Store};
+use crate::upstream::Upstream;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Fields: `run_id=abc` is text, `experiment_ids[]=1` an element of a list (repeat it for more), \
+                        `max_results:=10` JSON as it stands.\n\nExample: trackgate explain alice@example.com POST \
+                        /api/2.0/mlflow/runs/log-batch run_id=0123456789abcdef0123456789abcdef"
+)]
+pub(super) struct Explain {
+    /// The user.
+    #[arg(value_parser = user_name)]
+    who: UserName,
+    /// GET, POST, PUT, PATCH or DELETE.
+    method: String,
+    /// The path, perhaps with a query.
+    path: String,
+    /// Fields of the query or of the JSON body, wherever the call takes them from.
+    fields: Vec<String>,
+    /// A group that the issuer would name; may be repeated.
+    #[arg(long = "group")]
+    groups: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found out.
+#[derive(Debug, Default)]
+struct Story {
+    lines: Vec<(&'static str, String)>,
+    requirements: Vec<(String, bool, String)>,
+    allowed: bool,
+}
+
+impl Story {
+    fn tell(&mut self, what: &'static str, text: impl Into<String>) {
+        self.lines.push((what, text.into()));
+    }
+}
+
+impl Explain {
+    pub(super) async fn run(self, config: &FilePath) -> anyhow::Result<Ended> {
+        let config = Config::read(config)?;
+        let store = open_store(&config).await?;
+        let story = self.story(&config, &store).await;
+        store.close().await;
+        let story = story?;
+        if self.json {
+            let lines: Map<String, Value> =
+                story.lines.iter().map(|(what, text)| ((*what).to_owned(), json!(text))).collect();
+            let requirements: Vec<_> = story
+                .requirements
+                .iter()
+                .map(|(wanted, met, why)| json!({"requirement": wanted, "met": met, "why": why}))
+                .collect();
+            say::json(&json!({"allowed": story.allowed, "requirements": requirements, "call": lines}))?;
+        } else {
+            for (what, text) in &story.lines {
+                say::line(format!("{what:<9} {text}"))?;
+            }
+            for (wanted, met, why) in &story.requirements {
+                say::line(format!("{:<9} {wanted}: {why}", if *met { "yes" } else { "no" }))?;
+            }
+            say::line(if story.allowed { "allowed" } else { "refused" })?;
+        }
+        Ok(if story.allowed { Ended::Well } else { Ended::SaidNo })
+    }
+
+    async fn story(&self, config: &Config, store: &Store) -> anyhow::Result<Story> {
+        let mut story = Story::default();
+        let Some(call) = self.call(config, &mut story)? else { return Ok(story) };
+        let (_, query) = split(&self.path);
+        let fields = match self.fields(&call, query) {
+            Ok(fields) => fields,
+            Err(error) => {
+                story.tell("bad", format!("400: {error:#}"));
+                return Ok(story);
+            }
+        };
+        let principal = if call.row.open_to_strangers() {
+            None
+        } else {
+            match store.suppose(self.identity()?) {
+                Ok(principal) => Some(principal),
+                Err(PrincipalFault::Disabled) => {
+                    story.tell("refused", format!("user {} is disabled", self.who));
+                    return Ok(story);
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        };
+        story.tell("who", who(principal.as_deref()));
+        let upstream = Upstream::new(&config.upstream)?;
+        let resolved = Resolver::new(config.resolve.clone())
+            .resolve(&call, &fields, &upstream)
+            .await
+            .context("MLflow was asked what the request is about, and could not tell")?;
+        story.allowed = true;
+        for requirement in resolved.requirements {
+            let wanted = wanted(&requirement);
+            match decide(principal.clone(), std::slice::from_ref(&requirement), ()) {
+                Ok(permitted) => {
+                    let why = permitted.reasons().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                    story.requirements.push((wanted, true, why));
+                }
+                Err(denial) => {
+                    story.allowed = false;
+                    story.requirements.push((wanted, false, denial.reason.to_string()));
+                }
+            }
+        }
+        Ok(story)
+    }
+
+    fn call(&self, config: &Config, story: &mut Story) -> anyhow::Result<Option<Call>> {
+        let method = http::Method::from_bytes(self.method.to_ascii_uppercase().as_bytes())
+            .map_err(|_| anyhow!("`{}` is not a method", self.method))?;
+        let Some(verb) = Verb::of(&method) else { bail!("no row has the method `{method}`") };
+        let (raw, _) = split(&self.path);
+        let prefix = &config.resolve.static_prefix;
+        let raw = match raw.strip_prefix(prefix.as_str()) {
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => raw,
+        };
+        let path_of_call = match Path::parse(raw) {
+            Ok(path) => path,
+            Err(error) => {
+                story.tell("bad", format!("400: {error}"));
+                return Ok(None);
+            }
+        };
+        match classify(verb, &path_of_call) {
+            Classified::Call(call) => {
+                story.tell("row", format!("{} {} ({})", call.row.verb, path(call.row), call.row.name));
+                story.tell("needs", needs(call.row));
+                let follows = follows(call.row);
+                if !follows.is_empty() {
+                    story.tell("then", follows);
+                }
+                Ok(Some(call))
+            }
+            Classified::WrongMethod => {
+                story.tell("row", format!("none: the path is known, but not with {verb}"));
+                Ok(None)
+            }
+            Classified::Unknown => {
+                story.tell("row", "none: what has no row does not exist");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts the fields where the call takes them from, and reads them as the gate would.
+    fn fields(&self, call: &Call, query: Option<&str>) -> anyhow::Result<Fields> {
+        let given = parse(&self.fields)?;
+        if call.wants_body() {
+            let body = serde_json::to_vec(&Value::Object(given))?;
+            return Ok(fields::read(call, query, Some(&body))?);
+        }
+        let mut pairs = url::form_urlencoded::Serializer::new(query.unwrap_or_default().to_owned());
+        for (name, value) in &given {
+            match value {
+                Value::Array(items) => {
+                    for item in items {
+                        pairs.append_pair(name, &plain(item));
+                    }
+                }
+                value => drop(pairs.append_pair(name, &plain(value))),
+            }
+        }
+        let query = pairs.finish();
+        Ok(fields::read(call, (!query.is_empty()).then_some(query.as_str()), None)?)
+    }
+
+    fn identity(&self) -> anyhow::Result<Arc<Identity>> {
+        let groups = self.groups.iter().map(|name| GroupName::parse(name)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(Identity {
+            user: self.who.clone(),
+            issuer: Arc::from("explain"),
+            subject: Arc::from(""),
+            groups,
+            proof: Proof::Session,
+            until: SystemTime::UNIX_EPOCH,
+        }))
+    }
+}
+
+fn split(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+fn parse(fields: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut object = Map::new();
+    for field in fields {
+        let (name, value) =
+            field.split_once('=').ok_or_else(|| anyhow!("`{field}` is no field: write `name=value`"))?;
+        if let Some(name) = name.strip_suffix(':') {
+            let value = serde_json::from_str(value).with_context(|| format!("the value of `{name}` is not JSON"))?;
+            object.insert(name.to_owned(), value);
+        } else if let Some(name) = name.strip_suffix("[]") {
+            match object.entry(name).or_insert_with(|| json!([])) {
+                Value::Array(items) => items.push(json!(value)),
+                _ => bail!("`{name}` is given as a list and as something else"),
+            }
+        } else if object.insert(name.to_owned(), json!(value)).is_some() {
+            bail!("`{name}` is given twice; an element of a list is written `{name}[]=...`");
+        }
+    }
+    Ok(object)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn who(principal: Option<&Principal>) -> String {
+    match principal {
+        None => "anybody, signed in or not".to_owned(),
+        Some(principal) if principal.admin => format!("{}, an administrator", principal.identity.user),
+        Some(principal) => {
+            let holders: Vec<_> = principal.grants.iter().map(|set| set.subject().to_string()).collect();
+            let holders = if holders.is_empty() { "no grant at all".to_owned() } else { holders.join(", ") };
+            format!("{}, with the grants of: {holders}", principal.identity.user)
+        }
+    }
+}
+
+fn wanted(requirement: &Requirement) -> String {
+    match requirement {
+        Requirement::Nothing => "nothing".to_owned(),
+        Requirement::Admin(_) => "to be an administrator".to_owned(),
+        Requirement::Nobody(_) => "nobody may".to_owned(),
+        Requirement::Holds { action, resource } => match &resource.within {
+            Some(within) => format!("{action} on {} in {within}", resource.object),
+            None => format!("{action} on {}", resource.object),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_text_lists_or_json() {
+        let given = ["run_id=a=b", "ids[]=1", "ids[]=2", "max_results:=10"].map(str::to_owned);
+        let object = Value::Object(parse(&given).unwrap());
+        assert_eq!(object, json!({"run_id": "a=b", "ids": ["1", "2"], "max_results": 10}));
+        for bad in [vec!["run_id"], vec!["a=1", "a=2"], vec!["a=1", "a[]=2"], vec!["a:=nope"]] {
+            let bad: Vec<String> = bad.into_iter().map(str::to_owned).collect();
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
+}
