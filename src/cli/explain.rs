@@ -259,6 +259,7 @@ fn who(principal: Option<&Principal>) -> String {
 fn wanted(requirement: &Requirement) -> String {
     match requirement {
         Requirement::Nothing => "nothing".to_owned(),
+        Requirement::SignedIn => "to be signed in".to_owned(),
         Requirement::Admin(_) => "to be an administrator".to_owned(),
         Requirement::Nobody(_) => "nobody may".to_owned(),
         Requirement::Holds { action, resource } => match &resource.within {
