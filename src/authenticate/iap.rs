@@ -25,7 +25,7 @@ use crate::mlflow::ids::UserName;
 /// IAP's `iss`.
 pub const ISSUER: &str = "https://cloud.google.com/iap";
 const SKEW: Duration = Duration::from_secs(30);
-const LIFE: Duration = Duration::from_secs(10 * 60);
+const LIFE: Duration = Duration::from_mins(10);
 
 /// `[iap]`.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ pub(super) struct Iap {
 impl Iap {
     pub(super) fn new(settings: Settings, clock: Clock) -> Result<Self, BadTrust> {
         let fetcher = Fetcher::new(&settings.fetch)?;
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         Ok(Self {
             listener: settings.listener,
             audiences: settings.audiences,

@@ -112,7 +112,7 @@ impl Settings {
             groups_allowed: Vec::new(),
             hosted_domains: Vec::new(),
             skew: Duration::from_secs(30),
-            keys_keep: Duration::from_secs(24 * 3600),
+            keys_keep: Duration::from_hours(24),
             fetch: fetch::Settings::default(),
             login: None,
             bearer_audiences: Vec::new(),
@@ -171,7 +171,7 @@ impl Issuer {
         let rules = Rules {
             only_for_us: true,
             nonce: Some(nonce),
-            most_age: Some(Duration::from_secs(600)),
+            most_age: Some(Duration::from_mins(10)),
             ..self.rules(&self.client, now)
         };
         let claims = Claims::judge(token, &rules)?;

@@ -22,9 +22,9 @@ const BURST: u32 = 3;
 /// One more after this time.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 /// How often the keys are fetched anyway.
-const REFRESH: Duration = Duration::from_secs(15 * 60);
+const REFRESH: Duration = Duration::from_mins(15);
 /// A discovery document is used so long (at most hourly, OIDC Discovery has no rule).
-const REDISCOVER: Duration = Duration::from_secs(3600);
+const REDISCOVER: Duration = Duration::from_hours(1);
 /// The longest pause between two attempts while an issuer is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

@@ -19,7 +19,7 @@ use crate::seal::{KEY_LENGTH, Seal, SealError};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "seal.keys";
-const RENEW: Duration = Duration::from_secs(90 * 24 * 3600);
+const RENEW: Duration = Duration::from_hours(90 * 24);
 const MOST_KEYS: usize = 2;
 
 type Key = Zeroizing<[u8; KEY_LENGTH]>;
@@ -57,7 +57,7 @@ pub fn open(state_dir: &Path, clock: &Clock) -> Result<Seal, KeyringFault> {
     let path = state_dir.join(FILE);
     let file = |fault| KeyringFault::File { path: path.clone(), fault };
     let keys = match fs::metadata(&path) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => vec![write(&path, Vec::new()).map_err(file)?],
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => vec![write(&path, &[]).map_err(file)?],
         Err(fault) => return Err(file(fault)),
         Ok(about) => {
             if about.mode() & 0o077 != 0 {
@@ -66,7 +66,7 @@ pub fn open(state_dir: &Path, clock: &Clock) -> Result<Seal, KeyringFault> {
             let keys = read(&path).map_err(file)?.ok_or_else(|| KeyringFault::Damaged(path.clone()))?;
             let written = about.modified().map_err(file)?;
             if clock.now().duration_since(written).is_ok_and(|age| age > RENEW) {
-                let fresh = write(&path, keys.clone()).map_err(file)?;
+                let fresh = write(&path, &keys).map_err(file)?;
                 [vec![fresh], keys].concat()
             } else {
                 keys
@@ -90,7 +90,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<Key>>> {
 }
 
 /// Puts a fresh key in front; the file is replaced as a whole.
-fn write(path: &Path, old: Vec<Key>) -> io::Result<Key> {
+fn write(path: &Path, old: &[Key]) -> io::Result<Key> {
     let mut fresh = Zeroizing::new([0; KEY_LENGTH]);
     rand::fill(fresh.as_mut()).map_err(|_| io::Error::other("no randomness"))?;
     let beside = path.with_extension(format!("new-{}", std::process::id()));
@@ -140,7 +140,7 @@ mod tests {
     fn an_old_key_is_renewed_and_still_opens_once() {
         let folder = Folder::new("renew");
         let text = open(&folder.0, &Clock::System).unwrap().seal("x", b"y").unwrap();
-        let later = Clock::set_to(SystemTime::now() + RENEW + Duration::from_secs(60));
+        let later = Clock::set_to(SystemTime::now() + RENEW + Duration::from_mins(1));
         let renewed = open(&folder.0, &later).unwrap();
         assert_eq!(renewed.open("x", &text).as_deref(), Some(&b"y"[..]));
         let fresh = renewed.seal("x", b"z").unwrap();

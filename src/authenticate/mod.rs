@@ -246,7 +246,7 @@ impl Authenticator {
             if iap.guards(peer.door) {
                 return self.by_assertion(iap, shown).await.map(Some);
             }
-            if !shown.assertion.is_nothing() && !(shown.authorization.is_nothing() && shown.session.is_nothing()) {
+            if !shown.assertion.is_nothing() && (!shown.authorization.is_nothing() || !shown.session.is_nothing()) {
                 return Err(AuthFault::TwoCredentials);
             }
         }

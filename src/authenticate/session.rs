@@ -27,7 +27,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { absolute: Duration::from_secs(24 * 3600), login: Duration::from_secs(600) }
+        Self { absolute: Duration::from_hours(24), login: Duration::from_mins(10) }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Verdicts(Cache<Fingerprint, Verdict>);
 
 impl Verdicts {
     pub(super) fn new(capacity: u64) -> Self {
-        Self(Cache::builder().max_capacity(capacity).time_to_live(Duration::from_secs(3600)).build())
+        Self(Cache::builder().max_capacity(capacity).time_to_live(Duration::from_hours(1)).build())
     }
 
     /// The verdict, if it still holds. `version` tells the key version of an issuer that counts now.

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn at_most_five_logins_are_under_way_and_the_oldest_goes() {
         let seal = Seal::ephemeral().unwrap();
-        let life = Duration::from_secs(600);
+        let life = Duration::from_mins(10);
         let fields: Vec<HeaderValue> = (1..=5).map(|n| started(n).to_cookie(&seal, life).unwrap()).collect();
         let gone = make_room(&shown(&fields), &seal, 10, life);
         assert_eq!(gone.len(), 1);
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_login_is_found_by_its_state_alone_and_only_once() {
         let seal = Seal::ephemeral().unwrap();
-        let life = Duration::from_secs(600);
+        let life = Duration::from_mins(10);
         let one = started(1).to_cookie(&seal, life).unwrap();
         let state = started(1).state;
         assert!(Started::find(&state, &shown(std::slice::from_ref(&one)), &seal).is_some());
@@ -149,7 +149,7 @@ mod tests {
         long.return_to = format!("/{}", "a".repeat(1799));
         long.verifier = Secret::new("v".repeat(43));
         long.nonce = Secret::new("n".repeat(32));
-        assert!(long.to_cookie(&seal, Duration::from_secs(600)).is_ok());
+        assert!(long.to_cookie(&seal, Duration::from_mins(10)).is_ok());
     }
 
     #[test]

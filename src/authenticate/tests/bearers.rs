@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::authenticate::lying_issuer::{Endpoint, Lie, nobody};
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with a verdict")]
 fn alice() -> Result<String, &'static str> {
     Ok("alice@example.com".to_owned())
 }
@@ -88,7 +89,7 @@ async fn both_spellings_of_google_are_one_issuer() {
         "google",
         Source::Fixed(Url::parse("https://accounts.google.com/keys").unwrap()),
         Fetcher::new(&fetch::Settings::default()).unwrap(),
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         Clock::System,
     );
     let google = Issuer::new(issuer::Settings::new("google", issuer::GOOGLE), keys);
@@ -196,7 +197,7 @@ async fn good_keys_stay_while_the_issuer_is_away_or_lies_and_end_after_a_day() {
         assert!(issuer.keys.refresh().await.is_err(), "{lie:?}");
         assert_eq!(house.who(&bearer(token)).await, alice(), "{lie:?}");
     }
-    clock.advance(Duration::from_secs(24 * 3600));
+    clock.advance(Duration::from_hours(24));
     assert_eq!(house.who(&bearer(&tokens[15])).await, alice());
     clock.advance(Duration::from_secs(1));
     assert_eq!(house.who(&bearer(&tokens[16])).await, Err("issuer-keys-unavailable"));
@@ -256,7 +257,7 @@ async fn after_20_wrong_tokens_a_minute_wrong_ones_get_429_and_good_ones_pass() 
     }
     let fault = house.ask(&bearer("wrong")).await.err().unwrap();
     assert_eq!(fault.status(), http::StatusCode::TOO_MANY_REQUESTS);
-    assert!(fault.retry_after().is_some_and(|wait| wait <= Duration::from_secs(60)));
+    assert!(fault.retry_after().is_some_and(|wait| wait <= Duration::from_mins(1)));
     assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &json!({})))).await, alice());
     assert_eq!(house.who(&shown(&[])).await, Ok("stranger".to_owned()));
 }

@@ -67,7 +67,7 @@ async fn a_session_ends_when_idle_and_in_any_case_after_a_day() {
     let provider = Provider::start(vec![rsa()]);
     let clock = Clock::set_to(SystemTime::now());
     let house = house_with(&clock, |_| {}, &[("here", &provider)]).await;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let mut idle = Jar::default();
     house.sign_in(&mut idle, &provider, "here").await.unwrap();
     clock.advance(7 * hour);
