@@ -9,7 +9,7 @@ mod tunnel;
 
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE};
 use http::{Method, Request as HttpRequest, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
@@ -114,6 +114,10 @@ pub async fn forward(
         Payload::Stream(body) if body.is_end_stream() => Body::Empty,
         Payload::Stream(body) => limit::at_most(body, settings.most_body).map_err(UpstreamError::Body)?,
     };
+    if matches!(body, Body::Empty) && matches!(request.verb, Verb::Post | Verb::Put | Verb::Patch) {
+        // hyper says nothing of a body that is not there; these methods should (RFC 9110 section 8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let mut outward = HttpRequest::new(body);
     *outward.method_mut() = method;
     *outward.uri_mut() = target;

@@ -1,6 +1,7 @@
 //! Does a body keep moving?
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::settings::Limits;
-use super::wire::InFlight;
+use super::wire::{InFlight, Shared};
 use crate::message::{Body, BodyError};
 use crate::timer::Timer;
 
@@ -25,10 +26,12 @@ struct Guarded {
     came: u64,
     timer: Timer,
     failed: bool,
+    ended: bool,
+    shared: Arc<Shared>,
 }
 
 /// A client's body as the gate sees it.
-pub(super) fn guarded(incoming: Incoming, limits: &Limits) -> Body {
+pub(super) fn guarded(incoming: Incoming, limits: &Limits, shared: &Arc<Shared>) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
@@ -41,7 +44,17 @@ pub(super) fn guarded(incoming: Incoming, limits: &Limits) -> Body {
         came: 0,
         timer: Timer::default(),
         failed: false,
+        ended: false,
+        shared: Arc::clone(shared),
     }))
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if self.failed || !(self.ended || self.incoming.is_end_stream()) {
+            self.shared.leave_body();
+        }
+    }
 }
 
 impl http_body::Body for Guarded {
@@ -67,7 +80,10 @@ impl http_body::Body for Guarded {
                 BodyError::TooSlow
             }
             Poll::Ready(Some(Err(error))) => BodyError::Broken(error),
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
             Poll::Pending => {
                 let since = *this.waiting.get_or_insert_with(Instant::now);
                 if !this.timer.passed(since + this.idle, cx) {

@@ -26,7 +26,7 @@ use super::front::Caller;
 use super::listener::Ticket;
 use super::misdeed::plain_answer;
 use super::settings::{Limits, Settings};
-use super::wire::{MISDEED_METHOD, Shared, Wire};
+use super::wire::{InFlight, MISDEED_METHOD, Shared, Wire};
 use super::{Handler, Misdeed};
 use crate::message::Door;
 use crate::mlflow::error::ErrorCode;
@@ -100,12 +100,14 @@ async fn speak<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     ticket: Ticket,
 ) {
     let crowded = ticket.is_crowded();
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new());
     let phase = Arc::clone(&worker.phase);
     let limits = worker.settings.limits.clone();
     let wire = Wire::new(io, early, http2, Arc::clone(&shared), Arc::clone(&phase), &limits, ticket);
     let desk = Arc::new(Desk { worker, shared: Arc::clone(&shared), caller, http2, crowded });
-    let service = service_fn(move |request| answer(Arc::clone(&desk), request));
+    // The request counts from here on, not from when its future is first polled: the wire must not find the connection
+    // idle in between.
+    let service = service_fn(move |request| answer(Arc::clone(&desk), desk.shared.begin(), request));
     let result = if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -219,8 +221,11 @@ struct Desk<H> {
     crowded: bool,
 }
 
-async fn answer<H: Handler>(desk: Arc<Desk<H>>, request: Request<Incoming>) -> Result<Response<Answered>, Infallible> {
-    let in_flight = desk.shared.begin();
+async fn answer<H: Handler>(
+    desk: Arc<Desk<H>>,
+    in_flight: InFlight,
+    request: Request<Incoming>,
+) -> Result<Response<Answered>, Infallible> {
     let worker = &desk.worker;
     let settings = &worker.settings;
     let peer = desk.caller.peer(request.headers(), &settings.trusted_proxies);
@@ -229,7 +234,7 @@ async fn answer<H: Handler>(desk: Arc<Desk<H>>, request: Request<Incoming>) -> R
     let mut answer = if let Some(misdeed) = desk.misdeed(&request) {
         worker.handler.refuse(peer, misdeed)
     } else {
-        let request = request.map(|incoming| guarded(incoming, &settings.limits));
+        let request = request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared));
         // A panic ends one request, not the worker.
         match AssertUnwindSafe(worker.handler.handle(peer, request)).catch_unwind().await {
             Ok(answer) => answer,
@@ -247,7 +252,8 @@ async fn answer<H: Handler>(desk: Arc<Desk<H>>, request: Request<Incoming>) -> R
     if let (Some(hsts), true) = (&worker.hsts, secure) {
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-    if worker.phase.is_draining() && version <= Version::HTTP_11 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let last = worker.phase.is_draining() || desk.shared.is_body_left();
+    if last && version <= Version::HTTP_11 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer.map(|body| Answered::new(body, in_flight, desk.http2)))

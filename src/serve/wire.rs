@@ -33,12 +33,18 @@ pub(super) const MISDEED_METHOD: &str = "MISDEED";
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How often a connection is looked at that must end with its request.
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+
 /// What the socket's side and the service's side of one connection tell each other.
-#[derive(Default)]
 pub(super) struct Shared {
+    began: Instant,
     in_flight: AtomicUsize,
+    /// When the last request ended: milliseconds since `began`.
+    quiet_since: AtomicU64,
     tunnel: AtomicBool,
     idle_out: AtomicBool,
+    body_left: AtomicBool,
     misdeed: Mutex<Option<Misdeed>>,
     /// HTTP/2 answers of which the client has not taken the last frame, each with since when.
     untaken: Mutex<Vec<(u64, Instant)>>,
@@ -46,6 +52,26 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            quiet_since: AtomicU64::new(0),
+            tunnel: AtomicBool::new(false),
+            idle_out: AtomicBool::new(false),
+            body_left: AtomicBool::new(false),
+            misdeed: Mutex::default(),
+            untaken: Mutex::default(),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// Since when there is no request; `None` while there is one.
+    fn quiet(&self) -> Option<Instant> {
+        let quiet = self.in_flight.load(Ordering::Relaxed) == 0;
+        quiet.then(|| self.began + Duration::from_millis(self.quiet_since.load(Ordering::Relaxed)))
+    }
+
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
@@ -54,6 +80,16 @@ impl Shared {
     /// From now on the bytes are a tunnel's.
     pub(super) fn become_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// A body was given up before its end.
+    pub(super) fn leave_body(&self) {
+        self.body_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a body was given up before its end: on HTTP/1 nothing can follow it.
+    pub(super) fn is_body_left(&self) -> bool {
+        self.body_left.load(Ordering::Relaxed)
     }
 
     pub(super) fn misdeed(&self) -> Option<Misdeed> {
@@ -89,6 +125,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.quiet_since.store(now, Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -138,7 +176,6 @@ pub(super) struct Wire<S> {
     good: Bytes,
     end: End,
     head_since: Option<Instant>,
-    idle_since: Option<Instant>,
     write_since: Option<Instant>,
     read_timer: Timer,
     write_timer: Timer,
@@ -179,7 +216,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             good: Bytes::new(),
             end: End::Not,
             head_since: None,
-            idle_since: None,
             write_since: None,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
@@ -246,8 +282,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Whether the client is late with something; sets how reading ends.
+    ///
+    /// hyper does not read again when an answer has been sent, if there was nothing to read before. So the alarm is also
+    /// set while a request runs; when it goes off, the time since the last one's end counts.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let quiet = self.shared.in_flight.load(Ordering::Relaxed) == 0;
         match &self.speech {
             Speech::Http1 { reading: Reading::Head, heads } => {
                 if let Some(since) = self.head_since {
@@ -257,18 +295,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     }
                     return false;
                 }
-                if !quiet {
-                    self.idle_since = None;
-                    return false;
-                }
-                let since = *self.idle_since.get_or_insert_with(Instant::now);
                 let patience = match (*heads, self.phase.is_draining()) {
                     (0, false) => self.times.head,
                     (0, true) => self.times.head.min(self.times.drain_accept),
                     (_, false) => self.times.keep_alive,
                     (_, true) => Duration::ZERO,
                 };
-                if self.read_timer.passed(since + patience, cx) {
+                if self.is_idle_for(patience, cx) {
                     self.end = End::Closed;
                     return true;
                 }
@@ -277,33 +310,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             // The body's own guard counts.
             Speech::Http1 { .. } => false,
             Speech::Http2(frames) => {
-                let mut deadline = None::<Instant>;
-                let mut sooner = |other: Instant| deadline = Some(deadline.map_or(other, |known| known.min(other)));
-                if let Some(since) = frames.unfinished() {
-                    sooner(since + self.times.head);
-                }
-                let oldest = {
+                let unfinished = frames.unfinished().map(|since| since + self.times.head);
+                let untaken = {
                     let untaken = self.shared.untaken.lock().unwrap_or_else(PoisonError::into_inner);
-                    untaken.iter().map(|(_, since)| *since).min()
+                    untaken.iter().map(|(_, since)| *since + self.times.write_stall).min()
                 };
-                if let Some(since) = oldest {
-                    sooner(since + self.times.write_stall);
-                }
-                if let Some(deadline) = deadline
-                    && self.read_timer.passed(deadline, cx)
-                {
+                let deadline = unfinished.into_iter().chain(untaken).min();
+                if deadline.is_some_and(|deadline| self.read_timer.passed(deadline, cx)) {
                     self.end = End::Late;
                     return true;
                 }
-                if quiet {
-                    let since = *self.idle_since.get_or_insert_with(Instant::now);
-                    if self.read_timer.passed(since + self.times.keep_alive, cx) {
-                        // The driver looks at this after each poll, and says goodbye.
-                        self.shared.idle_out.store(true, Ordering::Relaxed);
-                    }
-                } else {
-                    self.idle_since = None;
+                if self.is_idle_for(self.times.keep_alive, cx) {
+                    // The driver looks at this after each poll, and says goodbye.
+                    self.shared.idle_out.store(true, Ordering::Relaxed);
                 }
+                false
+            }
+        }
+    }
+
+    fn is_idle_for(&mut self, patience: Duration, cx: &mut Context<'_>) -> bool {
+        match self.shared.quiet() {
+            Some(since) => self.read_timer.passed(since + patience, cx),
+            None => {
+                self.read_timer.passed(Instant::now() + patience.max(LEAST_PATIENCE), cx);
                 false
             }
         }
@@ -369,7 +399,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
                     if came == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    this.idle_since = None;
                     if this.stash.is_empty() {
                         let good = this.walk(&buf.filled()[before..]);
                         if good < came {
