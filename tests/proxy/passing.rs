@@ -66,10 +66,7 @@ async fn headers_are_ours_towards_the_server_and_clean_towards_the_client() {
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/a?b=c"));
     let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(
-        names,
-        ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]
-    );
+    assert_eq!(names, ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]);
     assert_eq!(seen.headers["host"], server.address.to_string());
     assert_eq!(seen.headers["x-forwarded-for"], "127.0.0.1");
     assert_eq!(seen.headers["x-forwarded-host"], "mlflow.example.com");
@@ -210,7 +207,12 @@ async fn events_pass_one_by_one() {
     let frames = std::sync::Mutex::new(Some(frames));
     let server = Server::scripted(move |_| {
         let frames = frames.lock().unwrap().take().unwrap();
-        async { Response::builder().header("content-type", "text/event-stream").body(StreamBody::new(Fed(frames)).boxed()).unwrap() }
+        async {
+            Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(StreamBody::new(Fed(frames)).boxed())
+                .unwrap()
+        }
     });
     let street = Street::before(server.address, Limits::default());
     for mut client in [Client::http2(street.plain()).await] {
