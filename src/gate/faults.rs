@@ -187,34 +187,19 @@ pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
         absent.verbatim = true;
         absent
     } else {
-        Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), told(&denial))
+        Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), told(&denial, call))
     };
     refusal.grant = Some(denial.reason);
     refusal
 }
 
-/// What the caller is told of a denial. Naming the kind and the action tells nothing that the caller did not send.
-fn told(denial: &Denial) -> String {
+/// What the caller is told of a denial. The same for an object that is hidden and for one that is not there.
+fn told(denial: &Denial, call: &Call) -> String {
     match &denial.requirement {
-        Requirement::Nobody(why) => format!("Trackgate does not pass this call on: {why}."),
-        // Why only an administrator may would tell whether the object exists.
-        Requirement::Admin(_) | Requirement::Nothing | Requirement::SignedIn => "Permission denied.".to_owned(),
-        Requirement::Holds { action, resource } => {
-            format!("Permission denied: this needs the permission to {action} this {}.", words(resource.object.kind))
+        Requirement::Nobody(why) => format!("Trackgate does not pass {} on: {why}.", call.row.name),
+        Requirement::Admin(_) | Requirement::Holds { .. } | Requirement::Nothing | Requirement::SignedIn => {
+            format!("Permission denied: {} needs a permission that you do not have.", call.row.name)
         }
-    }
-}
-
-fn words(kind: crate::mlflow::resource::Kind) -> &'static str {
-    use crate::mlflow::resource::Kind;
-    match kind {
-        Kind::Workspace => "workspace",
-        Kind::Experiment => "experiment",
-        Kind::Run => "run",
-        Kind::LoggedModel => "logged model",
-        Kind::Trace => "trace",
-        Kind::RegisteredModel => "registered model",
-        Kind::ModelVersion => "model version",
     }
 }
 

@@ -7,6 +7,9 @@
 
 pub mod certs;
 pub mod client;
+pub(crate) mod forge;
+pub mod gate;
+pub(crate) mod issuer;
 pub mod raw;
 pub mod server;
 pub mod street;

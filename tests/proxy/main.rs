@@ -8,6 +8,7 @@ mod harness;
 mod drain;
 mod framing;
 mod http2;
+mod judged;
 mod limits;
 mod passing;
 mod stream;

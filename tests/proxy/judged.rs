@@ -1,0 +1,366 @@
+//! The whole way of a request: who is asked what, what is refused how, and what the audit log keeps.
+
+use http::Request;
+use serde_json::json;
+use trackgate::policy::classify::rows;
+use trackgate::policy::route::{Answer as Treatment, Need, Prefixes, Row, Verb};
+
+use crate::harness::client::payload;
+use crate::harness::gate::{Gate, HOST};
+use crate::harness::server::{Answer, Server, full};
+
+const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+/// What a stock server says to the look-ups that most calls need: every run and model lies in experiment 1.
+fn mlflow(target: &str) -> Answer {
+    let json = match target.split('?').next().unwrap_or_default() {
+        "/version" => return full(200, "3.17.2"),
+        "/api/2.0/mlflow/runs/get" => json!({"run": {"info": {
+            "run_id": RUN, "experiment_id": "1", "artifact_uri": format!("mlflow-artifacts:/1/{RUN}/artifacts")}}}),
+        path if path.starts_with("/api/2.0/mlflow/logged-models/m-") => json!({"model": {"info": {
+            "model_id": "m-0123456789abcdef0123456789abcdef", "experiment_id": "1",
+            "artifact_uri": "mlflow-artifacts:/1/models/m-0123456789abcdef0123456789abcdef/artifacts"}}}),
+        path if path.starts_with("/api/3.0/mlflow/traces/tr-") => json!({"trace": {"trace_info": {
+            "trace_id": "tr-0123456789abcdef0123456789abcdef",
+            "trace_location": {"mlflow_experiment": {"experiment_id": "1"}}}}}),
+        "/api/2.0/mlflow/experiments/get" => json!({"experiment": {"experiment_id": "1", "name": "one"}}),
+        "/api/2.0/mlflow/experiments/get-by-name" => {
+            if target.ends_with("=one") {
+                json!({"experiment": {"experiment_id": "1", "name": "one"}})
+            } else {
+                let message = "Could not find experiment with name 'free'";
+                let body = json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": message});
+                return json_answer(404, &body);
+            }
+        }
+        _ => json!({}),
+    };
+    json_answer(200, &json)
+}
+
+fn json_answer(status: u16, body: &serde_json::Value) -> Answer {
+    let mut answer = full(status, body.to_string());
+    answer.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    answer
+}
+
+async fn gate() -> Gate {
+    Gate::before(|request| {
+        let target = request.uri().to_string();
+        async move { mlflow(&target) }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_reader_reads_a_stranger_is_asked_who_they_are_and_nobody_else_gets_in() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let target = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+
+    let read = gate.bearer("alice").get(target).await;
+    assert_eq!(read.status, 200);
+    let record = gate.record(&read).await;
+    assert_eq!(record["decision"], "allow");
+    assert_eq!(record["user"], "alice@example.com");
+    assert_eq!(record["proof"], "bearer");
+    assert_eq!(record["call"], "GetExperiment");
+    assert_eq!(record["objects"][0], "experiment:1");
+    assert_eq!(record["because"], "read wanted; user alice@example.com holds READ on experiment 1");
+    assert_eq!(record["status"], 200);
+
+    let denied = gate.bearer("mallory").get(target).await;
+    assert_eq!((denied.status, denied.error_code().as_str()), (403, "PERMISSION_DENIED"));
+    let record = gate.record(&denied).await;
+    assert_eq!((&record["decision"], &record["reason"]), (&json!("deny"), &json!("no-grant")));
+
+    let stranger = gate.anonymous().get(target).await;
+    assert_eq!((stranger.status, stranger.error_code().as_str()), (401, "UNAUTHENTICATED"));
+    assert_eq!(stranger.header("www-authenticate"), Some("Bearer realm=\"mlflow\""));
+    assert_eq!(gate.record(&stranger).await["reason"], "no-credential");
+    // Only the reader's request reached MLflow.
+    assert_eq!(gate.upstream.seen().iter().filter(|seen| seen.target.contains("experiments/get")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_hidden_name_looks_like_a_free_one_to_the_letter() {
+    let gate = gate().await;
+    let by_name = |name: &str| format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}");
+    let hidden = gate.bearer("mallory").get(&by_name("one")).await;
+    let free = gate.bearer("mallory").get(&by_name("free")).await;
+    assert_eq!((hidden.status, free.status), (404, 404));
+    assert_eq!(hidden.text().replace("'one'", "'free'"), free.text());
+    assert_eq!(free.json()["message"], "Could not find experiment with name 'free'");
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    assert_eq!(gate.bearer("alice").get(&by_name("one")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_looks_like_one_that_is_hidden() {
+    let gate = Gate::before(|request| {
+        let target = request.uri().to_string();
+        async move {
+            if target.contains("ffff") {
+                return json_answer(404, &json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}));
+            }
+            mlflow(&target)
+        }
+    })
+    .await;
+    let get = |run: String| format!("/api/2.0/mlflow/runs/get?run_id={run}");
+    let hidden = gate.bearer("mallory").get(&get(RUN.to_owned())).await;
+    let absent = gate.bearer("mallory").get(&get("f".repeat(32))).await;
+    assert_eq!((hidden.status, absent.status), (403, 403));
+    assert_eq!(hidden.error_code(), absent.error_code());
+    let plain = |text: String| text.split(" (request").next().unwrap_or_default().to_owned();
+    assert_eq!(plain(hidden.text()), plain(absent.text()), "the two may not differ");
+}
+
+#[tokio::test]
+async fn no_byte_of_a_strangers_body_is_read() {
+    use crate::harness::raw::Raw;
+    let gate = gate().await;
+    let mut raw = Raw::connect(gate.address()).await;
+    // A body that never ends: only its head is sent.
+    raw.send(format!(
+        "POST /api/2.0/mlflow/runs/create HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n\
+         content-length: 1000000\r\n\r\n"
+    ))
+    .await;
+    assert_eq!(raw.answer().await.status, 401);
+    assert!(gate.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn no_planted_secret_shows_in_any_output() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    let token = gate.token("alice");
+    let signature = token.rsplit('.').next().unwrap().to_owned();
+    let mut outputs = String::new();
+    for (header, value, target) in [
+        ("authorization", format!("Bearer {token}"), "/api/2.0/mlflow/experiments/get?experiment_id=1"),
+        ("authorization", format!("Bearer {token}x"), "/api/2.0/mlflow/experiments/get?experiment_id=1"),
+        ("authorization", "Basic cGxhbnRlZDpzZWNyZXQ=".to_owned(), "/api/2.0/mlflow/experiments/get?experiment_id=1"),
+        ("cookie", "__Host-trackgate=planted-session".to_owned(), "/"),
+        ("cookie", "other=planted-cookie".to_owned(), "/nowhere?token=planted-query"),
+        ("x-goog-iap-jwt-assertion", "planted.assertion.x".to_owned(), "/"),
+        ("authorization", format!("Bearer {token}"), "/trackgate/callback/test?code=planted-code&state=planted-state"),
+    ] {
+        let told = gate.showing(header, value).get(target).await;
+        gate.record(&told).await;
+        outputs.push_str(&told.text());
+        outputs.push_str(&format!("{:?}", told.headers));
+    }
+    outputs.push_str(&gate.audit_text());
+    for seen in gate.upstream.seen() {
+        outputs.push_str(&format!("{} {:?}", seen.target, seen.headers));
+    }
+    for secret in [signature.as_str(), "cGxhbnRlZDpzZWNyZXQ=", "planted"] {
+        assert!(!outputs.contains(secret), "`{secret}` shows in: {outputs}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_permission_counts_for_the_next_request() {
+    let gate = gate().await;
+    let target = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+    assert_eq!(gate.bearer("alice").get(target).await.status, 403);
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    assert_eq!(gate.bearer("alice").get(target).await.status, 200);
+    gate.grant("user:alice@example.com", "experiment", "1", "DENY").await;
+    assert_eq!(gate.bearer("alice").get(target).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_audit_log_refuses_requests() {
+    let gate = Gate::with(Server::scripted(|_| async { full(200, "{}") }), "", |config| {
+        config.audit.to = trackgate::audit::Target::File("/dev/full".into());
+    })
+    .await;
+    let target = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+    let mut status = 0;
+    for _ in 0..1000 {
+        status = gate.anonymous().get(target).await.status;
+        if status == 503 {
+            break;
+        }
+    }
+    assert_eq!(status, 503);
+}
+
+#[tokio::test]
+async fn a_body_that_can_be_read_in_two_ways_is_refused_and_never_sent_on() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    let other = "f".repeat(32);
+    let bodies = [
+        format!(r#"{{"run_id": "{RUN}", "runId": "{other}"}}"#),
+        format!(r#"{{"run_id": "{RUN}", "run_id": "{other}"}}"#),
+        format!(r#"{{"run_id": ["{RUN}"]}}"#),
+        format!(r#""{{\"run_id\": \"{RUN}\"}}""#),
+        format!("\u{feff}{{\"run_id\": \"{RUN}\"}}"),
+        r#"{"run_id": "0123456789ABCDEF0123456789ABCDEF"}"#.to_owned(),
+        r#"{"run_id": }"#.to_owned(),
+        "[]".to_owned(),
+        String::new(),
+    ];
+    for body in bodies {
+        let told = gate.bearer("alice").json("POST", "/api/2.0/mlflow/runs/delete", body.clone()).await;
+        assert_eq!(told.status, 400, "{body}: {}", told.text());
+        assert_eq!(told.header("content-type"), Some("application/json"), "{body}");
+        let record = gate.record(&told).await;
+        assert_eq!(record["decision"], "deny", "{body}");
+        assert_ne!(record["reason"], "unfinished", "{body}");
+    }
+    assert!(!gate.upstream.seen().iter().any(|seen| seen.method == "POST"), "nothing was sent on");
+    // Stock clients send both names of a run's id, with one value.
+    let twins = |second: &str| format!(r#"{{"run_id": "{RUN}", "run_uuid": "{second}", "key": "k", "value": "v"}}"#);
+    let set_tag = "/api/2.0/mlflow/runs/set-tag";
+    assert_eq!(gate.bearer("alice").json("POST", set_tag, twins(&other)).await.status, 400);
+    assert_eq!(gate.bearer("alice").json("POST", set_tag, twins(RUN)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_browser_gets_pages_and_the_ui_gets_json() {
+    let gate = gate().await;
+    let page = |target: &str| {
+        Request::get(target)
+            .header("sec-fetch-mode", "navigate")
+            .header("accept", "text/html")
+            .body(payload(""))
+            .unwrap()
+    };
+    let login = gate.anonymous().send(page("/?a=b")).await;
+    assert_eq!(login.status, 303);
+    let location = login.header("location").unwrap();
+    assert!(location.starts_with("/trackgate/login?"), "{location}");
+    assert!(location.contains("%2F%3Fa%3Db"), "{location}");
+
+    let unknown = gate.bearer("alice").send(page("/nowhere")).await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.header("content-type").unwrap().starts_with("text/html"));
+    assert!(unknown.text().contains("alice@example.com"));
+
+    let background = Request::get("/ajax-api/2.0/mlflow/experiments/search?max_results=1")
+        .header("sec-fetch-mode", "cors")
+        .header("accept", "text/html")
+        .body(payload(""))
+        .unwrap();
+    let background = gate.anonymous().send(background).await;
+    assert_eq!((background.status, background.error_code().as_str()), (401, "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_502_at_once_and_recovers() {
+    let gate = Gate::with(Server::scripted(|_| async { full(200, "{}") }), "", |config| {
+        config.upstream.target = trackgate::upstream::Target::Http { host: "127.0.0.1".into(), port: 1 };
+    })
+    .await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let told = gate.bearer("alice").get("/api/2.0/mlflow/experiments/get?experiment_id=1").await;
+    assert_eq!(told.status, 502);
+    let record = gate.record(&told).await;
+    assert_eq!((&record["decision"], &record["reason"]), (&json!("error"), &json!("upstream-down")));
+    // A look-up that cannot be made is no denial either.
+    let told = gate.bearer("alice").get(&format!("/api/2.0/mlflow/runs/get?run_id={RUN}")).await;
+    assert_eq!(told.status, 503);
+    assert_eq!(gate.record(&told).await["reason"], "look-up-failed");
+}
+
+/// Every row of the table, asked by a stranger and by somebody without grants. Made from the table, not by hand.
+#[tokio::test]
+async fn every_row_refuses_strangers_and_gives_nothing_to_those_without_grants() {
+    let gate = gate().await;
+    for row in rows() {
+        if row.path.starts_with("trackgate/") {
+            continue;
+        }
+        let (target, body) = example(row);
+        let send = |credential: Option<String>| {
+            let mut request = Request::builder().method(row.verb.as_str()).uri(&target);
+            if body.is_some() {
+                request = request.header("content-type", "application/json");
+            }
+            if let Some(token) = credential {
+                request = request.header("authorization", token);
+            }
+            request.body(payload(body.clone().unwrap_or_default())).unwrap()
+        };
+        let stranger = gate.anonymous().send(send(None)).await;
+        let open = row.needs.iter().all(|need| matches!(need, Need::Anyone));
+        if !open {
+            assert_eq!(stranger.status, 401, "{} {target}", row.verb);
+        }
+        let nobody = gate.anonymous().send(send(Some(format!("Bearer {}", gate.token("nobody"))))).await;
+        let record = gate.record(&nobody).await;
+        assert_eq!(record["call"], row.name, "{} {target}: {}", row.verb, nobody.text());
+        let asks_for_objects = row.needs.iter().any(|need| !matches!(need, Need::Anyone | Need::SignedIn));
+        let lists = matches!(row.answer, Treatment::Keep(_));
+        match nobody.status {
+            400 | 403 | 404 | 415 => assert_eq!(record["decision"], "deny", "{} {target}", row.verb),
+            200 => assert!(!asks_for_objects || lists, "{} {target} was let through: {record}", row.verb),
+            other => panic!("{} {target}: {other} {}", row.verb, nobody.text()),
+        }
+    }
+}
+
+/// A well-formed call of the row, with ids of things that exist and that nobody was given.
+fn example(row: &Row) -> (String, Option<String>) {
+    let prefix = match row.prefixes {
+        Prefixes::Both | Prefixes::Api => "/api/",
+        Prefixes::Ajax => "/ajax-api/",
+        Prefixes::None => "/",
+    };
+    let mut path = String::new();
+    for segment in row.path.split('/') {
+        let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(&name.map_or_else(|| segment.to_owned(), |name| value(name.trim_start_matches('*')).to_owned()));
+    }
+    let mut fields = serde_json::Map::new();
+    for need in row.needs {
+        let field = match need {
+            Need::On { field, .. } | Need::OnArtifact { field, .. } | Need::OnExperimentNamed { field, .. } => field,
+            _ => continue,
+        };
+        for part in field.split('/') {
+            let name = part.split('|').next().unwrap_or_default();
+            if name.starts_with('{') || name.contains("[].") {
+                continue;
+            }
+            let many = matches!(need, Need::On { count, .. } if format!("{count:?}").contains("Each") || format!("{count:?}") == "Narrowed");
+            let value = json!(value(name));
+            fields.insert(name.to_owned(), if many { json!([value]) } else { value });
+        }
+    }
+    if row.verb == Verb::Get {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &fields {
+            let text = value.as_str().or_else(|| value[0].as_str()).unwrap_or_default();
+            query.append_pair(name, text);
+        }
+        let query = query.finish();
+        let question = if query.is_empty() { "" } else { "?" };
+        return (format!("{prefix}{path}{question}{query}"), None);
+    }
+    if path.contains("upload-artifact") {
+        return (format!("{prefix}{path}?run_uuid={RUN}&path=a.txt"), Some("x".to_owned()));
+    }
+    (format!("{prefix}{path}"), Some(serde_json::Value::Object(fields).to_string()))
+}
+
+fn value(field: &str) -> &'static str {
+    match field {
+        "model_id" | "models" => "m-0123456789abcdef0123456789abcdef",
+        "trace_id" | "request_id" => "tr-0123456789abcdef0123456789abcdef",
+        field if field.contains("run") => RUN,
+        field if field.contains("experiment_name") => "one",
+        field if field.contains("experiment") => "1",
+        field if field.contains("artifact_path") || field == "path" => "1/0123456789abcdef0123456789abcdef/artifacts/a.txt",
+        "version" => "1",
+        _ => "thing",
+    }
+}
