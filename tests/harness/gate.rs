@@ -150,7 +150,8 @@ file = "{audit}"
 
     /// An ID token for `name@example.com`.
     pub fn token(&self, name: &str) -> String {
-        let claims = json!({"sub": format!("sub-{name}"), "email": format!("{name}@example.com"), "email_verified": true});
+        let claims =
+            json!({"sub": format!("sub-{name}"), "email": format!("{name}@example.com"), "email_verified": true});
         self.issuer.bearer(AUDIENCE, &claims)
     }
 

@@ -359,7 +359,9 @@ fn value(field: &str) -> &'static str {
         field if field.contains("run") => RUN,
         field if field.contains("experiment_name") => "one",
         field if field.contains("experiment") => "1",
-        field if field.contains("artifact_path") || field == "path" => "1/0123456789abcdef0123456789abcdef/artifacts/a.txt",
+        field if field.contains("artifact_path") || field == "path" => {
+            "1/0123456789abcdef0123456789abcdef/artifacts/a.txt"
+        }
         "version" => "1",
         _ => "thing",
     }
