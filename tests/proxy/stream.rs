@@ -56,9 +56,9 @@ impl Proxy {
             let mut line = String::new();
             said.read_line(&mut line).ok().filter(|read| *read > 0).map(|_| line)
         })
-            .map_while(|line| line)
-            .find_map(|line| line.split_once("listening on ").map(|(_, address)| address.trim().parse().unwrap()))
-            .expect("the proxy says where it is");
+        .map_while(|line| line)
+        .find_map(|line| line.split_once("listening on ").map(|(_, address)| address.trim().parse().unwrap()))
+        .expect("the proxy says where it is");
         Self { child, address, _said: said }
     }
 
@@ -157,7 +157,11 @@ async fn a_fast_side_waits_for_a_slow_one() {
             if version % 2 == 0 { Client::http1(proxy.address).await } else { Client::http2(proxy.address).await };
         clients.push(tokio::spawn(async move {
             // An answer that nobody reads, and an upload that nobody takes.
-            let answer = if version < 3 { client.try_send(get("/")).await } else { client.try_send(post("/", Long(SIZE).boxed())).await };
+            let answer = if version < 3 {
+                client.try_send(get("/")).await
+            } else {
+                client.try_send(post("/", Long(SIZE).boxed())).await
+            };
             tokio::time::sleep(Duration::from_millis(1500)).await;
             drop(answer);
         }));
