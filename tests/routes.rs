@@ -67,6 +67,7 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::ModelSource(field)
                 | Check::NewModelName(field)
                 | Check::TagKey(field)
+                | Check::ExperimentToo(field)
                 | Check::SafePath(field) => field,
             },
             Need::Anyone | Need::SignedIn | Need::Admin | Need::Nobody(_) | Need::Create => continue,

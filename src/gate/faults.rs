@@ -134,6 +134,7 @@ impl From<FieldFault> for Refusal {
             FieldFault::Missing(_) => "field-missing",
             FieldFault::Empty(_) => "field-empty",
             FieldFault::Differ(_) => "fields-differ",
+            FieldFault::GraphQl(_) => "graphql",
             FieldFault::BadId { .. } => "bad-id",
             FieldFault::BadPath { .. } => "bad-artifact-path",
         };

@@ -133,6 +133,7 @@ fn need(need: &Need) -> String {
             Check::ModelSource(field) => format!("read what `{field}` points to"),
             Check::NewModelName(field) => format!("`{field}` a name for a model"),
             Check::TagKey(field) => format!("`{field}` no tag that steers MLflow"),
+            Check::ExperimentToo(field) => format!("read the experiment of each run in `{field}`"),
             Check::SafePath(field) => format!("`{field}` a plain path"),
         },
     }

@@ -75,7 +75,8 @@ pub enum Need {
         /// Of which kind the named object is.
         kind: Kind,
         /// Where its id stands: `a|b` are aliases of one field, `a[].b` goes into a list, `{a}` is a path capture,
-        /// `a/b` is two fields joined by a slash (a model version is named by `name/version`).
+        /// `a/b` is two fields joined by a slash (a model version is named by `name/version`), `graphql.a` is what the
+        /// GraphQL document in the body names.
         field: &'static str,
         /// How many ids the field may hold, and what absence means.
         count: Count,
@@ -128,6 +129,8 @@ pub enum Check {
     /// A tag key or a list of tags which may not be a reserved one (`mlflow.prompt.is_prompt` on an existing model,
     /// `mlflow.artifactLocation`, ...).
     TagKey(&'static str),
+    /// The experiment that each run in the field lies in is read besides: READ on it.
+    ExperimentToo(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
     SafePath(&'static str),
 }
@@ -425,6 +428,11 @@ pub(super) const fn read_each(kind: Kind, field: &'static str) -> Need {
 /// READ on those objects in `field` that stay: the others are cut from the request.
 pub(super) const fn narrowed(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::Narrowed)
+}
+
+/// READ on each object in `field`, if there are any.
+pub(super) const fn read_any(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::AnyEach)
 }
 
 /// EDIT on the one object in `field`.

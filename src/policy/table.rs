@@ -7,11 +7,11 @@
 //! where that app reads another field than the handler does. A family that is not judged yet is written out all the
 //! same, closed, with the reason.
 
-use super::route::Check::{ArtifactLocation, ModelSource, NewModelName, SafePath, TagKey};
+use super::route::Check::{ArtifactLocation, ExperimentToo, ModelSource, NewModelName, SafePath, TagKey};
 use super::route::Need::{Checked, Create, SignedIn};
 use super::route::{
     Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, manage, narrowed,
-    nobody, on_artifact, patch, post, put, read, read_each, read_named, read_opt,
+    nobody, on_artifact, patch, post, put, read, read_any, read_each, read_named, read_opt,
 };
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, RegisteredModel, Run};
@@ -29,7 +29,7 @@ const SKILLS: &str = "the skills registry is not judged yet";
 const WORKSPACES: &str = "workspaces are off";
 const PERMISSIONS: &str = "the permission API is not served yet";
 const BYPASS: &str = "the address it answers with leads past this gate";
-const GRAPHQL: &str = "GraphQL is not judged yet: one path for many operations";
+const GRAPHQL: &str = "MLflow answers it with an error: its pages use POST";
 const NEVER: &str = "MLflow registers it and always answers 404";
 const SPARE: &str = "the UI's files have another path";
 
@@ -44,6 +44,20 @@ const LOGGED_MODEL_LINKS: &[Link] = &[
     blank("model.info.source_run_id", Run),
     drop_("model.info.registrations[]", ModelVersion),
     blank("model.data.metrics[].run_id", Run),
+];
+/// The same in GraphQL's spelling; a document has no aliases, so the places are fixed (`mlflow::graphql`).
+const GRAPHQL_LINKS: &[Link] = &[
+    drop_("data.mlflowGetRun.run.modelVersions[]", ModelVersion),
+    blank("data.mlflowGetRun.run.modelVersions[].modelId", LoggedModel),
+    drop_("data.mlflowGetRun.run.inputs.modelInputs[].modelId", LoggedModel),
+    drop_("data.mlflowGetRun.run.outputs.modelOutputs[].modelId", LoggedModel),
+    blank("data.mlflowGetRun.run.data.metrics[].modelId", LoggedModel),
+    drop_("data.mlflowSearchRuns.runs[].info.runUuid", Run),
+    drop_("data.mlflowSearchRuns.runs[].modelVersions[]", ModelVersion),
+    blank("data.mlflowSearchRuns.runs[].modelVersions[].modelId", LoggedModel),
+    drop_("data.mlflowSearchRuns.runs[].inputs.modelInputs[].modelId", LoggedModel),
+    drop_("data.mlflowSearchRuns.runs[].outputs.modelOutputs[].modelId", LoggedModel),
+    blank("data.mlflowSearchRuns.runs[].data.metrics[].modelId", LoggedModel),
 ];
 /// Model versions tell of the run and the logged model that they come from.
 const VERSION_LINKS: &[Link] = &[
@@ -139,8 +153,10 @@ pub static MLFLOW: &[Row] = &[
     get   ("health",                            "Health",              &[SignedIn]).root(),
     get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]),
     get   ("build/{*filename}",                 "ServeBuild",          &[nobody(SPARE)]).root(),
-    get   ("graphql",                           "Graphql",             &[nobody(GRAPHQL)]).root(),
-    post  ("graphql",                           "Graphql",             &[nobody(GRAPHQL)]).root(),
+    get   ("graphql",                           "GraphqlByGet",        &[nobody(GRAPHQL)]).root(),
+    post  ("graphql",                           "Graphql",             &[SignedIn, read_any(Experiment, "graphql.experiment"), read_any(Run, "graphql.run"),
+                                                                         Checked(ExperimentToo("graphql.run_with_experiment")), Checked(SafePath("graphql.path"))])
+                                                                         .root().hides(GRAPHQL_LINKS),
 
     // Experiments
     post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, Checked(ArtifactLocation("artifact_location"))])

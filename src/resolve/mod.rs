@@ -229,6 +229,14 @@ impl Resolver {
         match check {
             // Judged by form alone, in `policy::fields`.
             Check::NewModelName(_) | Check::SafePath(_) => {}
+            Check::ExperimentToo(field) => {
+                for id in fields.each(field) {
+                    let object = Object { kind: Kind::Run, id: Arc::clone(id) };
+                    let link = self.links.find(&object, upstream).await?;
+                    let experiment = link.map(|link| Resource::top(Kind::Experiment, link.experiment));
+                    resolved.hold_or_miss(Action::Read, experiment);
+                }
+            }
             Check::TagKey(field) => {
                 if fields.each(field).iter().any(|key| RESERVED_TAGS.contains(&&**key)) {
                     resolved.ask(Requirement::Admin(RESERVED));

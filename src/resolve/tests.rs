@@ -326,3 +326,13 @@ async fn look_ups_go_below_the_static_prefix() {
     resolve(&resolver, Verb::Get, "/api/2.0/mlflow/runs/get", Some(&query), "", &upstream).await.unwrap();
     assert_eq!(*upstream.asked.borrow(), [format!("/ml/api/2.0/mlflow/runs/get?run_id={RUN}")]);
 }
+
+#[tokio::test]
+async fn a_run_asked_for_with_its_experiment_is_two_reads() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let body = format!(
+        r#"{{"query":"{{ mlflowGetRun(input: {{runId: \"{RUN}\"}}) {{ run {{ experiment {{ name }} }} }} }}"}}"#
+    );
+    let resolved = resolve(&resolver(), Verb::Post, "/graphql", None, &body, &upstream).await.unwrap();
+    assert_eq!(told(&resolved), [format!("read run {RUN} in experiment 7"), "read experiment 7".to_owned()]);
+}

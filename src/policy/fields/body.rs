@@ -25,11 +25,7 @@ pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut Slots) -> Result<(), Fi
         // MLflow reads no body as an object without members (`_get_normalized_request_json`).
         return Ok(());
     }
-    let text = std::str::from_utf8(body).map_err(|_| FieldFault::NotUtf8)?;
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(not_an_object(text));
-    }
-    shallow(text)?;
+    let text = plain_object(body)?;
     let reading = Reading { plan, slots: RefCell::new(slots), fault: RefCell::new(None) };
     let mut json = serde_json::Deserializer::from_str(text);
     let result = ObjectSeed { reading: &reading, node: &plan.shape }.deserialize(&mut json).and_then(|()| json.end());
@@ -38,6 +34,16 @@ pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut Slots) -> Result<(), Fi
         (None, Ok(())) => Ok(()),
         (None, Err(error)) => Err(FieldFault::NotJson(error.to_string())),
     }
+}
+
+/// The body's text, when it is UTF-8, begins like an object, and is not too deep.
+pub(super) fn plain_object(body: &[u8]) -> Result<&str, FieldFault> {
+    let text = std::str::from_utf8(body).map_err(|_| FieldFault::NotUtf8)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(not_an_object(text));
+    }
+    shallow(text)?;
+    Ok(text)
 }
 
 fn not_an_object(text: &str) -> FieldFault {

@@ -5,6 +5,7 @@
 //! beside a body, aliases that differ. The bytes are sent on as they came.
 
 mod body;
+mod graphql;
 mod plan;
 mod query;
 mod rewrite;
@@ -18,6 +19,7 @@ use self::plan::{Form, Part, Source, Want};
 use super::classify::Call;
 use super::path::{self, BadPath};
 use super::route::Count;
+use crate::mlflow::graphql::GraphQlFault;
 use crate::mlflow::ids::BadId;
 
 /// Why the fields of a request are refused. Every variant is the caller's fault.
@@ -72,6 +74,9 @@ pub enum FieldFault {
     /// Two names of one field hold different values.
     #[error("`{0}` is given under several names with different values")]
     Differ(&'static str),
+    /// The GraphQL document is not understood.
+    #[error(transparent)]
+    GraphQl(#[from] GraphQlFault),
     /// The id is not in its one spelling.
     #[error("`{field}`: {fault}")]
     BadId {
@@ -134,11 +139,15 @@ pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fie
     match plan.source {
         Source::Nothing => {}
         Source::Query => query::read(plan, query.unwrap_or_default(), &mut slots)?,
-        Source::Body => {
+        Source::Body | Source::GraphQl => {
             if query.is_some_and(|query| !query.is_empty()) {
                 return Err(FieldFault::QueryBesideBody);
             }
-            body::read(plan, body.unwrap_or_default(), &mut slots)?;
+            let body = body.unwrap_or_default();
+            match plan.source {
+                Source::GraphQl => graphql::read(plan, body, &mut slots)?,
+                Source::Body | Source::Query | Source::Nothing => body::read(plan, body, &mut slots)?,
+            }
         }
     }
     for (slot, value) in plan.slots.iter().zip(&mut slots) {

@@ -25,6 +25,8 @@ pub(super) enum Source {
     Nothing,
     Query,
     Body,
+    /// A GraphQL document in the body.
+    GraphQl,
 }
 
 /// A field that a row names.
@@ -137,8 +139,11 @@ impl Plan {
                 Source::Body
             }
         };
-        plan.wants_body = plan.source == Source::Body;
-        if plan.wants_body {
+        if plan.slots.iter().any(|slot| slot.name.starts_with("graphql.")) {
+            plan.source = Source::GraphQl;
+        }
+        plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl);
+        if plan.source == Source::Body {
             for (index, slot) in plan.slots.iter().enumerate() {
                 if slot.capture.is_none() {
                     plan.shape.insert(slot.name, index);
@@ -173,7 +178,12 @@ impl Plan {
                     let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
                     self.want(field, count, Form::Text, false);
                 }
-                Check::SafePath(field) => self.want(field, Count::Optional, Form::ArtifactPath, false),
+                Check::ExperimentToo(field) => self.want(field, Count::AnyEach, form_of(Kind::Run), false),
+                Check::SafePath(field) => {
+                    let many = field.starts_with("graphql.");
+                    let count = if many { Count::AnyEach } else { Count::Optional };
+                    self.want(field, count, Form::ArtifactPath, false);
+                }
             },
         }
     }

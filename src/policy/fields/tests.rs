@@ -264,3 +264,28 @@ proptest::proptest! {
         drop(get("runs/get", &query));
     }
 }
+
+#[test]
+fn a_graphql_document_names_its_objects() {
+    let graphql = |body: &str| read(&call(Verb::Post, "/graphql"), None, Some(body.as_bytes()));
+    let document =
+        "query GetRun($data: MlflowGetRunInput!) { mlflowGetRun(input: $data) { run { experiment { name } } } }";
+    let body = |more: &str| format!(r#"{{"operationName":"GetRun","query":"{document}","variables":{more}}}"#);
+    let fields = graphql(&body(&format!(r#"{{"data":{{"runUuid":"{RUN}"}}}}"#))).unwrap();
+    assert_eq!(fields.one("graphql.run"), Some(RUN));
+    assert_eq!(fields.one("graphql.run_with_experiment"), Some(RUN));
+    assert!(fields.each("graphql.experiment").is_empty());
+    assert!(matches!(graphql(&body(r#"{"data":{"runUuid":"x"}}"#)), Err(FieldFault::BadId { .. })));
+    assert!(matches!(graphql(&body("null")), Err(FieldFault::GraphQl(_))));
+    for broken in [
+        body("[]"),
+        body(&format!(r#"{{"data":{{"runUuid":"{RUN}","runUuid":"{OTHER}"}}}}"#)),
+        body(&format!(r#"{{"data":{{"runUuid":"{RUN}"}}}},"query":"x""#)),
+        body("{}}"),
+        r#"{"variables":{}}"#.to_owned(),
+        r#"{"query":1}"#.to_owned(),
+    ] {
+        assert!(matches!(graphql(&broken), Err(FieldFault::NotJson(_))), "{broken}");
+    }
+    assert_eq!(graphql(&format!("[{}]", body("{}"))).unwrap_err(), FieldFault::NotAnObject);
+}
