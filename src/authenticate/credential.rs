@@ -60,13 +60,6 @@ impl Credentials {
     pub fn is_empty(&self) -> bool {
         self.authorization.is_nothing() && self.assertion.is_nothing() && self.session.is_nothing()
     }
-
-    /// Whether a browser adds one of them by itself, so that another site's page can have it sent: a session cookie, or
-    /// the assertion that IAP makes of its own cookie.
-    #[must_use]
-    pub fn browser_adds_them(&self) -> bool {
-        !self.session.is_nothing() || !self.assertion.is_nothing()
-    }
 }
 
 /// A value out of a cookie; wiped when it goes.

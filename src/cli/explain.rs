@@ -11,7 +11,6 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::people::user_name;
-use super::routes::{follows, needs, path};
 use super::{Ended, open_store, say};
 use crate::access::decide::{Requirement, decide};
 use crate::access::identity::{Identity, Principal, Proof};
@@ -20,6 +19,7 @@ use crate::mlflow::ids::{GroupName, UserName};
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::path::Path;
+use crate::policy::print::{follows, needs, path};
 use crate::policy::route::Verb;
 use crate::resolve::Resolver;
 use crate::store::{PrincipalFault, Store};

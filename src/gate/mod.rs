@@ -18,17 +18,16 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
-use self::clean::Unclean;
 use self::refusal::{Form, Refusal};
 use crate::access::decide::{Permitted, decide};
 use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
+use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
-use crate::authenticate::{Authenticator, origin};
 use crate::message::{Body, Payload, Peer, Request};
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
-use crate::policy::route::{Answer, BodyClass, Verb};
+use crate::policy::route::{Answer, BodyClass};
 use crate::resolve::{Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
@@ -157,8 +156,8 @@ impl Gate {
         let authenticated = house.authenticator.authenticate(&request.peer, credentials).await?;
         let Some(authenticated) = authenticated else { return Err(faults::stranger()) };
         record.who(Arc::clone(&authenticated.identity));
-        if authenticated.is_ambient() && request.verb != Verb::Get {
-            origin::check(&request.headers, &house.clean.public_url).map_err(|_| Unclean::ForeignOrigin)?;
+        if authenticated.is_ambient() {
+            clean::check_origin(request, &house.clean)?;
         }
         let identity = authenticated.identity;
         match house.store.principal(Arc::clone(&identity)) {

@@ -1,22 +1,21 @@
 //! How does the table look on paper?
 //!
-//! As text for people, as JSON for programs, as Markdown for `docs/routes.md`.
+//! The words for `trackgate routes`, for `explain`, and for `docs/routes.md`, which a test compares with the table.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::classify::rows;
-use super::route::{Answer, BodyClass, Check, Count, Effect, Need, Prefixes, Row};
+use super::route::{Answer, Check, Count, Effect, Need, Prefixes, Row};
 
-/// What the columns mean; the head of `docs/routes.md`.
+/// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
 
-Printed by `trackgate routes --format markdown` from `src/policy/table.rs` and `src/policy/local.rs`; a test compares.
+`trackgate routes --format markdown` prints this from `src/policy/table.rs` and `src/policy/local.rs`.
 
-Paths stand without the static prefix. `{p}` is `api` or `ajax-api`. `{name}` is one segment of the path, `{*name}` all
-that follow. In the needs, `a|b` are names of one field, `a[].b` stands inside of a list, `{a}` in the path, `a/b` are
-two fields; \"optional\" asks nothing when the field is absent.
+Paths stand without the static prefix. `{name}` is one segment of the path, `{*name}` all that follow. In the needs,
+`a|b` are names of one field, `a[].b` stands inside of a list, `{a}` in the path, `a/b` are two fields, `graphql.a` is
+what the GraphQL document names.
 
 ";
 
@@ -25,7 +24,7 @@ two fields; \"optional\" asks nothing when the field is absent.
 pub struct Printed {
     /// The method.
     pub method: &'static str,
-    /// The path, with `{p}` for both prefixes.
+    /// The path with its prefixes.
     pub path: String,
     /// MLflow's name for the call, or ours.
     pub name: &'static str,
@@ -39,124 +38,124 @@ pub struct Printed {
 
 impl From<&Row> for Printed {
     fn from(row: &Row) -> Self {
-        let prefix = match row.prefixes {
-            Prefixes::Both => "/{p}/",
-            Prefixes::Api => "/api/",
-            Prefixes::Ajax => "/ajax-api/",
-            Prefixes::None => "/",
-        };
         Self {
             method: row.verb.as_str(),
-            path: format!("{prefix}{}", row.path),
+            path: path(row),
             name: row.name,
             needs: row.needs.iter().map(need).collect(),
             answer: answer(row),
-            effect: effect(row.effect),
+            effect: effect(row),
         }
     }
 }
 
-/// Every row, MLflow's first, in the table's order.
-pub fn table() -> impl Iterator<Item = Printed> {
-    rows().map(Printed::from)
-}
-
-/// Aligned columns.
-#[must_use]
-pub fn text() -> String {
-    let printed: Vec<Printed> = table().collect();
-    let width = |of: fn(&Printed) -> &str| printed.iter().map(|row| of(row).len()).max().unwrap_or_default();
-    let (paths, names) = (width(|row| &row.path), width(|row| row.name));
-    let mut written = String::new();
-    for row in &printed {
-        let needs = row.needs.join("; ");
+/// The rows as `docs/routes.md` holds them.
+pub fn markdown<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut text = String::from(HEAD);
+    text.push_str("| Method | Path | Name | Needs | Answer and effect |\n| --- | --- | --- | --- | --- |\n");
+    for row in rows {
+        let cell = |text: &str| text.replace('|', "\\|");
         // Writing to a `String` cannot fail.
-        let _ = write!(written, "{:<6} {:<paths$} {:<names$} {needs}", row.method, row.path, row.name);
-        for more in [&row.answer, &row.effect] {
-            if !more.is_empty() {
-                let _ = write!(written, "; {more}");
-            }
-        }
-        written.push('\n');
-    }
-    written
-}
-
-/// A list of objects.
-#[must_use]
-pub fn json() -> String {
-    let printed: Vec<Printed> = table().collect();
-    serde_json::to_string_pretty(&printed).unwrap_or_default()
-}
-
-/// `docs/routes.md`.
-#[must_use]
-pub fn markdown() -> String {
-    let mut written = String::from(HEAD);
-    written.push_str("| Call | Name | Needs | Answer, effect |\n| --- | --- | --- | --- |\n");
-    for row in table() {
-        let more: Vec<&str> = [row.answer.as_str(), &row.effect].into_iter().filter(|more| !more.is_empty()).collect();
         let _ = writeln!(
-            written,
-            "| `{} {}` | {} | {} | {} |",
-            row.method,
-            row.path,
+            text,
+            "| {} | `{}` | {} | {} | {} |",
+            row.verb,
+            cell(&path(row)),
             row.name,
-            row.needs.join("; ").replace('|', "\\|"),
-            more.join("; ").replace('|', "\\|"),
+            cell(&needs(row)),
+            cell(&follows(row))
         );
     }
-    written
+    text
+}
+
+/// The path with its prefixes; `{api|ajax-api}` stands for either.
+#[must_use]
+pub fn path(row: &Row) -> String {
+    match row.prefixes {
+        Prefixes::Both => format!("/{{api|ajax-api}}/{}", row.path),
+        Prefixes::Api => format!("/api/{}", row.path),
+        Prefixes::Ajax => format!("/ajax-api/{}", row.path),
+        Prefixes::None => format!("/{}", row.path),
+    }
+}
+
+/// What the caller needs, all of it.
+#[must_use]
+pub fn needs(row: &Row) -> String {
+    row.needs.iter().map(need).collect::<Vec<_>>().join("; ")
 }
 
 fn need(need: &Need) -> String {
     match need {
-        Need::Anyone => "anyone".to_owned(),
-        Need::SignedIn => "signed in".to_owned(),
-        Need::Admin => "an administrator".to_owned(),
-        Need::Nobody(why) => format!("nobody: {why}"),
-        Need::Create => "create in the workspace".to_owned(),
+        Need::Anyone => "nothing".to_owned(),
+        Need::SignedIn => "to be signed in".to_owned(),
+        Need::Admin => "to be an administrator".to_owned(),
+        Need::Nobody(why) => format!("closed: {why}"),
+        Need::Create => "create on workspace".to_owned(),
         Need::On { action, kind, field, count } => {
             let count = match count {
                 Count::One => "",
-                Count::Optional => " (optional)",
-                Count::Each => " (each)",
-                Count::AnyEach => " (each, optional)",
-                Count::Narrowed => " (the others are cut from the request)",
+                Count::Optional => ", if given",
+                Count::Each => ", each",
+                Count::AnyEach => ", each, if given",
+                Count::Narrowed => ", hidden ones are cut from the request",
             };
-            format!("{action} {kind} in `{field}`{count}")
+            format!("{action} on {kind} `{field}`{count}")
         }
-        Need::OnArtifact { action, field } => format!("{action} what the artifact path `{field}` lies in"),
-        Need::OnExperimentNamed { action, field } => format!("{action} experiment named in `{field}`"),
+        Need::OnArtifact { action, field } => format!("{action} on what the artifact path `{field}` lies in"),
+        Need::OnExperimentNamed { action, field } => format!("{action} on the experiment named `{field}`"),
         Need::Checked(check) => match check {
-            Check::ArtifactLocation(field) => format!("`{field}` empty or in an allowed place"),
-            Check::ModelSource(field) => format!("read what `{field}` points to"),
-            Check::NewModelName(field) => format!("`{field}` a name for a model"),
-            Check::TagKey(field) => format!("`{field}` no tag that steers MLflow"),
-            Check::ExperimentToo(field) => format!("read the experiment of each run in `{field}`"),
-            Check::SafePath(field) => format!("`{field}` a plain path"),
+            Check::ExperimentToo(field) => format!("read on the experiment of each run in `{field}`"),
+            Check::ArtifactLocation(field) => format!("`{field}` empty or at an allowed place"),
+            Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
+            Check::NewModelName(field) => format!("`{field}` can be granted on"),
+            Check::TagKey(field) => format!("`{field}` no reserved tag"),
+            Check::SafePath(field) => format!("`{field}` relative and canonical"),
         },
     }
 }
 
-fn answer(row: &Row) -> String {
-    let mut words = match row.answer {
-        Answer::Stream => String::new(),
-        Answer::Keep(list) => format!("keeps visible `{}`", list.member),
-        Answer::Hide(_) => "hides links".to_owned(),
-        Answer::Confirm { kind, .. } => format!("must be the judged {kind}"),
-    };
-    if row.body == BodyClass::Artifact {
-        words.push_str("the body streams");
-    }
-    words
+/// What happens to the answer, and what follows from success.
+#[must_use]
+pub fn follows(row: &Row) -> String {
+    let parts = [answer(row), effect(row)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-fn effect(effect: Effect) -> String {
-    match effect {
+fn answer(row: &Row) -> String {
+    match row.answer {
+        Answer::Stream => String::new(),
+        Answer::Keep(list) => format!("only visible elements of `{}`", list.member),
+        Answer::Hide(links) => {
+            let places: Vec<_> = links.iter().map(|link| format!("`{}`", link.at)).collect();
+            format!("hidden links are taken out ({})", places.join(", "))
+        }
+        Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
+    }
+}
+
+fn effect(row: &Row) -> String {
+    match row.effect {
         Effect::None => String::new(),
         Effect::Owns { kind, .. } => format!("the caller gets MANAGE on the new {kind}"),
-        Effect::Renames(kind) => format!("grants follow the {kind}"),
+        Effect::Renames(kind) => format!("grants follow the {kind}'s new name"),
         Effect::Forgets(kind) => format!("grants on the {kind} end"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::classify::rows;
+
+    #[test]
+    fn every_row_is_printed_once_and_no_cell_breaks_the_table() {
+        let text = markdown(rows());
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(lines.len(), rows().count() + 2);
+        for line in lines {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
+        }
     }
 }

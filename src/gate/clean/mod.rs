@@ -85,11 +85,6 @@ pub fn clean(
     }
     let credentials = credential::take(&mut headers);
     let peer = behind_front(peer, &headers, settings);
-    // No form sends PUT, PATCH or DELETE, and a script that does is asked for its origin by the browser first.
-    let from_a_page = verb == Verb::Post || headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
-    if verb != Verb::Get && from_a_page && credentials.browser_adds_them() {
-        origin::check(&headers, &settings.public_url).map_err(|_| Unclean::ForeignOrigin)?;
-    }
     fields::strip_identity(&mut headers);
     if upgrade {
         headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
@@ -105,6 +100,25 @@ pub fn clean(
         peer,
     };
     Ok((request, credentials))
+}
+
+/// Whether another site's page may have sent a request that changes something and whose credential a browser adds by
+/// itself. For callers who were recognised by such a credential.
+///
+/// # Errors
+/// [`Unclean::ForeignOrigin`].
+pub fn check_origin(request: &Request, settings: &Settings) -> Result<(), Unclean> {
+    let told = request.headers.contains_key(ORIGIN) || request.headers.contains_key("sec-fetch-site");
+    let could_be_foreign = match request.verb {
+        Verb::Get => false,
+        Verb::Post => true,
+        // No form sends these, and a browser asks us first before a script of another site may.
+        Verb::Put | Verb::Patch | Verb::Delete => told,
+    };
+    if could_be_foreign {
+        origin::check(&request.headers, &settings.public_url).map_err(|_| Unclean::ForeignOrigin)?;
+    }
+    Ok(())
 }
 
 /// What the row says of the body, against what the headers say of it.
