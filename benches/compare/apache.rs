@@ -68,7 +68,13 @@ pub(crate) fn openidc(ground: &Ground) -> anyhow::Result<Start> {
     let mut command = process::command(&program, ground.server_cores.as_deref());
     command.arg("-D").arg("FOREGROUND").arg("-f").arg(&file);
     let server = Server::start("apache", command, &room, port)?;
-    Ok(Start::Ready(Contestant { name: OPENIDC.to_owned(), port, checks: Checks::Token, servers: vec![server] }))
+    Ok(Start::Ready(Contestant {
+        name: OPENIDC.to_owned(),
+        port,
+        checks: Checks::Token,
+        servers: vec![server],
+        log: None,
+    }))
 }
 
 /// The group of `nobody`: Debian says `nogroup`, Red Hat `nobody`.

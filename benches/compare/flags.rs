@@ -1,5 +1,7 @@
 //! What was asked for on the command line?
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 /// Compares what a request costs in Trackgate and in the servers a team might put in front of MLflow instead.
@@ -34,6 +36,14 @@ pub(crate) struct Flags {
     #[arg(long, value_delimiter = ',', value_name = "WORD")]
     pub(crate) only: Vec<String>,
 
+    /// Measures these builds of Trackgate instead of the one just made. May be given several times.
+    #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
+    pub(crate) trackgate: Vec<(String, PathBuf)>,
+
+    /// Measures nothing, but samples Trackgate under load with perf and says where its CPU time goes.
+    #[arg(long)]
+    pub(crate) profile: bool,
+
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -42,5 +52,24 @@ pub(crate) struct Flags {
 impl Flags {
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    /// The builds of Trackgate to measure: those named, else the one that cargo has just built for this bench.
+    pub(crate) fn builds(&self) -> Vec<(String, PathBuf)> {
+        if self.trackgate.is_empty() {
+            vec![("trackgate".to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_trackgate")))]
+        } else {
+            self.trackgate.clone()
+        }
+    }
+}
+
+fn named_path(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
+    let path = PathBuf::from(path);
+    if path.is_file() {
+        Ok((format!("trackgate ({name})"), path))
+    } else {
+        Err(format!("no file `{}`", path.display()))
     }
 }

@@ -16,6 +16,9 @@ use crate::process::Server;
 pub(crate) const HOST: &str = "localhost";
 /// The call that is measured: one object, no body, no rewriting of the answer.
 pub(crate) const CALL: &str = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+/// The same call on an object for which the user holds nothing.
+pub(crate) const FORBIDDEN_CALL: &str = "/api/2.0/mlflow/experiments/get?experiment_id=2";
+
 /// Files, keys, an issuer and an upstream, alike for all.
 pub(crate) struct Ground {
     pub(crate) material: Material,

@@ -43,7 +43,9 @@ fn front(name: &'static str, checks: Checks, rules: &str, ground: &Ground) -> an
         upstream = ground.upstream_port,
     );
     Ok(match start(name, &rest, port, ground)? {
-        Some(server) => Start::Ready(Contestant { name: name.to_owned(), port, checks, servers: vec![server] }),
+        Some(server) => {
+            Start::Ready(Contestant { name: name.to_owned(), port, checks, servers: vec![server], log: None })
+        }
         None => Start::Missing("not installed (Debian: haproxy)".to_owned()),
     })
 }

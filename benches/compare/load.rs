@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -20,6 +22,7 @@ pub(crate) struct Load {
     threads: usize,
     connections: u32,
     seconds: u32,
+    interrupted: Arc<AtomicBool>,
 }
 
 /// One measurement.
@@ -44,7 +47,7 @@ end
 "#;
 
 impl Load {
-    pub(crate) fn prepare(flags: &Flags, ground: &Ground) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(flags: &Flags, ground: &Ground, interrupted: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let program = process::find("wrk").context("wrk, the load generator, is not installed (Debian: wrk)")?;
         let script = ground.room("wrk")?.join("load.lua");
         // The port in `Host` comes from the URL, which wrk puts in when the script does not.
@@ -52,7 +55,15 @@ impl Load {
         fs::write(&script, header + DONE)?;
         let threads = flags.load_threads.unwrap_or(std::thread::available_parallelism()?.get().div_ceil(2));
         let cores = flags.load_cores.clone();
-        Ok(Self { program, script, cores, threads, connections: flags.connections, seconds: flags.seconds })
+        Ok(Self {
+            program,
+            script,
+            cores,
+            threads,
+            connections: flags.connections,
+            seconds: flags.seconds,
+            interrupted,
+        })
     }
 
     /// A second of load: connections to the upstream, caches, code.
@@ -65,8 +76,10 @@ impl Load {
     }
 
     fn run(&self, contestant: &Contestant, seconds: u32) -> anyhow::Result<Measured> {
+        contestant.empty_log()?;
         let before = contestant.cpu()?;
         let output = self.command(contestant, seconds).output().context("cannot run wrk")?;
+        ensure!(!self.interrupted.load(Ordering::Relaxed), "interrupted");
         let text = String::from_utf8_lossy(&output.stdout);
         let numbers: Vec<f64> = text
             .lines()

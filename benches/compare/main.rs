@@ -16,13 +16,16 @@ mod material;
 mod nginx;
 mod probe;
 mod process;
+mod profile;
 mod report;
+mod trackgate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::contestant::{Contestant, Start};
 use crate::flags::Flags;
@@ -36,10 +39,13 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let interrupted = watch_for_interrupt(&runtime);
     let ground = Ground::prepare(&flags, &runtime)?;
-    let load = Load::prepare(&flags, &ground)?;
+    let load = Load::prepare(&flags, &ground, interrupted)?;
 
+    if flags.profile {
+        return profile::run(&flags, &ground, &load, &runtime);
+    }
     let contestants = start_all(&flags, &ground, &runtime)?;
-    measure(&flags, &contestants, &load, &interrupted)?.print();
+    measure(&flags, &contestants, &load)?.print();
     Ok(())
 }
 
@@ -62,6 +68,9 @@ fn start_all(flags: &Flags, ground: &Ground, runtime: &tokio::runtime::Runtime) 
             Start::Missing(reason) => println!("skipped: {name}: {reason}"),
         }
     }
+    for (name, program) in flags.builds().iter().filter(|(name, _)| flags.wants(name)) {
+        contestants.push(trackgate::start(name, program, ground).with_context(|| format!("{name} did not start"))?);
+    }
     for contestant in &contestants {
         runtime
             .block_on(probe::check(contestant, ground))
@@ -71,7 +80,7 @@ fn start_all(flags: &Flags, ground: &Ground, runtime: &tokio::runtime::Runtime) 
 }
 
 /// All passes, interleaved: each pass measures every contestant once, each time from another one on.
-fn measure(flags: &Flags, contestants: &[Contestant], load: &Load, interrupted: &AtomicBool) -> anyhow::Result<Report> {
+fn measure(flags: &Flags, contestants: &[Contestant], load: &Load) -> anyhow::Result<Report> {
     let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
     println!(
         "{} passes of {} s over {}: about {} s",
@@ -87,24 +96,25 @@ fn measure(flags: &Flags, contestants: &[Contestant], load: &Load, interrupted: 
     for pass in 0..flags.passes as usize {
         for turn in 0..contestants.len() {
             let which = (pass + turn) % contestants.len();
-            let measured = load.measure(&contestants[which]);
-            if interrupted.load(Ordering::Relaxed) {
-                bail!("interrupted");
-            }
-            report.add(which, pass, measured?);
+            report.add(which, pass, load.measure(&contestants[which])?);
         }
         report.progress(pass);
     }
     Ok(report)
 }
 
-/// An interrupt ends the measurement in order, so that servers and files go away.
+/// An interrupt or TERM ends the measurement in order, so that servers and files go away.
 fn watch_for_interrupt(runtime: &tokio::runtime::Runtime) -> Arc<AtomicBool> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&interrupted);
     runtime.spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            told.store(true, Ordering::Relaxed);
+        if let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        {
+            loop {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+                told.store(true, Ordering::Relaxed);
+            }
         }
     });
     interrupted

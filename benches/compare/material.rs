@@ -1,6 +1,7 @@
 //! Which certificates, keys and tokens does the comparison use?
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,6 +46,12 @@ impl Material {
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
             Ok(path)
         };
+        // Trackgate does not take a key that anybody may read.
+        let secret = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
+            let path = write(name, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            Ok(path)
+        };
 
         let ca_key = KeyPair::generate()?;
         let mut ca_params = CertificateParams::new(Vec::new())?;
@@ -62,8 +69,8 @@ impl Material {
         Ok(Self {
             ca: write("ca.pem", &ca.pem())?,
             certificate: write("cert.pem", &certificate.pem())?,
-            private_key: write("key.pem", &key.serialize_pem())?,
-            pair: write("pair.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()))?,
+            private_key: secret("key.pem", &key.serialize_pem())?,
+            pair: secret("pair.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()))?,
             token_key: write("token-key.pem", &signing_key.public_key_pem())?,
             token_certificate: write("token-cert.pem", &token_certificate.pem())?,
             signing_key,

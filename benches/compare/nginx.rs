@@ -61,7 +61,8 @@ pub(crate) fn logged(ground: &Ground) -> anyhow::Result<Start> {
     let log = ground.room("nginx access log")?.join("access.log");
     let location = format!("location / {{ access_log {} combined; proxy_pass http://mlflow; }}", log.display());
     let http = front(ground, port, "", &location);
-    contestant(LOGGED, Checks::Nothing, ground, port, &http, Vec::new()).map(Start::Ready)
+    let contestant = contestant(LOGGED, Checks::Nothing, ground, port, &http, Vec::new())?;
+    Ok(Start::Ready(Contestant { log: Some(log), ..contestant }))
 }
 
 /// Asks an authenticating service about each request, as it is done with oauth2-proxy and its kind. The service here is
@@ -102,7 +103,7 @@ fn contestant(
     let room = ground.room(name)?;
     let server = start(name, ground.workers, ground.server_cores.as_deref(), &room, port, http)?;
     let servers = std::iter::once(server).chain(others).collect();
-    Ok(Contestant { name: name.to_owned(), port, checks, servers })
+    Ok(Contestant { name: name.to_owned(), port, checks, servers, log: None })
 }
 
 fn start(

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::contestant::{Checks, Contestant};
-use crate::ground::{self, CALL, Ground};
+use crate::ground::{self, CALL, FORBIDDEN_CALL, Ground};
 
 /// A good token passes, and everything that the contestant claims to look at is looked at.
 pub(crate) async fn check(contestant: &Contestant, ground: &Ground) -> anyhow::Result<()> {
@@ -39,6 +39,13 @@ pub(crate) async fn check(contestant: &Contestant, ground: &Ground) -> anyhow::R
                 "{what} gets {status} where it should be refused"
             );
         }
+    }
+    if contestant.checks >= Checks::Permission {
+        let (status, _) = ask(FORBIDDEN_CALL, Some(ground.token.clone())).await?;
+        ensure!(
+            matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND),
+            "an experiment without a grant gets {status} where it should be refused"
+        );
     }
     Ok(())
 }
