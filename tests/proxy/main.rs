@@ -5,7 +5,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod answer;
 mod drain;
+mod effects;
 mod framing;
 mod http2;
 mod judged;
