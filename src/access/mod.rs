@@ -6,3 +6,5 @@
 pub mod decide;
 pub mod grant;
 pub mod identity;
+#[cfg(test)]
+mod tests;

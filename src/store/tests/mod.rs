@@ -1,3 +1,5 @@
+mod kill;
+
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
