@@ -11,7 +11,8 @@ use crate::harness::server::full;
 const TARGET: &str = "/api/2.0/mlflow/experiments/get?experiment_id=1";
 
 async fn gate() -> Gate {
-    let gate = Gate::before(|_| async { full(200, "{\"experiment\":{\"experiment_id\":\"1\",\"name\":\"one\"}}") }).await;
+    let gate =
+        Gate::before(|_| async { full(200, "{\"experiment\":{\"experiment_id\":\"1\",\"name\":\"one\"}}") }).await;
     gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
     gate
 }

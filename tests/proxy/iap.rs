@@ -63,7 +63,8 @@ async fn nothing_without_it_gets_in_but_the_probe() {
     let gate = &behind.gate;
     assert_eq!(gate.anonymous().get("/trackgate/livez").await.status, 200);
     let session = format!("__Host-trackgate={}", "A".repeat(43));
-    for target in ["/", TARGET, "/health", "/version", "/trackgate/login", "/trackgate/login/test", "/trackgate/whoami"] {
+    for target in ["/", TARGET, "/health", "/version", "/trackgate/login", "/trackgate/login/test", "/trackgate/whoami"]
+    {
         assert_eq!(gate.anonymous().get(target).await.status, 401, "{target}");
         assert_eq!(gate.bearer("alice").get(target).await.status, 401, "{target} with a good bearer token");
         assert_eq!(gate.showing("cookie", session.clone()).get(target).await.status, 401, "{target} with a cookie");

@@ -120,7 +120,9 @@ async fn only_a_navigation_is_sent_to_the_login() {
 #[tokio::test]
 async fn a_link_to_the_login_cannot_lead_elsewhere() {
     let gate = gate().await;
-    for evil in ["//evil.example", "https://evil.example", "/\\evil.example", "/%09/evil.example", "javascript:alert(1)"] {
+    for evil in
+        ["//evil.example", "https://evil.example", "/\\evil.example", "/%09/evil.example", "javascript:alert(1)"]
+    {
         let mut browser = Browser::at(&gate);
         let landed = browser.sign_in(evil).await;
         assert_eq!(landed.header("location"), Some("/"), "{evil}");
