@@ -33,7 +33,7 @@ fn a_person_signs_in_lands_where_they_wanted_and_sees_only_their_own() {
         let address = browser.address();
         address.starts_with(&format!("{}/#/experiments/{own}", house.gate.url())) && address.contains("x=y")
     });
-    browser.reads(mine);
+    browser.reads("Docs");
     browser.shoot("2-own-experiment");
 
     browser.go(&format!("{}/#/experiments", house.gate.url()));

@@ -61,7 +61,7 @@ with acting("guest"):
 # A hidden name is taken all the same for those who may create; the server says so, and nothing more.
 with acting("trainer"):
     with refused("RESOURCE_ALREADY_EXISTS"):
-        mlflow.set_experiment(name)
+        client.create_experiment(name)
     free = fresh("free")
     equal(mlflow.set_experiment(free).name, free)
 
