@@ -15,6 +15,8 @@ use crate::seal::{Seal, SealError};
 
 const PURPOSE: &str = "page of a list";
 const MARK: usize = 16;
+/// Plain texts are filled up to a multiple of this, so that not even the length of an offset shows.
+const BLOCK: usize = 192;
 
 /// A short digest.
 pub(crate) type Mark = [u8; MARK];
@@ -48,7 +50,7 @@ pub(crate) fn mark<'a>(parts: impl IntoIterator<Item = &'a str>) -> Mark {
 /// # Errors
 /// [`SealError`] when the crypto library refuses.
 pub(crate) fn seal(seal: &Seal, query: &Mark, view: View, position: &Position) -> Result<String, SealError> {
-    let mut plain = Vec::with_capacity(2 * MARK + 22 + position.page.as_ref().map_or(0, String::len));
+    let mut plain = Vec::with_capacity(2 * BLOCK);
     plain.extend_from_slice(query);
     let (narrowed, view) = match view {
         View::Whole => (0, [0; MARK]),
@@ -59,8 +61,12 @@ pub(crate) fn seal(seal: &Seal, query: &Mark, view: View, position: &Position) -
     plain.extend_from_slice(&position.skip.to_be_bytes());
     plain.extend_from_slice(&position.discard.to_be_bytes());
     plain.extend_from_slice(&position.given.to_be_bytes());
-    plain.push(u8::from(position.page.is_some()));
-    plain.extend_from_slice(position.page.as_deref().unwrap_or_default().as_bytes());
+    let page = position.page.as_deref();
+    plain.push(u8::from(page.is_some()));
+    let page = page.unwrap_or_default();
+    plain.extend_from_slice(&(page.len() as u64).to_be_bytes());
+    plain.extend_from_slice(page.as_bytes());
+    plain.resize(plain.len().next_multiple_of(BLOCK), 0);
     seal.seal(PURPOSE, &plain)
 }
 
@@ -73,7 +79,9 @@ pub(crate) fn open(seal: &Seal, query: &Mark, text: &str) -> Option<(View, Posit
     let (skip, rest) = rest.split_first_chunk::<4>()?;
     let (discard, rest) = rest.split_first_chunk::<8>()?;
     let (given, rest) = rest.split_first_chunk::<8>()?;
-    let (inside, page) = rest.split_first()?;
+    let (inside, rest) = rest.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<8>()?;
+    let page = rest.get(..usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
     let view = match narrowed {
         0 => View::Whole,
         1 => View::Narrowed(*view),
@@ -133,7 +141,10 @@ mod tests {
         let ring = Seal::ephemeral().unwrap();
         let text = seal(&ring, &mark(["a"]), View::Whole, &position()).unwrap();
         assert!(!text.contains("eyJv"));
-        let far = Position { skip: 4000, ..position() };
-        assert_eq!(text.len(), seal(&ring, &mark(["a"]), View::Whole, &far).unwrap().len());
+        // {"offset": 1234567}
+        let page = Some("eyJvZmZzZXQiOiAxMjM0NTY3fQ==".to_owned());
+        for far in [Position { skip: 4000, page, ..position() }, Position::default()] {
+            assert_eq!(text.len(), seal(&ring, &mark(["a"]), View::Whole, &far).unwrap().len());
+        }
     }
 }

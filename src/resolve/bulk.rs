@@ -14,7 +14,7 @@ use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 
 use super::Resolver;
-use super::links::{Info, Link};
+use super::links::Info;
 use crate::message::Body;
 use crate::mlflow::ids::{ExperimentId, LoggedModelId, RunId};
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -150,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_models_cost_one_question() {
-        let models: Vec<Object> = (0..AT_ONCE as u32).map(model).collect();
+        let models: Vec<Object> = (0..).take(AT_ONCE).map(model).collect();
         let rows: Vec<_> = models.iter().map(|one| (one, "7")).collect();
         let scripted = Scripted { answer: answer(&rows), asked: RefCell::default() };
         let resolver = Resolver::new(Settings { static_prefix: "/ml".into(), ..Settings::default() });
