@@ -93,12 +93,11 @@ impl Resolver {
         let mut resolved = Resolved::default();
         for need in call.row.needs {
             match *need {
-                Need::Anyone | Need::SignedIn => {}
+                // Who is signed in, the gate knows; a narrowed list is cut by the answer step.
+                Need::Anyone | Need::SignedIn | Need::On { count: Count::Narrowed, .. } => {}
                 Need::Admin => resolved.ask(Requirement::Admin("the call is for administrators")),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, Resource::workspace()),
-                // The answer step cuts the list.
-                Need::On { count: Count::Narrowed, .. } => {}
                 Need::On {
                     action,
                     kind,

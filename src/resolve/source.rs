@@ -55,18 +55,18 @@ fn run(rest: &str) -> Source<'_> {
 fn model(rest: &str) -> Source<'_> {
     let name = |name: &'_ str| path::artifact(name).is_ok() && ModelName::parse(name).is_ok();
     match rest.split_once('/') {
-        Some((own, _)) if !name(own) => Source::Unclear,
-        Some((_, version)) if ModelVersion::parse(version).is_ok() => Source::Version(rest),
+        Some((own, version)) if name(own) && ModelVersion::parse(version).is_ok() => Source::Version(rest),
         // A stage, or `latest`; digits that are no version in our spelling could still be one in Python's.
-        Some((own, stage)) if !stage.is_empty() && stage.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+        Some((own, stage))
+            if name(own) && !stage.is_empty() && stage.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+        {
             Source::Model(own)
         }
         Some(_) => Source::Unclear,
         None => match rest.rsplit_once('@') {
             Some((own, alias)) if name(own) && !alias.is_empty() => Source::Model(own),
-            Some(_) => Source::Unclear,
             None if LoggedModelId::parse(rest).is_ok() => Source::LoggedModel(rest),
-            None => Source::Unclear,
+            Some(_) | None => Source::Unclear,
         },
     }
 }

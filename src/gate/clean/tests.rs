@@ -50,7 +50,7 @@ impl Sent {
         self
     }
 
-    fn from_front(mut self) -> Self {
+    fn behind_front(mut self) -> Self {
         self.trusted = true;
         self
     }
@@ -198,13 +198,13 @@ fn forwarding_fields_count_only_from_a_trusted_front() {
     let get = || sent("GET", "/").with("x-forwarded-for", "1.1.1.1, 192.0.2.7").with("x-forwarded-proto", "https");
     assert_eq!(address(get()).address.to_string(), "10.0.0.9");
     assert!(!address(get()).secure);
-    assert_eq!(address(get().from_front()).address.to_string(), "192.0.2.7");
-    assert!(address(get().from_front()).secure);
+    assert_eq!(address(get().behind_front()).address.to_string(), "192.0.2.7");
+    assert!(address(get().behind_front()).secure);
     // Further fronts are skipped, and what the client wrote itself is never reached.
-    assert_eq!(address(get().with("x-forwarded-for", "10.3.3.3").from_front()).address.to_string(), "192.0.2.7");
+    assert_eq!(address(get().with("x-forwarded-for", "10.3.3.3").behind_front()).address.to_string(), "192.0.2.7");
     // What is no address ends the chain.
     let broken = sent("GET", "/").with("x-forwarded-for", "192.0.2.7, unknown");
-    assert_eq!(address(broken.from_front()).address.to_string(), "10.0.0.9");
+    assert_eq!(address(broken.behind_front()).address.to_string(), "10.0.0.9");
 }
 
 #[test]

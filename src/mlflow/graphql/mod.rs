@@ -21,6 +21,9 @@ pub use self::values::Json;
 const DEPTH: usize = 32;
 const TOKENS: usize = 5000;
 
+/// A document's variables by name.
+pub type Variables = HashMap<String, Json>;
+
 /// The objects that a document names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -73,7 +76,7 @@ pub enum GraphQlFault {
 ///
 /// # Errors
 /// [`GraphQlFault`] for whatever is not understood.
-pub fn read(document: &str, variables: &HashMap<String, Json>) -> Result<Asked, GraphQlFault> {
+pub fn read(document: &str, variables: &Variables) -> Result<Asked, GraphQlFault> {
     let tree = Parser::new(document).recursion_limit(DEPTH).token_limit(TOKENS).parse();
     if tree.errors().next().is_some() {
         return Err(GraphQlFault::Unreadable);
@@ -120,7 +123,7 @@ fn is_mutation(operation: &OperationDefinition) -> Result<bool, GraphQlFault> {
 }
 
 impl Asked {
-    fn field(&mut self, root: &Root, field: &Field, variables: &HashMap<String, Json>) -> Result<(), GraphQlFault> {
+    fn field(&mut self, root: &Root, field: &Field, variables: &Variables) -> Result<(), GraphQlFault> {
         let input = input_of(field, root, variables)?;
         let one = |name| input.text(name);
         let run = || match (one("runId")?, one("runUuid")?) {
@@ -228,7 +231,7 @@ fn check_directives(directives: Option<Directives>, component: bool) -> Result<(
 }
 
 /// The one argument `input`, with its variables filled in.
-fn input_of(field: &Field, root: &Root, variables: &HashMap<String, Json>) -> Result<Json, GraphQlFault> {
+fn input_of(field: &Field, root: &Root, variables: &Variables) -> Result<Json, GraphQlFault> {
     let wrong = || GraphQlFault::Arguments(root.name.to_owned());
     let arguments: Vec<Argument> = field.arguments().iter().flat_map(Arguments::arguments).collect();
     let [argument] = &*arguments else { return Err(wrong()) };
@@ -239,7 +242,7 @@ fn input_of(field: &Field, root: &Root, variables: &HashMap<String, Json>) -> Re
     if matches!(input, Json::Object(_)) { Ok(input) } else { Err(wrong()) }
 }
 
-fn plain_value(value: Option<&Value>, variables: &HashMap<String, Json>) -> Result<Json, GraphQlFault> {
+fn plain_value(value: Option<&Value>, variables: &Variables) -> Result<Json, GraphQlFault> {
     use apollo_parser::cst::CstNode as _;
     let odd = |what: String| GraphQlFault::Value(what);
     match value.ok_or(GraphQlFault::Unreadable)? {

@@ -219,14 +219,13 @@ impl Want {
     }
 
     fn check_form(&self, form: Form, value: &str) -> Result<(), FieldFault> {
-        let checked = match form {
+        match form {
             Form::Text => Ok(()),
             Form::Id(check) => check(value).map_err(|fault| FieldFault::BadId { field: self.field, fault }),
             Form::ArtifactPath => {
                 path::artifact(value).map_err(|fault| FieldFault::BadPath { field: self.field, fault })
             }
-        };
-        checked
+        }
     }
 
     fn check_count(&self, found: Option<&[Arc<str>]>) -> Result<(), FieldFault> {

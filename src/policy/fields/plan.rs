@@ -132,9 +132,10 @@ impl Plan {
         plan.source = match (outside, row.verb, row.body) {
             (false, _, _) => Source::Nothing,
             // `_get_request_message`: a GET with a query reads the query; bodies of GET are refused before.
-            (true, Verb::Get, _) => Source::Query,
-            // The body is the file, so `request.args` is all there is (`upload_artifact_handler`).
-            (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => Source::Query,
+            // Where the body is the file, `request.args` is all there is (`upload_artifact_handler`).
+            (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => {
+                Source::Query
+            }
             (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Json | BodyClass::LargeJson) => {
                 Source::Body
             }
@@ -250,19 +251,17 @@ impl Node {
             Some(name) => (name, true),
             None => (step, false),
         };
-        let index = match self.members.iter().position(|member| member.name == name) {
-            Some(index) => index,
-            None => {
-                let holds = match (rest, list) {
-                    (None, _) => Holds::Value(slot),
-                    (Some(_), true) => Holds::Objects(Self::default()),
-                    (Some(_), false) => Holds::Object(Self::default()),
-                };
-                let camel = camel(name);
-                self.members.push(Member { name, camel: (camel != name).then_some(camel), holds });
-                self.members.len() - 1
-            }
-        };
+        let known = self.members.iter().position(|member| member.name == name);
+        let index = known.unwrap_or_else(|| {
+            let holds = match (rest, list) {
+                (None, _) => Holds::Value(slot),
+                (Some(_), true) => Holds::Objects(Self::default()),
+                (Some(_), false) => Holds::Object(Self::default()),
+            };
+            let camel = camel(name);
+            self.members.push(Member { name, camel: (camel != name).then_some(camel), holds });
+            self.members.len() - 1
+        });
         if let (Some(rest), Holds::Object(node) | Holds::Objects(node)) = (rest, &mut self.members[index].holds) {
             node.insert(rest, slot);
         }
