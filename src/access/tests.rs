@@ -18,13 +18,11 @@ const ACTIONS: [Action; 6] = [Action::Read, Action::Use, Action::Edit, Action::D
 fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
     let mut sets: Vec<GrantSet> = Vec::new();
     for grant in grants {
-        let set = match sets.iter_mut().find(|set| *set.subject() == grant.subject) {
-            Some(set) => set,
-            None => {
-                sets.push(GrantSet::new(grant.subject.clone()));
-                sets.last_mut().unwrap()
-            }
-        };
+        let place = sets.iter().position(|set| *set.subject() == grant.subject).unwrap_or_else(|| {
+            sets.push(GrantSet::new(grant.subject.clone()));
+            sets.len() - 1
+        });
+        let set = &mut sets[place];
         set.insert(grant.kind, grant.pattern.clone(), grant.permission);
     }
     Arc::new(Principal {
