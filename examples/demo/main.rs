@@ -49,6 +49,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let program = words.next();
+    let mut words = words.peekable();
+    if words.next_if(|word| word == AS_TRACKGATE).is_some() {
+        trackgate::cli::install_crypto();
+        return trackgate::cli::main(program.into_iter().chain(words));
+    }
     let args = Args::parse();
     match act(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,7 +35,9 @@ pub(super) fn play(scene: &Scene, experiment: &str) -> Result<(), Fault> {
         let verdict = if answer.status.is_success() {
             "allowed".to_owned()
         } else {
-            format!("refused: {}", answer.json()["message"].as_str().unwrap_or_default())
+            let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+            // The request's name, which ends the sentence, would only be noise here.
+            format!("refused: {}", message.split(" (request ").next().unwrap_or_default())
         };
         println!("  {:<22} {what:<24} {} {verdict}", who.email, answer.status.as_u16());
         if answer.status != wanted {

@@ -6,13 +6,17 @@
 mod harness;
 
 mod answer;
+mod authenticate;
 mod drain;
 mod effects;
 mod framing;
 mod http2;
+mod iap;
 mod judged;
 mod limits;
+mod login;
 mod passing;
+mod sessions;
 mod stream;
 mod tls;
 mod upstream;

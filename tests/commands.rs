@@ -1,0 +1,177 @@
+//! Do the commands do what they say, and say what they do?
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A configuration and an empty state directory of one test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("trackgate-commands-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+        let place = Self(path);
+        place.configure("");
+        place
+    }
+
+    /// Port 9 is nobody's: what asks MLflow or the issuer fails at once.
+    fn configure(&self, more: &str) {
+        let text = format!(
+            "public_url = \"https://localhost:8443\"\nstate_dir = \"{}/state\"\n{more}\n[listen]\nplain = \
+             \"127.0.0.1:8080\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n[[issuer]]\nname = \"idp\"\nissuer = \
+             \"http://127.0.0.1:9\"\n[issuer.bearer]\naudiences = [\"a\"]\n",
+            self.0.display()
+        );
+        fs::write(self.0.join("trackgate.toml"), text).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_trackgate"))
+            .args(line.split(' '))
+            .env("TRACKGATE_CONFIG", self.0.join("trackgate.toml"))
+            .env("USER", "tester")
+            .env_remove("SUDO_USER")
+            .output()
+            .unwrap()
+    }
+
+    /// What a command that ends well says.
+    fn says(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What a command that ends with `code` says, on either stream.
+    fn fails(&self, line: &str, code: i32) -> String {
+        let output = self.run(line);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        said
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn users_groups_and_grants_are_added_listed_and_removed() {
+    let place = Place::new();
+    assert_eq!(place.says("user list"), "there are no users yet\n");
+    assert_eq!(place.says("user add alice@example.com --admin"), "user alice@example.com added\n");
+    assert_eq!(place.says("user add alice@example.com"), "user alice@example.com is there already\n");
+    place.says("user add bob@example.com");
+    place.says("group add ml");
+    place.says("group member add ml bob@example.com");
+    assert_eq!(place.says("grant add group:ml experiment 1 EDIT"), "granted: group ml: experiment 1 EDIT\n");
+    place.says("grant add user:bob@example.com registered_model prod* READ");
+    assert!(place.says("grant add user:zoe@example.com run * READ").contains("nobody has signed in as zoe"));
+    let listed = place.says("grant list group:ml");
+    assert!(listed.contains("group:ml  experiment  1       EDIT") && listed.contains("operator tester"), "{listed}");
+    let listed = place.says("grant list --kind registered_model --json");
+    assert!(listed.contains("\"pattern\": \"prod*\"") && listed.contains("\"exact\": false"), "{listed}");
+    let users = place.says("user list");
+    assert!(users.contains("alice@example.com  admin") && users.contains("ml"), "{users}");
+    place.says("user disable bob@example.com");
+    assert!(place.says("user list").contains("disabled"));
+    place.says("group member remove ml bob@example.com");
+    place.says("grant remove group:ml experiment 1");
+    place.says("group remove ml");
+    place.says("user remove bob@example.com");
+    assert!(!place.says("grant list").contains("bob"), "a removed user leaves no grant");
+}
+
+#[test]
+fn a_mistake_is_told_in_a_sentence_and_by_the_exit_code() {
+    let place = Place::new();
+    assert!(place.fails("user add Alice@Example.com", 2).contains("mail addresses are written in lower case"));
+    assert!(place.fails("grant add alice experiment 1 READ", 2).contains("write `user:NAME` or `group:NAME`"));
+    assert!(place.fails("grant add user:alice castle 1 READ", 2).contains("not a kind of object"));
+    assert!(place.fails("grant add user:alice experiment 1 WRITE", 2).contains("use READ, USE, EDIT, MANAGE or DENY"));
+    assert!(place.fails("grant add user:alice experiment 01 READ", 1).contains("it has a leading zero"));
+    assert!(place.fails("grant remove user:alice experiment 1", 1).contains("there is no such grant"));
+    assert!(place.fails("user admin nobody", 1).contains("there is no user `nobody`"));
+    assert!(place.fails("group member add none nobody", 1).contains("there is no group `none`"));
+    assert!(place.fails("group add everybody", 1).contains("Trackgate's own"));
+    assert!(place.fails("session end deadbeef", 1).contains("there is no session"));
+    assert!(place.fails("session end", 2).contains("--all"));
+    place.configure("statedir = \"x\"");
+    assert!(place.fails("user list", 3).contains("`statedir` is not a key; did you mean `state_dir`?"));
+    assert!(place.fails("serve", 3).contains("did you mean `state_dir`?"));
+}
+
+#[test]
+fn explain_names_the_row_the_need_and_the_grant_that_decided() {
+    let place = Place::new();
+    place.says("grant add user:bob experiment 1 READ");
+    place.says("grant add group:ml experiment 1 EDIT");
+    let get = "explain bob GET /api/2.0/mlflow/experiments/get?experiment_id=1";
+    let said = place.says(get);
+    assert!(said.contains("(GetExperiment)") && said.contains("user bob holds READ on experiment 1"), "{said}");
+    let update = "explain bob POST /ajax-api/2.0/mlflow/experiments/update experiment_id=1 new_name=x";
+    let said = place.fails(update, 4);
+    assert!(said.contains("edit wanted; user bob holds READ on experiment 1") && said.ends_with("refused\n"), "{said}");
+    let said = place.says(&format!("{update} --group ml"));
+    assert!(said.contains("group ml holds EDIT on experiment 1"), "{said}");
+    let said = place
+        .fails(&format!("{update} --group ml --group absent --json").replace("experiment_id=1", "experiment_id=2"), 4);
+    assert!(said.contains("\"allowed\": false") && said.contains("no grant speaks of experiment 2"), "{said}");
+    assert!(place.fails("explain bob POST /api/2.0/mlflow/experiments/update experiment_id=02", 4).contains("400"));
+    assert!(place.fails("explain bob GET /api/2.0/mlflow/nothing", 4).contains("what has no row does not exist"));
+    assert!(place.fails("explain bob GET /api//2.0", 4).contains("not in canonical form"));
+    // What MLflow would have to tell is not guessed.
+    let said = place.fails(&format!("explain bob GET /api/2.0/mlflow/runs/get run_id={RUN}"), 1);
+    assert!(said.contains("MLflow cannot be reached"), "{said}");
+    place.says("user add bob");
+    place.says("user disable bob");
+    assert!(place.fails(get, 4).contains("is disabled"));
+}
+
+#[test]
+fn check_names_everything_that_does_not_answer() {
+    let place = Place::new();
+    assert!(place.says("check --offline").contains("ok    database: 0 users, 0 grants"));
+    let said = place.fails("check", 5);
+    assert!(said.contains("FAULT issuer idp: ") && said.contains("FAULT MLflow: MLflow cannot be reached"), "{said}");
+    fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(place.fails("check --offline", 5).contains("chmod 700"));
+}
+
+#[test]
+fn routes_are_printed_in_three_forms() {
+    let place = Place::new();
+    let text = place.says("routes");
+    assert!(text.lines().count() > 250 && text.contains("SearchRuns"));
+    assert!(
+        place
+            .says("routes --format markdown CreateRun")
+            .contains("| POST | `/{api\\|ajax-api}/2.0/mlflow/runs/create`")
+    );
+    let json = place.says("routes --format json");
+    assert_eq!(json.matches("\"method\":").count(), text.lines().count() - 1);
+}
+
+#[test]
+fn what_config_print_says_can_be_used_as_a_configuration() {
+    let place = Place::new();
+    let printed = place.says("config print");
+    fs::write(place.0.join("trackgate.toml"), &printed).unwrap();
+    assert_eq!(place.says("config print"), printed);
+}
