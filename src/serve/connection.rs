@@ -103,7 +103,7 @@ async fn speak<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let shared = Arc::new(Shared::new());
     let phase = Arc::clone(&worker.phase);
     let limits = worker.settings.limits.clone();
-    let wire = Wire::new(io, early, http2, Arc::clone(&shared), Arc::clone(&phase), &limits, ticket);
+    let wire = Wire::new(io, &early, http2, Arc::clone(&shared), Arc::clone(&phase), &limits, ticket);
     let desk = Arc::new(Desk { worker, shared: Arc::clone(&shared), caller, http2, crowded });
     // The request counts from here on, not from when its future is first polled: the wire must not find the connection
     // idle in between.
@@ -236,13 +236,10 @@ async fn answer<H: Handler>(
     } else {
         let request = request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared));
         // A panic ends one request, not the worker.
-        match AssertUnwindSafe(worker.handler.handle(peer, request)).catch_unwind().await {
-            Ok(answer) => answer,
-            Err(_) => {
-                tracing::error!("a panic ended a request");
-                plain_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError, "internal error")
-            }
-        }
+        AssertUnwindSafe(worker.handler.handle(peer, request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a panic ended a request");
+            plain_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError, "internal error")
+        })
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         desk.shared.become_tunnel();

@@ -1,6 +1,6 @@
 //! Is a header block of an HTTP/2 connection unfinished, and since when?
 //!
-//! h2 limits how large a header block may be, not how long it may take: HEADERS without END_HEADERS and a client that
+//! h2 limits how large a header block may be, not how long it may take: `HEADERS` without `END_HEADERS` and a client that
 //! falls silent would hold the connection for ever. This looks at the nine bytes before each frame and at nothing else
 //! (RFC 9113 sections 3.4, 4.1, 6.2, 6.10).
 

@@ -240,6 +240,7 @@ fn request_line(line: &[u8], limits: &HeadLimits) -> Result<bool, Misdeed> {
 
 /// Whether there is a control character other than a tab: NUL, a bare carriage return, ... No early end, so that the
 /// compiler can look at many bytes at once.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch for each byte")]
 fn has_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, &byte| found | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
 }

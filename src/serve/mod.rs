@@ -132,7 +132,7 @@ pub fn start<H: Handler>(
     };
     let mut addresses = Addresses::default();
     let mut doors: Vec<Vec<(Door, std::net::TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
-    let mut open = |address: SocketAddr, workers: usize| {
+    let open = |address: SocketAddr, workers: usize| {
         listener::is_free(address)
             .and_then(|()| listener::bind(address, workers))
             .map_err(|why| ServeError::Bind { address, why })

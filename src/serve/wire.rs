@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// Since when there is no request; `None` while there is one.
-    fn quiet(&self) -> Option<Instant> {
+    pub(super) fn quiet(&self) -> Option<Instant> {
         let quiet = self.in_flight.load(Ordering::Relaxed) == 0;
         quiet.then(|| self.began + Duration::from_millis(self.quiet_since.load(Ordering::Relaxed)))
     }
@@ -188,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// `early`: bytes that were read before it was known what they are.
     pub(super) fn new(
         io: S,
-        early: Bytes,
+        early: &[u8],
         http2: bool,
         shared: Arc<Shared>,
         phase: Arc<Phase>,
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             _ticket: ticket,
         };
         if !early.is_empty() {
-            wire.stash.extend_from_slice(&early);
+            wire.stash.extend_from_slice(early);
             wire.walk_stash();
         }
         wire
@@ -330,13 +330,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn is_idle_for(&mut self, patience: Duration, cx: &mut Context<'_>) -> bool {
-        match self.shared.quiet() {
-            Some(since) => self.read_timer.passed(since + patience, cx),
-            None => {
-                self.read_timer.passed(Instant::now() + patience.max(LEAST_PATIENCE), cx);
-                false
-            }
+        if let Some(since) = self.shared.quiet() {
+            return self.read_timer.passed(since + patience, cx);
         }
+        self.read_timer.passed(Instant::now() + patience.max(LEAST_PATIENCE), cx);
+        false
     }
 
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -355,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether the client may still be sending something that nobody will read.
     fn is_mid_message(&self) -> bool {
         match &self.speech {
-            Speech::Http1 { reading, .. } => *reading != Reading::Head || !matches!(self.end, End::Not),
+            Speech::Http1 { reading, .. } => *reading != Reading::Head || matches!(self.end, End::Refused | End::Bad),
             Speech::Http2(_) => false,
         }
     }

@@ -36,6 +36,7 @@ pub(super) struct Link {
     pub(super) resting: Instant,
 }
 
+#[expect(clippy::large_enum_variant, reason = "moved once, and only when something failed")]
 /// How an exchange failed, as far as sending again is concerned.
 pub(super) enum Failed {
     /// Nothing was written: here is the request back.

@@ -31,7 +31,7 @@ impl Default for Settings {
             target: Target::Http { host: "127.0.0.1".to_owned(), port: 5000 },
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(60),
+            first_byte_timeout: Duration::from_mins(1),
             artifact_first_byte_timeout: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),
             pool_idle: Duration::from_secs(4),

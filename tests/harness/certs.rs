@@ -55,6 +55,8 @@ impl Authority {
         let paths = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&paths.0, certificate).unwrap();
         std::fs::write(&paths.1, key).unwrap();
+        // The program takes no secret that anybody can read.
+        std::fs::set_permissions(&paths.1, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         paths
     }
 

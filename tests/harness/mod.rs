@@ -22,10 +22,7 @@ pub const BOUND: Duration = Duration::from_secs(30);
 
 /// Awaits `future`, at most [`BOUND`].
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(BOUND, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing happened in {BOUND:?}"),
-    }
+    tokio::time::timeout(BOUND, future).await.unwrap_or_else(|_| panic!("{what}: nothing happened in {BOUND:?}"))
 }
 
 /// Waits until `condition` holds, at most [`BOUND`].

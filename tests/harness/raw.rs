@@ -87,7 +87,7 @@ impl Raw {
     }
 
     async fn more(&mut self, what: &str) -> usize {
-        let mut chunk = [0; 65536];
+        let mut chunk = vec![0; 65536];
         let came = soon(what, self.tcp.read(&mut chunk)).await.unwrap_or(0);
         self.read.extend_from_slice(&chunk[..came]);
         came

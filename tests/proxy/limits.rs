@@ -1,5 +1,6 @@
 //! Every limit and timeout of the street door ("Limits and timeouts": defaults in `serve::Limits`).
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -152,7 +153,7 @@ impl http_body::Body for Endless {
         self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>> {
-        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(bytes::Bytes::from_static(&[0; 65536])))))
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(bytes::Bytes::from(vec![0; 65536])))))
     }
 }
 
@@ -235,7 +236,6 @@ async fn more_connections_than_allowed_from_one_address_are_told_so() {
     drop(first);
     until("a free place", || {
         let mut tcp = std::net::TcpStream::connect(street.plain()).unwrap();
-        use std::io::{Read as _, Write as _};
         tcp.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut said = String::new();
         let _ = tcp.read_to_string(&mut said);

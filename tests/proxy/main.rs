@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod passing;
 mod sessions;
+mod signals;
 mod stream;
 mod tls;
 mod upstream;

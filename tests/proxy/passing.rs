@@ -31,6 +31,7 @@ impl futures_util::Stream for Fed {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what the channel carries")]
 fn data(bytes: &'static str) -> Frame {
     Ok(http_body::Frame::data(Bytes::from_static(bytes.as_bytes())))
 }
@@ -175,7 +176,7 @@ async fn an_upload_that_is_refused_early_still_sees_the_answer() {
         let mut raw = Raw::connect(street.plain()).await;
         raw.send("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 600000\r\n\r\n").await;
         let mut sent = 0;
-        while sent < 600_000 && raw.try_send([b'x'; 60_000]).await.is_ok() {
+        while sent < 600_000 && raw.try_send(vec![b'x'; 60_000]).await.is_ok() {
             sent += 60_000;
         }
         assert_eq!(raw.answer().await.status, 401);

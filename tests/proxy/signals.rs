@@ -1,0 +1,145 @@
+//! The real program and its signals: SIGTERM closes in order and exits with 0, SIGHUP reads the certificate again.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::certs::{Authority, Folder};
+use crate::harness::client;
+use crate::harness::raw::Raw;
+use crate::harness::{soon, until};
+
+struct Program {
+    child: Child,
+    folder: Folder,
+    authority: Authority,
+    plain: SocketAddr,
+    https: SocketAddr,
+}
+
+/// Two ports that were free a moment ago.
+fn ports() -> (SocketAddr, SocketAddr) {
+    let listeners = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    (listeners[0].local_addr().unwrap(), listeners[1].local_addr().unwrap())
+}
+
+impl Program {
+    async fn start(more: &str) -> Self {
+        let (folder, authority) = (Folder::new(), Authority::new());
+        authority.write(folder.path());
+        let (plain, https) = ports();
+        let here = folder.path().display();
+        let config = format!(
+            "public_url = \"https://localhost\"\nstate_dir = \"{here}/state\"\n[listen]\nhttps = \"{https}\"\n\
+             plain = \"{plain}\"\ncertificate = \"{here}/cert.pem\"\nprivate_key = \"{here}/key.pem\"\nworkers = 2\n\
+             certificate_poll = \"1h\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n[audit]\nfile = \"{here}/audit.jsonl\"\n\
+             [[issuer]]\nname = \"none\"\ntitle = \"None\"\nissuer = \"https://127.0.0.1:9\"\n[issuer.bearer]\n\
+             audiences = [\"https://localhost\"]\n{more}"
+        );
+        let file = folder.path().join("trackgate.toml");
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_trackgate"))
+            .arg("--config")
+            .arg(&file)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut program = Self { child, folder, authority, plain, https };
+        let said = BufReader::new(program.child.stderr.take().unwrap());
+        // What it says is passed on, so that a failure shows its reason.
+        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        until("an open door", || {
+            assert!(program.child.try_wait().unwrap().is_none(), "the program ended");
+            std::net::TcpStream::connect(program.plain).is_ok()
+        })
+        .await;
+        program
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(done.success());
+    }
+
+    async fn exit(&mut self) -> i32 {
+        let mut code = None;
+        until("the end of the program", || {
+            code = self.child.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        })
+        .await;
+        code.flatten().expect("it exited by itself")
+    }
+
+    async fn shown(&self) -> Vec<u8> {
+        let stream = client::tls(self.https, self.authority.client(&["http/1.1"])).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_runs_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut program = Program::start("").await;
+        let mut raw = Raw::connect(program.plain).await;
+        raw.send("GET /trackgate/livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert_eq!(raw.answer().await.status, 200);
+        // A request that has begun to come when the signal does.
+        let mut running = Raw::connect(program.plain).await;
+        running.send("GET /trackgate/livez HTTP/1.1\r\nhost: local").await;
+        program.signal(signal);
+        raw.is_closed().await;
+        running.send("host\r\n\r\n").await;
+        let said = running.answer().await;
+        assert_eq!((said.status, said.header("connection")), (200, Some("close")));
+        assert_eq!(program.exit().await, 0, "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn sighup_reads_the_certificate_again() {
+    let program = Program::start("").await;
+    let before = program.shown().await;
+    program.authority.write(program.folder.path());
+    program.signal("HUP");
+    soon("the new certificate", async {
+        while program.shown().await == before {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // And a bad pair changes nothing; the program lives on.
+    let good = program.shown().await;
+    std::fs::write(program.folder.path().join("key.pem"), program.authority.issue().1).unwrap();
+    program.signal("HUP");
+    let mut raw = Raw::connect(program.plain).await;
+    raw.send("GET /trackgate/livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(program.shown().await, good);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_and_ends_the_program() {
+    let program = Program::start("").await;
+    let said = Command::new(env!("CARGO_BIN_EXE_trackgate"))
+        .arg("--config")
+        .arg(program.folder.path().join("trackgate.toml"))
+        .arg("serve")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!said.status.success());
+    let told = [said.stdout, said.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("cannot listen on"), "{told}");
+}
