@@ -179,6 +179,11 @@ where
                 return Poll::Ready(result);
             }
             if told && shared.is_idle_out() {
+                // A request may have crossed our GOAWAY; it is answered first.
+                if shared.quiet().is_none() {
+                    farewell = None;
+                    return Poll::Pending;
+                }
                 let sleep =
                     farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL.min(limits.keep_alive))));
                 if sleep.as_mut().poll(cx).is_ready() {

@@ -91,6 +91,31 @@ async fn a_connection_without_a_request_is_sent_away() {
     assert!(kinds.contains(&7), "{kinds:?}");
 }
 
+/// A request that crosses our GOAWAY was accepted: it is answered, however long that takes.
+#[tokio::test]
+async fn a_request_that_crosses_the_farewell_is_answered() {
+    // As long, at most, a client may take to leave.
+    let patience = Duration::from_secs(1);
+    let limits = Limits { keep_alive: patience, ..Limits::default() };
+    let street = Street::open(Settings { limits, ..plain() }, move |_, _| async move {
+        tokio::time::sleep(patience * 2).await;
+        text(200, "late but there")
+    });
+    let mut raw = Raw::connect(street.plain()).await;
+    raw.send([PREFACE, &frame(4, 0, 0, b""), &frame(4, 1, 0, b"")].concat()).await;
+    // Wait for GOAWAY; its PING is not answered, so that the door stays ajar.
+    let mut said = Vec::new();
+    while !said.windows(5).any(|window| window == [0, 0, 8, 7, 0]) {
+        let mut chunk = [0; 1024];
+        let came = soon("GOAWAY", tokio::io::AsyncReadExt::read(&mut raw.tcp, &mut chunk)).await.unwrap();
+        assert!(came > 0, "closed without GOAWAY: {said:?}");
+        said.extend_from_slice(&chunk[..came]);
+    }
+    raw.send(frame(1, 5, 1, &[0x82, 0x84, 0x86, 0x41, 0x01, b'a'])).await;
+    let rest = raw.rest().await;
+    assert!(rest.windows(14).any(|window| window == b"late but there"), "{rest:?}");
+}
+
 #[tokio::test]
 async fn a_stalled_upload_ends_its_stream_and_not_the_others() {
     let street = street(Limits { body_idle: SHORT, ..Limits::default() });
