@@ -112,7 +112,7 @@ pub(super) fn start(
                     match Sink::open(&target) {
                         Ok(new) => sink = new,
                         Err(error) => {
-                            tracing::error!(%error, "the audit log cannot be opened anew; the old file stays in use")
+                            tracing::error!(%error, "the audit log cannot be opened anew; the old file stays in use");
                         }
                     }
                 }

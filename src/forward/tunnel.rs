@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// All open tunnels. A clone speaks of the same ones.
+/// All open tunnels, and other work that outlives its request. A clone speaks of the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Tunnels {
     tracker: TaskTracker,
@@ -39,6 +39,19 @@ impl Tunnels {
     /// Closes all of them.
     pub fn cut(&self) {
         self.cut.cancel();
+    }
+
+    /// Runs something to its end though its request may be gone: the drain waits for it as for a tunnel. `None` when it
+    /// was cut at the drain's limit, or ended by a panic.
+    pub async fn carry<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let cut = self.cut.clone();
+        let carried = self.tracker.spawn(async move {
+            tokio::select! {
+                () = cut.cancelled() => None,
+                done = work => Some(done),
+            }
+        });
+        carried.await.ok().flatten()
     }
 
     /// Joins the two connections, once both have changed the protocol.

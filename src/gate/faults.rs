@@ -190,7 +190,7 @@ pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
     } else {
         Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), told(&denial, call))
     };
-    refusal.grant = Some(denial.reason);
+    refusal.grant = Some(Box::new(denial.reason));
     refusal
 }
 

@@ -217,7 +217,7 @@ impl Gate {
         // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
         let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
         let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, &resolved).await };
-        tokio::spawn(whole).await.unwrap_or_else(|_| Err(faults::panicked()))
+        self.house.forward.tunnels.carry(whole).await.unwrap_or_else(|| Err(faults::panicked()))
     }
 
     async fn carry_out(

@@ -28,7 +28,7 @@ pub struct Refusal {
     /// What the audit log keeps besides.
     pub detail: Option<String>,
     /// The grant, or the want of one, that decided.
-    pub grant: Option<Reason>,
+    pub grant: Option<Box<Reason>>,
     /// `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
     /// `Retry-After`, in seconds.
@@ -122,7 +122,7 @@ impl Refusal {
 
     /// Writes it into the audit record.
     pub fn tell(&self, record: &mut Record) {
-        record.refused(self.outcome(), self.reason, self.detail.clone(), self.grant.clone());
+        record.refused(self.outcome(), self.reason, self.detail.clone(), self.grant.as_deref().cloned());
     }
 
     /// MLflow's JSON.

@@ -1,5 +1,7 @@
 //! The whole way of a request: who is asked what, what is refused how, and what the audit log keeps.
 
+use std::fmt::Write as _;
+
 use http::Request;
 use serde_json::json;
 use trackgate::policy::classify::rows;
@@ -150,11 +152,11 @@ async fn no_planted_secret_shows_in_any_output() {
         let told = gate.showing(header, value).get(target).await;
         gate.record(&told).await;
         outputs.push_str(&told.text());
-        outputs.push_str(&format!("{:?}", told.headers));
+        let _ = write!(outputs, "{:?}", told.headers);
     }
     outputs.push_str(&gate.audit_text());
     for seen in gate.upstream.seen() {
-        outputs.push_str(&format!("{} {:?}", seen.target, seen.headers));
+        let _ = write!(outputs, "{} {:?}", seen.target, seen.headers);
     }
     for secret in [signature.as_str(), "cGxhbnRlZDpzZWNyZXQ=", "planted"] {
         assert!(!outputs.contains(secret), "`{secret}` shows in: {outputs}");
@@ -322,9 +324,9 @@ fn example(row: &Row) -> (String, Option<String>) {
     }
     let mut fields = serde_json::Map::new();
     for need in row.needs {
-        let field = match need {
-            Need::On { field, .. } | Need::OnArtifact { field, .. } | Need::OnExperimentNamed { field, .. } => field,
-            _ => continue,
+        let (Need::On { field, .. } | Need::OnArtifact { field, .. } | Need::OnExperimentNamed { field, .. }) = need
+        else {
+            continue;
         };
         for part in field.split('/') {
             let name = part.split('|').next().unwrap_or_default();
