@@ -103,13 +103,11 @@ impl Visitor {
         for _ in 0..10 {
             let Some(here) = address.strip_prefix(&self.issuer).map(str::to_owned) else { return Err(address) };
             let (status, location, text) = self.ask(&here, form.take()).await;
-            match location {
-                Some(next) => address = Url::parse(&address).unwrap().join(&next).unwrap().into(),
-                None => {
-                    assert_eq!(status, 200, "{here}: {text}");
-                    return Ok(text);
-                }
-            }
+            let Some(next) = location else {
+                assert_eq!(status, 200, "{here}: {text}");
+                return Ok(text);
+            };
+            address = Url::parse(&address).unwrap().join(&next).unwrap().into();
         }
         panic!("the provider goes round in circles at {address}");
     }

@@ -11,22 +11,22 @@ use crate::harness::gate::{Gate, Told};
 use crate::harness::server::full;
 
 /// A browser: it keeps cookies and says what it is doing.
-pub struct Browser<'a> {
-    pub gate: &'a Gate,
-    pub cookies: BTreeMap<String, String>,
+pub(crate) struct Browser<'a> {
+    pub(crate) gate: &'a Gate,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 impl<'a> Browser<'a> {
-    pub fn at(gate: &'a Gate) -> Self {
+    pub(crate) fn at(gate: &'a Gate) -> Self {
         Self { gate, cookies: BTreeMap::new() }
     }
 
     /// Asks for a page.
-    pub async fn visit(&mut self, target: &str) -> Told {
+    pub(crate) async fn visit(&mut self, target: &str) -> Told {
         self.send("GET", target, &[("sec-fetch-mode", "navigate"), ("accept", "text/html")], "").await
     }
 
-    pub async fn send(&mut self, method: &str, target: &str, fields: &[(&'static str, &str)], body: &str) -> Told {
+    pub(crate) async fn send(&mut self, method: &str, target: &str, fields: &[(&'static str, &str)], body: &str) -> Told {
         let payload = if body.is_empty() { nothing() } else { crate::harness::client::payload(body.to_owned()) };
         let mut request = Request::builder().method(method).uri(target).body(payload).unwrap();
         for (name, value) in fields {
@@ -52,7 +52,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Signs in and comes back to `return_to`; gives the last answer.
-    pub async fn sign_in(&mut self, return_to: &str) -> Told {
+    pub(crate) async fn sign_in(&mut self, return_to: &str) -> Told {
         let back: String = url::form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
         let start = self.visit(&format!("/trackgate/login/test?return_to={back}")).await;
         assert_eq!(start.status, 303, "{}", start.text());
@@ -62,11 +62,11 @@ impl<'a> Browser<'a> {
 }
 
 /// What follows the host in an address of ours.
-pub fn target(address: &str) -> &str {
+pub(crate) fn target(address: &str) -> &str {
     address.strip_prefix("https://mlflow.example.com").expect("an address of ours")
 }
 
-pub async fn gate() -> Gate {
+pub(crate) async fn gate() -> Gate {
     let gate = Gate::before(|_| async { full(200, "<title>MLflow</title>") }).await;
     gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
     gate
