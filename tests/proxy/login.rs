@@ -26,7 +26,13 @@ impl<'a> Browser<'a> {
         self.send("GET", target, &[("sec-fetch-mode", "navigate"), ("accept", "text/html")], "").await
     }
 
-    pub(crate) async fn send(&mut self, method: &str, target: &str, fields: &[(&'static str, &str)], body: &str) -> Told {
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &[(&'static str, &str)],
+        body: &str,
+    ) -> Told {
         let payload = if body.is_empty() { nothing() } else { crate::harness::client::payload(body.to_owned()) };
         let mut request = Request::builder().method(method).uri(target).body(payload).unwrap();
         for (name, value) in fields {
