@@ -60,20 +60,34 @@ pub(super) async fn serve<H: Handler>(
     match (door, &worker.tls) {
         (Door::Plain, _) => {
             let mut tcp = tcp;
-            let Ok(Some((early, http2))) = tokio::time::timeout(limits.head_timeout, preface(&mut tcp)).await else {
+            let Some(Some((early, http2))) = within(limits.head_timeout, &worker, preface(&mut tcp)).await else {
                 return;
             };
             speak(worker, tcp, early, http2, caller, ticket).await;
         }
-        (Door::Https, Some(tls)) => match tokio::time::timeout(limits.tls_handshake, tls.accept(tcp)).await {
-            Ok(Ok(stream)) => {
+        (Door::Https, Some(tls)) => match within(limits.tls_handshake, &worker, tls.accept(tcp)).await {
+            Some(Ok(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 speak(worker, stream, Bytes::new(), http2, caller, ticket).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, client = %caller.address(), "a TLS handshake failed"),
-            Err(_) => tracing::debug!(client = %caller.address(), "a TLS handshake took too long"),
+            Some(Err(error)) => tracing::debug!(%error, client = %caller.address(), "a TLS handshake failed"),
+            None => tracing::debug!(client = %caller.address(), "a TLS handshake took too long"),
         },
         (Door::Https, None) => tracing::error!("there is a TLS listener without a certificate"),
+    }
+}
+
+/// What must be done before the first request: within its limit, and in a drain no longer than new connections are
+/// accepted, so that a client that says nothing does not hold the house open.
+async fn within<T, H>(limit: Duration, worker: &Worker<H>, first: impl Future<Output = T>) -> Option<T> {
+    let closing = async {
+        worker.phase.begun().await;
+        tokio::time::sleep(worker.settings.limits.drain_accept).await;
+    };
+    tokio::select! {
+        done = first => Some(done),
+        () = tokio::time::sleep(limit) => None,
+        () = closing => None,
     }
 }
 

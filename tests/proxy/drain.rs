@@ -44,8 +44,10 @@ async fn running_requests_are_finished_and_idle_connections_closed() {
     let second = tokio::spawn(async move { two.ask(get("/")).await });
     until("both requests", || street.handled() == 3).await;
     street.running().drain();
+    let start = Instant::now();
     used.is_closed().await;
     idle.is_closed().await;
+    assert!(start.elapsed() < Limits::default().head_timeout / 2, "who says nothing does not hold the house open");
     release.send(true).unwrap();
     let said = running.answer().await;
     assert_eq!((said.status, said.header("connection")), (200, Some("close")));

@@ -263,18 +263,24 @@ async fn a_post_is_never_sent_twice_and_a_get_on_a_rested_connection_once_more()
 
 #[tokio::test]
 async fn connections_that_the_server_closed_are_not_used() {
-    let server = Server::raw(|mut tcp| async move {
-        if request(&mut tcp).await {
-            tcp.write_all(OK).await.unwrap();
+    let closed: Arc<AtomicUsize> = Arc::default();
+    let counted = Arc::clone(&closed);
+    let server = Server::raw(move |mut tcp| {
+        let counted = Arc::clone(&counted);
+        async move {
+            if request(&mut tcp).await {
+                tcp.write_all(OK).await.unwrap();
+            }
+            drop(tcp);
+            counted.fetch_add(1, Ordering::SeqCst);
         }
     });
     let street = Street::before(server.address, Limits::default());
     let mut client = Client::http1(street.plain()).await;
-    for _ in 0..50 {
-        // Even a POST gets through, since nothing was written to a connection that is seen to be closed.
+    for round in 1..=50 {
+        // Even a POST gets through, since nothing is written to a connection that is seen to be closed.
         assert_eq!(client.ask(post("/", payload(""))).await.0, 200);
-        // The server's FIN needs a moment to be seen by this process.
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        until("the server's close", || closed.load(Ordering::SeqCst) == round).await;
     }
 }
 
