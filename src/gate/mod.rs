@@ -197,7 +197,9 @@ impl Gate {
             record.who(identity);
         }
         if let Some((reason, detail)) = answered.refused {
-            record.refused(audit::Outcome::Deny, reason, Some(detail), None);
+            let ours = answered.response.status().is_server_error();
+            let outcome = if ours { audit::Outcome::Error } else { audit::Outcome::Deny };
+            record.refused(outcome, reason, Some(detail), None);
         }
         answered.response
     }

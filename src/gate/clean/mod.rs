@@ -10,7 +10,7 @@ mod unclean;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, ORIGIN};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use http_body::Body as _;
@@ -87,7 +87,7 @@ pub fn clean(
     let peer = behind_front(peer, &headers, settings);
     fields::strip_identity(&mut headers);
     if upgrade {
-        headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
+        headers.insert(UPGRADE, http::HeaderValue::from_static("websocket"));
     }
     let request = Request {
         id,
@@ -110,7 +110,8 @@ pub fn clean(
 pub fn check_origin(request: &Request, settings: &Settings) -> Result<(), Unclean> {
     let told = request.headers.contains_key(ORIGIN) || request.headers.contains_key("sec-fetch-site");
     let could_be_foreign = match request.verb {
-        Verb::Get => false,
+        // A WebSocket is no read, though it begins as one, and browsers let pages of other sites open them.
+        Verb::Get => request.headers.contains_key(UPGRADE),
         Verb::Post => true,
         // No form sends these, and a browser asks us first before a script of another site may.
         Verb::Put | Verb::Patch | Verb::Delete => told,
