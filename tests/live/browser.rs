@@ -7,11 +7,17 @@ use crate::house::{House, folder, part, shared};
 use crate::stage::idp::accounts::{Account, OWNER, TRAINER};
 use crate::webdriver::Browser;
 
+/// An experiment with one run in it.
 fn make(house: &House, who: &Account, name: &str) -> String {
-    let url = format!("{}/api/2.0/mlflow/experiments/create", house.gate.url());
-    let made = house.web.post(&url, &house.token(who), &json!({ "name": name })).unwrap();
-    assert_eq!(made.status, 200, "{}", made.text());
-    made.json()["experiment_id"].as_str().unwrap().to_owned()
+    let ask = |path: &str, body: serde_json::Value| {
+        let url = format!("{}/api/2.0/mlflow/{path}", house.gate.url());
+        let made = house.web.post(&url, &house.token(who), &body).unwrap();
+        assert_eq!(made.status, 200, "{}", made.text());
+        made.json()
+    };
+    let id = ask("experiments/create", json!({ "name": name }))["experiment_id"].as_str().unwrap().to_owned();
+    ask("runs/create", json!({ "experiment_id": id, "run_name": format!("run of {name}") }));
+    id
 }
 
 #[test]
@@ -33,8 +39,11 @@ fn a_person_signs_in_lands_where_they_wanted_and_sees_only_their_own() {
         let address = browser.address();
         address.starts_with(&format!("{}/#/experiments/{own}", house.gate.url())) && address.contains("x=y")
     });
-    browser.reads("Docs");
+    browser.reads(mine);
     browser.shoot("2-own-experiment");
+    browser.go(&format!("{}/#/experiments/{own}/runs", house.gate.url()));
+    browser.reads(&format!("run of {mine}"));
+    browser.shoot("2-own-runs");
 
     browser.go(&format!("{}/#/experiments", house.gate.url()));
     browser.reads(mine);

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::{Fault, go_on, tail};
 
-/// Runs `"$@"`, and ends its process group with `$KEEP_SIGNAL` when standard input ends; by force 10 s later.
+/// Runs `"$@"`, and ends its process group with `$KEEP_SIGNAL` when standard input ends; by force `$KEEP_GRACE` tenths
+/// of a second later.
 const KEEPER: &str = r#"
 exec 3<&0 </dev/null
 trap : TERM INT HUP
@@ -23,7 +24,7 @@ main=$!
   trap : TERM INT HUP
   read -r nothing <&3
   kill -s "$KEEP_SIGNAL" -- "-$$"
-  left=100
+  left=$KEEP_GRACE
   while kill -0 "$main" 2>/dev/null && [ "$left" -gt 0 ]; do sleep 0.1; left=$((left - 1)); done
   kill -s KILL -- "-$$"
 ) &
@@ -31,6 +32,21 @@ exec 3<&-
 while kill -0 "$main" 2>/dev/null; do wait "$main"; done
 kill -s KILL -- "-$$"
 "#;
+
+/// How a server is asked to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Farewell {
+    /// The signal, by name.
+    pub signal: &'static str,
+    /// How long it may take before it is ended by force.
+    pub grace: Duration,
+}
+
+impl Default for Farewell {
+    fn default() -> Self {
+        Self { signal: "TERM", grace: Duration::from_secs(10) }
+    }
+}
 
 /// A server that ends when this value is dropped, or when this process ends.
 #[derive(Debug)]
@@ -46,14 +62,14 @@ impl Kept {
     /// # Errors
     /// When the log cannot be written, or no shell can be started.
     pub fn start(name: &str, command: &Command, log: &Path) -> Result<Self, Fault> {
-        Self::start_with_signal(name, command, log, "TERM")
+        Self::start_with(name, command, log, Farewell::default())
     }
 
-    /// The same, for servers that want another signal than TERM.
+    /// The same, for servers that want another farewell than TERM and ten seconds.
     ///
     /// # Errors
     /// As [`Kept::start`].
-    pub fn start_with_signal(name: &str, command: &Command, log: &Path, signal: &str) -> Result<Self, Fault> {
+    pub fn start_with(name: &str, command: &Command, log: &Path, farewell: Farewell) -> Result<Self, Fault> {
         super::write(log, "")?;
         let out = File::options().append(true).open(log).map_err(Fault::io(format!("opening {}", log.display())))?;
         let err = out.try_clone().map_err(Fault::io(format!("opening {}", log.display())))?;
@@ -68,7 +84,14 @@ impl Kept {
         if let Some(folder) = command.get_current_dir() {
             shell.current_dir(folder);
         }
-        shell.env("KEEP_SIGNAL", signal).stdin(Stdio::piped()).stdout(out).stderr(err).process_group(0);
+        let grace = (farewell.grace.as_millis() / 100).to_string();
+        shell
+            .env("KEEP_SIGNAL", farewell.signal)
+            .env("KEEP_GRACE", grace)
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0);
         let child = shell.spawn().map_err(Fault::io(format!("starting {name}")))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
@@ -123,7 +146,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // The end of the pipe is the order to end; the keeper sees to it within some 10 seconds.
+        // The end of the pipe is the order to end; the keeper sees to it, by force at last.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::gcs::Emulator;
-use super::keep::Kept;
+use super::keep::{Farewell, Kept};
 use super::postgres::Postgres;
 use super::python::Environment;
 use super::{Fault, free_port};
@@ -88,7 +88,9 @@ impl Server {
                     .env("GOOGLE_CLOUD_PROJECT", "demo");
             }
         }
-        let kept = Kept::start("mlflow server", &command, &folder.join("mlflow.log"))?;
+        // Its worker ends at once; the process above it lingers for five seconds for nothing.
+        let farewell = Farewell { grace: Duration::from_secs(2), ..Farewell::default() };
+        let kept = Kept::start_with("mlflow server", &command, &folder.join("mlflow.log"), farewell)?;
         Ok(Self { kept, port })
     }
 

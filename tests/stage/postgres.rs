@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::authority::{Authority, write_private};
-use super::keep::Kept;
+use super::keep::{Farewell, Kept};
 use super::{Fault, free_port, run};
 
 /// What to say where it is missing.
@@ -111,7 +111,8 @@ impl Postgres {
             postgres.args(["-c", &format!("{key}={}", path.display())]);
         }
         // INT is PostgreSQL's fast shutdown.
-        let mut kept = Kept::start_with_signal("PostgreSQL", &postgres, log, "INT")?;
+        let mut kept =
+            Kept::start_with("PostgreSQL", &postgres, log, Farewell { signal: "INT", ..Farewell::default() })?;
         // Its own words: a connection is taken, and refused, before it is ready.
         kept.wait(START, || fs::read_to_string(log).is_ok_and(|log| log.contains("ready to accept connections")))?;
         Ok(Self { kept, _folder: folder, port, password, ca: authority.file().to_owned() })
