@@ -60,10 +60,13 @@ pub async fn look_over(
     objects: &[Object],
     tools: &Tools<'_>,
 ) -> Result<Response<Body>, AnswerFault> {
+    if matches!((call.row.effect, &call.row.answer), (Effect::None, Answer::Stream)) {
+        return Ok(answer);
+    }
     let name = |field: &str| fields.one(field).map(Arc::from);
     let named = Named { old: name("name"), new: name("new_name") };
     let homes = super::Lookups { tools };
-    over(answer, principal, call.row, &named, objects, tools.shared, tools.store, &homes).await
+    Box::pin(over(answer, principal, call.row, &named, objects, tools.shared, tools.store, &homes)).await
 }
 
 /// The names in the request that effects speak of.

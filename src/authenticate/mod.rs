@@ -275,7 +275,7 @@ impl Authenticator {
                 Err(AuthFault::TwoCredentials)
             }
             Shown::One(assertion) => {
-                let identity = iap.judge(assertion.as_bytes()).await?;
+                let identity = Box::pin(iap.judge(assertion.as_bytes())).await?;
                 Ok(Authenticated::without_session(identity))
             }
         }
@@ -290,7 +290,8 @@ impl Authenticator {
         let text = std::str::from_utf8(token).map_err(|_| BadToken::NotCompact)?;
         let token = Compact::parse(text)?;
         let (place, issuer) = self.vouching(&token).ok_or(BadToken::UnknownIssuer)?;
-        let (identity, version) = issuer.judge_bearer(token, self.clock.now()).await?;
+        // Boxed: it is rare, and every request's future would carry room for it.
+        let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now())).await?;
         let identity = Arc::new(identity);
         let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();
         let ends = millis_of(identity.until) + skew;

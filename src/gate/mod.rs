@@ -11,6 +11,7 @@ mod faults;
 pub mod refusal;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -89,6 +90,9 @@ impl Gate {
     }
 
     /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
+    ///
+    /// What is large and not on every request's way is boxed, here and in the rooms: the future of a request is moved
+    /// into its connection, and each connection keeps room for the largest.
     async fn walk(
         &self,
         peer: Peer,
@@ -130,7 +134,7 @@ impl Gate {
         record.allowed(permitted.reasons());
 
         if call.is_local() {
-            return Ok(self.answer_ourselves(permitted, &call, &credentials, record).await);
+            return Ok(Box::pin(self.answer_ourselves(permitted, &call, &credentials, record)).await);
         }
         self.ask_mlflow(permitted, upgrade, &call, &fields, &resolved).await
     }
@@ -162,7 +166,7 @@ impl Gate {
         let identity = authenticated.identity;
         match house.store.principal(Arc::clone(&identity)) {
             Err(PrincipalFault::Unrecognised) => {
-                house.store.recognise(&identity).await?;
+                Box::pin(house.store.recognise(&identity)).await?;
                 Ok(house.store.principal(identity)?)
             }
             known => Ok(known?),
@@ -243,7 +247,7 @@ impl Gate {
             shared: &house.answer,
         };
         match &call.row.answer {
-            Answer::Keep(list) => Ok(answer::list(permitted, call, list, &tools).await?),
+            Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();
@@ -289,7 +293,9 @@ impl Handler for Gate {
         };
         record.arrived(peer.address, request.method(), uri.path());
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
-        let outcome = AssertUnwindSafe(self.walk(peer, request, &mut record)).catch_unwind().await;
+        // Pinned where it is made: moving it into the catcher would copy some kilobytes.
+        let walk = self.walk(peer, request, &mut record);
+        let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
             Err(refusal) => self.refuse(&refusal, form, &uri, &mut record),

@@ -118,12 +118,13 @@ impl Links {
     pub(super) async fn find<A: Ask>(&self, object: &Object, upstream: &A) -> Result<Option<Link>, ResolveFault> {
         // A trace can be moved by StartTraceV3 (up to 3.17.2): asked each time.
         if object.kind == Kind::Trace {
-            return settle(self.ask(object, upstream).await);
+            return settle(Box::pin(self.ask(object, upstream)).await);
         }
         if let Some(link) = self.known.get(object).await {
             return Ok(Some(link));
         }
-        let found = self.known.try_get_with(object.clone(), self.ask(object, upstream)).await;
+        // Boxed: it is large and rare, and every request's future would carry room for it.
+        let found = Box::pin(self.known.try_get_with(object.clone(), self.ask(object, upstream))).await;
         settle(found.map_err(|miss| match &*miss {
             Miss::Absent => Miss::Absent,
             Miss::Fault(fault) => Miss::Fault(fault.clone()),

@@ -112,7 +112,7 @@ impl Resolver {
                 }
                 Need::OnExperimentNamed { action, field } => {
                     let name = fields.one(field).unwrap_or_default();
-                    match self.links.experiment_named(name, upstream).await? {
+                    match Box::pin(self.links.experiment_named(name, upstream)).await? {
                         Some(id) => resolved.hold(action, Resource::top(Kind::Experiment, id)),
                         None => resolved.ask(Requirement::Admin(MISSING)),
                     }

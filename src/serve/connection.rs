@@ -255,7 +255,7 @@ async fn answer<H: Handler>(
     } else {
         let request = request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared));
         // A panic ends one request, not the worker.
-        AssertUnwindSafe(worker.handler.handle(peer, request)).catch_unwind().await.unwrap_or_else(|_| {
+        AssertUnwindSafe(pin!(worker.handler.handle(peer, request))).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("a panic ended a request");
             plain_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError, "internal error")
         })

@@ -163,7 +163,8 @@ impl Upstream {
                 Err(Failed::Never(error)) => return Err(error),
             }
         }
-        let mut link = Link::open(&self.connector).await?;
+        // Boxed: it is rare, and every request's future would carry room for it.
+        let mut link = Box::pin(Link::open(&self.connector)).await?;
         let upload;
         (request, upload) = upload::watch(request);
         match link.exchange(request, upload, first_byte, idle).await {
