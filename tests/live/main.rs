@@ -18,6 +18,8 @@ mod demo;
 mod elsewhere;
 /// The one server that the tests share.
 mod house;
+/// The README.
+mod readme;
 /// The table of routes against the routes of the installed server.
 mod routes;
 /// A small WebDriver client.
