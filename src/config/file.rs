@@ -68,7 +68,6 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
             hosts: Hosts::new(&public_url, &extra_hosts),
             static_prefix,
             url_length: serve.limits.url_length,
-            trusted_proxies: serve.trusted_proxies.clone(),
             ..clean::Settings::new(public_url.clone())
         },
         authenticate: authenticate::Settings {

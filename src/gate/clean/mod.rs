@@ -7,14 +7,12 @@ mod fields;
 mod host;
 mod unclean;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, ORIGIN, UPGRADE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use http_body::Body as _;
-use ipnet::IpNet;
 use url::Url;
 
 pub use self::host::Hosts;
@@ -38,8 +36,6 @@ pub struct Settings {
     pub static_prefix: String,
     /// The longest path and query together.
     pub url_length: usize,
-    /// Fronts, which are skipped in `X-Forwarded-For` from the right. Only a [`Peer::trusted_front`] is listened to.
-    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Settings {
@@ -47,7 +43,7 @@ impl Settings {
     #[must_use]
     pub fn new(public_url: Url) -> Self {
         let hosts = Hosts::new(&public_url, &[]);
-        Self { public_url, hosts, static_prefix: String::new(), url_length: 16 * 1024, trusted_proxies: Vec::new() }
+        Self { public_url, hosts, static_prefix: String::new(), url_length: 16 * 1024 }
     }
 }
 
@@ -84,7 +80,6 @@ pub fn clean(
         return Err(Unclean::BodyOnGet);
     }
     let credentials = credential::take(&mut headers);
-    let peer = behind_front(peer, &headers, settings);
     fields::strip_identity(&mut headers);
     if upgrade {
         headers.insert(UPGRADE, http::HeaderValue::from_static("websocket"));
@@ -156,40 +151,6 @@ fn is_json(headers: &HeaderMap) -> bool {
                     || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
             })
         })
-}
-
-/// What a trusted front says of the client. The nearest address that is not a front's is the client's: what stands left
-/// of it was written by the client.
-fn behind_front(mut peer: Peer, headers: &HeaderMap, settings: &Settings) -> Peer {
-    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    if !peer.trusted_front {
-        return peer;
-    }
-    for value in headers.get_all(FOR).iter().rev() {
-        let Ok(value) = value.to_str() else { return peer };
-        for address in value.rsplit(',') {
-            // What is no address ends the chain: nothing left of it can be believed.
-            let Some(address) = read_address(address.trim()) else { return peer };
-            peer.address = address;
-            if !settings.trusted_proxies.iter().any(|net| net.contains(&address)) {
-                peer.secure = proto(headers, &PROTO).unwrap_or(peer.secure);
-                return peer;
-            }
-        }
-    }
-    peer.secure = proto(headers, &PROTO).unwrap_or(peer.secure);
-    peer
-}
-
-/// `192.0.2.1`, `2001:db8::1`, or either with a port as some fronts write them.
-fn read_address(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
-}
-
-fn proto(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
-    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    last.rsplit(',').next().map(|word| word.trim().eq_ignore_ascii_case("https"))
 }
 
 fn is_old(version: Version) -> bool {
