@@ -6,6 +6,7 @@
 //! INVARIANT: nothing secret has a field here: no token, cookie, code, body or query.
 
 mod id;
+mod line;
 pub mod record;
 mod writer;
 

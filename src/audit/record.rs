@@ -1,15 +1,14 @@
 //! What stands in one audit record?
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc::OwnedPermit;
 
+use super::line::Line;
 use crate::access::decide::Reason;
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
@@ -224,61 +223,40 @@ impl Drop for Record {
 
 impl Entry {
     pub(super) fn write_line(&self, lines: &mut Vec<u8>) {
-        let start = lines.len();
-        if serde_json::to_writer(&mut *lines, self).is_err() {
-            // Strings and numbers always serialise; should they not, the log must still say that something was.
-            lines.truncate(start);
-            lines.extend_from_slice(b"{\"decision\":\"error\",\"reason\":\"record-unwritable\"}");
-        }
-        lines.push(b'\n');
-    }
-}
-
-impl Serialize for Entry {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let time = OffsetDateTime::from(self.time);
-        let time = time.replace_millisecond(time.millisecond()).unwrap_or(time).format(&Rfc3339).unwrap_or_default();
-        let mut fields = serializer.serialize_struct("record", 17)?;
-        fields.serialize_field("time", &time)?;
-        fields.serialize_field("id", &*self.id)?;
+        let mut line = Line::begin(lines);
+        line.time("time", self.time);
+        line.text("id", &self.id);
         if let Some(identity) = &self.identity {
-            fields.serialize_field("user", identity.user.as_str())?;
-            fields.serialize_field("proof", identity.proof.as_str())?;
-            fields.serialize_field("issuer", &*identity.issuer)?;
+            line.text("user", identity.user.as_str());
+            line.text("proof", identity.proof.as_str());
+            line.text("issuer", &identity.issuer);
         }
         if let Some(client) = &self.client {
-            fields.serialize_field("client", client)?;
+            line.shown("client", client);
         }
-        fields.serialize_field("method", &*self.method)?;
-        fields.serialize_field("path", &self.path)?;
+        line.text("method", &self.method);
+        line.text("path", &self.path);
         if let Some(call) = self.call {
-            fields.serialize_field("call", call)?;
+            line.text("call", call);
         }
         if !self.objects.is_empty() {
-            fields.serialize_field("objects", &Objects(&self.objects))?;
+            let named = self.objects.iter().map(|object| fmt::from_fn(|f| write!(f, "{}:{}", object.kind, object.id)));
+            line.list("objects", named);
         }
-        fields.serialize_field("decision", self.outcome.as_str())?;
-        fields.serialize_field("reason", &*self.reason)?;
+        line.text("decision", self.outcome.as_str());
+        line.text("reason", &self.reason);
         if let Some(grant) = &self.grant {
-            fields.serialize_field("because", &grant.to_string())?;
+            line.shown("because", grant);
         }
         if let Some(why) = &self.why {
-            fields.serialize_field("detail", why)?;
+            line.text("detail", why);
         }
-        fields.serialize_field("status", &self.status)?;
-        fields.serialize_field("bytes", &self.bytes)?;
+        line.number("status", self.status.into());
+        line.number("bytes", self.bytes);
         if !self.complete {
-            fields.serialize_field("cut_off", &true)?;
+            line.truth("cut_off", true);
         }
-        fields.serialize_field("duration_us", &self.micros)?;
-        fields.end()
-    }
-}
-
-struct Objects<'a>(&'a [Object]);
-
-impl Serialize for Objects<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|object| format!("{}:{}", object.kind, object.id)))
+        line.number("duration_us", self.micros);
+        line.end();
     }
 }
