@@ -4,6 +4,8 @@
 //! A part that not everybody has (PostgreSQL, Chromium) is skipped by name; with `TRACKGATE_REQUIRE_ALL=1` a missing
 //! part is a failure.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../stage/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the demo, which uses other parts of it")]
 mod stage;

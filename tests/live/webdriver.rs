@@ -19,7 +19,7 @@ const HINT: &str = "no `chromedriver` and `chromium` in PATH; on Debian: apt-get
 /// How the protocol calls an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// How long a page may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A browser window.
 pub(crate) struct Browser {
