@@ -2,43 +2,43 @@
 //!
 //! The rooms, in the order in which a request meets them. `docs/ARCHITECTURE.md` tells the rest.
 
-/// The street door: sockets, TLS, connection limits, drain.
+// The street door: sockets, TLS, connection limits, drain.
 pub mod serve;
-/// The hall: the whole way of a request, in order.
+// The hall: the whole way of a request, in order.
 pub mod gate;
-/// Who is asking.
+// Who is asking.
 pub mod authenticate;
-/// What each call needs (pure).
+// What each call needs (pure).
 pub mod policy;
-/// To which experiment or model an id belongs.
+// To which experiment or model an id belongs.
 pub mod resolve;
-/// Users, groups, grants, sessions.
+// Users, groups, grants, sessions.
 pub mod store;
-/// Who may (pure).
+// Who may (pure).
 pub mod access;
-/// To MLflow and back.
+// To MLflow and back.
 pub mod forward;
-/// The pooled client to the MLflow server.
+// The pooled client to the MLflow server.
 pub mod upstream;
-/// What may be seen of an answer, and what follows from it.
+// What may be seen of an answer, and what follows from it.
 pub mod answer;
-/// One record per request.
+// One record per request.
 pub mod audit;
-/// Sign-in page, refusal page, sign-out.
+// Sign-in page, refusal page, sign-out.
 pub mod pages;
-/// MLflow's words (pure).
+// MLflow's words (pure).
 pub mod mlflow;
-/// Requests and bodies, once inside.
+// Requests and bodies, once inside.
 pub mod message;
-/// Small sealed texts that clients carry for us: cookies, page tokens.
+// Small sealed texts that clients carry for us: cookies, page tokens.
 pub mod seal;
-/// The configuration file and the settings made from it.
+// The configuration file and the settings made from it.
 pub mod config;
-/// The commands.
+// The commands.
 pub mod cli;
-/// Operational logs.
+// Operational logs.
 pub mod telemetry;
-/// Deadlines that move.
+// Deadlines that move.
 mod timer;
-/// Time, and its settable twin for tests.
+// Time, and its settable twin for tests.
 pub mod clock;

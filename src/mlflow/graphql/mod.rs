@@ -1,7 +1,7 @@
 //! What does a GraphQL document ask for, and of which objects?
 //!
 //! `/graphql` is one path for many operations, and MLflow's run page needs it. A document is understood whole or
-//! refused: one operation, known fields alone ([`schema`]), each once and under its own name, no fragments, no
+//! refused: one operation, known fields alone (`schema`), each once and under its own name, no fragments, no
 //! directives but `@component`, no default values. MLflow's own pages send nothing else.
 
 mod schema;
