@@ -7,7 +7,7 @@ use http::header::{
 };
 
 use super::Settings;
-use crate::message::Peer;
+use crate::message::{Peer, remove_fields};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -17,7 +17,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields that speak of one connection only, and those that frame (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -29,6 +29,16 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// What else of a client's does not reach MLflow.
+///
+/// hyper writes the length of what is really sent. 100-continue is ours to answer: hyper's server sends it when the body
+/// is first read, that is, after the request was permitted. The origin check was made in the gate; MLflow would compare
+/// `Origin` with its own address (MLflow 3.17.2, `mlflow/server/security_utils.py`).
+static NOT_OUTWARD: [HeaderName; 5] = [CONTENT_LENGTH, EXPECT, FORWARDED, VIA, ORIGIN];
+
+/// What else of MLflow's does not reach the client.
+static NOT_INWARD: [HeaderName; 2] = [SERVER, STRICT_TRANSPORT_SECURITY];
+
 /// A client's headers, made fit for MLflow: what is hop-by-hop goes first, ours come last.
 pub(super) fn outward(
     mut headers: HeaderMap,
@@ -38,15 +48,7 @@ pub(super) fn outward(
     settings: &Settings,
 ) -> HeaderMap {
     strip(&mut headers);
-    // hyper writes the length of what is really sent. 100-continue is ours to answer: hyper's server sends it when the
-    // body is first read, that is, after the request was permitted.
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(EXPECT);
-    headers.remove(FORWARDED);
-    headers.remove(VIA);
-    // The origin check was made in the gate; MLflow would compare `Origin` with its own address (MLflow 3.17.2,
-    // `mlflow/server/security_utils.py`).
-    headers.remove(ORIGIN);
+    remove_fields(&mut headers, &NOT_OUTWARD);
     headers.insert(HOST, authority.clone());
     headers.insert(X_FORWARDED_FOR, address(peer));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if peer.secure { "https" } else { "http" }));
@@ -70,8 +72,7 @@ pub(super) fn inward(headers: &mut HeaderMap, head_only: bool, own_cookies: &[St
     if !head_only {
         headers.remove(CONTENT_LENGTH);
     }
-    headers.remove(SERVER);
-    headers.remove(STRICT_TRANSPORT_SECURITY);
+    remove_fields(headers, &NOT_INWARD);
     if headers.contains_key(SET_COOKIE) {
         drop_own_cookies(headers, own_cookies);
     }
@@ -90,9 +91,7 @@ fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove_fields(headers, &HOP_BY_HOP);
 }
 
 fn drop_own_cookies(headers: &mut HeaderMap, own: &[String]) {

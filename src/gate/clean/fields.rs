@@ -1,17 +1,21 @@
 //! Which header fields may pass, and which end the request?
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 
 use super::{Unclean, is_old};
+use crate::message::remove_fields;
 use crate::policy::route::Verb;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+static OF_THE_CONNECTION: [HeaderName; 8] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE, HTTP2_SETTINGS];
 
 /// WSGI and CGI make the same variable of `a-b` and `a_b`.
 pub(super) fn check_names(headers: &HeaderMap) -> Result<(), Unclean> {
@@ -74,9 +78,7 @@ pub(super) fn strip_connection(headers: &mut HeaderMap, verb: Verb, version: Ver
             headers.remove(name);
         }
     }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE, HTTP2_SETTINGS] {
-        headers.remove(name);
-    }
+    remove_fields(headers, &OF_THE_CONNECTION);
     Ok(upgrade)
 }
 
@@ -112,7 +114,6 @@ pub(super) fn strip_identity(headers: &mut HeaderMap) {
     for name in found {
         headers.remove(name);
     }
-    headers.remove(FORWARDED);
     headers.remove(VIA);
 }
 
