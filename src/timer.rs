@@ -18,13 +18,15 @@ pub(crate) struct Timer {
 impl Timer {
     /// Whether `deadline` has passed. If not, the task is woken when it does.
     pub(crate) fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
-        if Instant::now() >= deadline {
+        let set = self.sleep.as_ref().map(|sleep| sleep.deadline());
+        if set.is_none_or(|set| set > deadline) && Instant::now() >= deadline {
             return true;
         }
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
+        // While the alarm has not gone off, its deadline has not passed, nor has any later one: the clock is not asked.
         // An alarm for an earlier deadline goes off once and is then set to the one that counts.
         while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
             if Instant::now() >= deadline {
