@@ -210,6 +210,7 @@ fn limits(section: Section<'_>, serve: &mut Limits, answer: &mut answer::Setting
     serve.h2_stream_window = small("h2_stream_window", serve.h2_stream_window.into());
     serve.h2_connection_window = small("h2_connection_window", serve.h2_connection_window.into());
     serve.h2_pending_resets = section.or("h2_pending_resets", serve.h2_pending_resets);
+    serve.h2_own_resets = section.or("h2_own_resets", serve.h2_own_resets);
     serve.h2_header_list = small("h2_header_list", serve.h2_header_list.into());
     serve.drain = section.or("drain", serve.drain);
     serve.drain_accept = section.or("drain_accept", serve.drain_accept);

@@ -129,6 +129,7 @@ async fn speak<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             .initial_stream_window_size(limits.h2_stream_window)
             .initial_connection_window_size(limits.h2_connection_window)
             .max_pending_accept_reset_streams(limits.h2_pending_resets)
+            .max_local_error_reset_streams(limits.h2_own_resets)
             .max_header_list_size(limits.h2_header_list)
             .max_send_buf_size(SEND_AHEAD);
         drive_http2(builder.serve_connection(TokioIo::new(wire), service), &shared, &phase, &limits).await

@@ -94,6 +94,8 @@ pub struct Limits {
     pub h2_connection_window: u32,
     /// Streams that a client may reset before we took them up (CVE-2023-44487).
     pub h2_pending_resets: usize,
+    /// Streams that we reset because of what a client did, before the connection is closed (RUSTSEC-2024-0003).
+    pub h2_own_resets: usize,
     /// Bytes of the decoded header fields of an HTTP/2 request.
     pub h2_header_list: u32,
     /// How long running exchanges may take after SIGTERM.
@@ -121,6 +123,7 @@ impl Default for Limits {
             h2_stream_window: 64 * 1024,
             h2_connection_window: 1024 * 1024,
             h2_pending_resets: 20,
+            h2_own_resets: 1024,
             h2_header_list: 64 * 1024,
             drain: Duration::from_secs(30),
             drain_accept: Duration::from_secs(2),

@@ -234,6 +234,22 @@ async fn streams_at_once_are_limited() {
     }
 }
 
+/// RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// The error code of the GOAWAY frame among these frames.
+fn farewell(mut said: &[u8]) -> Option<u32> {
+    while let Some((head, rest)) = said.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let (payload, rest) = rest.split_at_checked(length)?;
+        if head[3] == 7 {
+            return Some(u32::from_be_bytes(payload.get(4..8)?.try_into().unwrap()));
+        }
+        said = rest;
+    }
+    None
+}
+
 #[tokio::test]
 async fn a_client_that_keeps_resetting_is_sent_away() {
     let limits = Limits { h2_pending_resets: 5, ..Limits::default() };
@@ -247,8 +263,23 @@ async fn a_client_that_keeps_resetting_is_sent_away() {
     }
     let _ = raw.try_send(bytes).await;
     let said = raw.rest().await;
-    // GOAWAY with ENHANCE_YOUR_CALM.
-    assert!(said.windows(4).any(|window| window == [0, 0, 0, 11]), "{said:?}");
+    assert_eq!(farewell(&said), Some(ENHANCE_YOUR_CALM), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_makes_us_reset_its_streams_is_sent_away() {
+    let limits = Limits { h2_own_resets: 5, ..Limits::default() };
+    let street = Street::open(Settings { limits, ..plain() }, |_, _| async { text(200, "ok") });
+    let mut raw = Raw::connect(street.plain()).await;
+    let mut bytes = [PREFACE, &frame(4, 0, 0, b"")].concat();
+    // A POST that says it is 4 bytes long, and 5 bytes: a stream error each time (RFC 9113 section 8.1.1).
+    for stream in (1..200u8).step_by(2) {
+        bytes.extend(frame(1, 4, stream, &[0x83, 0x84, 0x86, 0x41, 0x01, b'a', 0x0f, 0x0d, 0x01, b'4']));
+        bytes.extend(frame(0, 1, stream, b"hello"));
+    }
+    let _ = raw.try_send(bytes).await;
+    let said = raw.rest().await;
+    assert_eq!(farewell(&said), Some(ENHANCE_YOUR_CALM), "{said:?}");
 }
 
 #[tokio::test]
