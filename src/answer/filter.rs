@@ -48,6 +48,9 @@ pub enum BadAnswer {
     /// It broke off.
     #[error("it broke off")]
     Broken,
+    /// What it is about may not be seen.
+    #[error("it is about something that the caller may not see")]
+    Hidden,
 }
 
 impl From<Circle> for BadAnswer {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::filter::{BadAnswer, text_at};
-use super::json::Value;
+use super::json::{Value, write_string};
 use super::narrow::{sees_every, spoken};
 use crate::access::decide::{Visible, visible, visible_of};
 use crate::access::identity::Principal;
@@ -62,11 +62,17 @@ pub(crate) async fn hide(
         homes.experiments_of(unknown.into_iter().collect(), near).await
     };
     for text in texts {
-        let edits: Vec<Edit> = hits(text, &links)?
-            .into_iter()
-            .filter(|hit| !hit.target.visible(principal, &known))
-            .map(|hit| hit.edit)
-            .collect();
+        let mut edits = Vec::new();
+        for Hit { target, edit } in hits(text, &links)? {
+            if target.visible(principal, &known) {
+                continue;
+            }
+            edits.push(match (edit, target) {
+                (Edit::Refuse, _) => return Err(BadAnswer::Hidden),
+                (Edit::Write(range, _), Target::Several(several)) => Edit::Write(range, several.left(principal)),
+                (edit, _) => edit,
+            });
+        }
         if !edits.is_empty() {
             *text = written(text, edits);
         }
@@ -86,14 +92,40 @@ enum Target {
     Known(Resource),
     /// It lies in an experiment that must be looked up.
     Inside(Kind, Arc<str>),
+    /// Model versions listed in one text.
+    Several(Several),
     /// Not an id: nothing can be granted on it.
     Nothing,
+}
+
+/// Model versions, each as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Several(Vec<(Resource, String)>);
+
+impl Several {
+    /// Reads a JSON list of objects with `name` and `version`. What is no such list tells of nothing that can be
+    /// judged, and so holds nothing that may be seen.
+    fn read(text: &str) -> Option<Self> {
+        let list = Value::parse(text.as_bytes()).ok()?;
+        let each = list.elements()?.map(|one| Some((version(one).ok()?, one.raw().to_owned())));
+        each.collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// What is left of the list, as a JSON string.
+    fn left(&self, principal: &Principal) -> String {
+        let visible: Vec<&str> =
+            self.0.iter().filter(|(resource, _)| visible(principal, resource)).map(|(_, raw)| &**raw).collect();
+        let mut out = Vec::new();
+        write_string(&mut out, &format!("[{}]", visible.join(", ")));
+        String::from_utf8(out).unwrap_or_default()
+    }
 }
 
 impl Target {
     fn visible(&self, principal: &Principal, homes: &HashMap<(Kind, Arc<str>), Arc<str>>) -> bool {
         match self {
             Self::Known(resource) => visible(principal, resource),
+            Self::Several(Several(list)) => list.iter().all(|(resource, _)| visible(principal, resource)),
             Self::Inside(kind, id) => homes.get(&(*kind, Arc::clone(id))).is_some_and(|experiment| {
                 let within = Object { kind: Kind::Experiment, id: Arc::clone(experiment) };
                 visible(principal, &Resource::inside(*kind, Arc::clone(id), within))
@@ -114,8 +146,10 @@ type Ranges = Rc<[Range<usize>]>;
 
 /// How it is taken out.
 enum Edit {
-    /// This becomes an empty string.
-    Blank(Range<usize>),
+    /// This becomes another text, which is JSON.
+    Write(Range<usize>, String),
+    /// Nothing of the answer may be seen.
+    Refuse,
     /// This element of a list goes.
     Drop(Ranges, usize),
 }
@@ -140,9 +174,21 @@ fn walk(
 ) -> Result<(), BadAnswer> {
     let unreadable = |wanted| BadAnswer::WrongType { at: link.at, wanted };
     let Some((step, rest)) = path.split_first() else {
+        let blank = |value| Some(Edit::Write(range(value, whole)?, "\"\"".to_owned()));
+        if let Cut::Tag(key) = link.cut {
+            if value.get("key")?.and_then(Value::as_str).as_deref() == Some(key)
+                && let Some(listed) = value.get("value")?
+            {
+                let target =
+                    listed.as_str().and_then(|text| Several::read(&text)).map_or(Target::Nothing, Target::Several);
+                found.push(Hit { target, edit: blank(listed).ok_or(unreadable("inside the answer"))? });
+            }
+            return Ok(());
+        }
         let Some(target) = target(value, link)? else { return Ok(()) };
         let edit = match (link.cut, element) {
-            (Cut::Value, _) => Edit::Blank(range(value, whole).ok_or(unreadable("inside the answer"))?),
+            (Cut::Value | Cut::Tag(_), _) => blank(value).ok_or(unreadable("inside the answer"))?,
+            (Cut::Answer, _) => Edit::Refuse,
             (Cut::Element, Some((list, index))) => Edit::Drop(Rc::clone(list), *index),
             (Cut::Element, None) => return Err(unreadable("in a list")),
         };
@@ -180,10 +226,7 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
         if !value.is_object() {
             return Err(BadAnswer::WrongType { at: link.at, wanted: "a model version" });
         }
-        let name = text_at(value, "name")?;
-        let id = format!("{name}/{}", text_at(value, "version")?);
-        let within = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
-        return Ok(Some(Target::Known(Resource::inside(Kind::ModelVersion, Arc::from(id), within))));
+        return version(value).map(Target::Known).map(Some);
     }
     if value.is_null() {
         return Ok(None);
@@ -203,13 +246,23 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
     }))
 }
 
+/// A model version, by its `name` and `version`.
+fn version(value: Value<'_>) -> Result<Resource, BadAnswer> {
+    let name = text_at(value, "name")?;
+    let id = format!("{name}/{}", text_at(value, "version")?);
+    let within = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
+    Ok(Resource::inside(Kind::ModelVersion, Arc::from(id), within))
+}
+
 /// The text without what the edits take out.
 fn written(text: &str, edits: Vec<Edit>) -> String {
-    let mut cuts: Vec<(Range<usize>, &'static str)> = Vec::with_capacity(edits.len());
+    let mut cuts: Vec<(Range<usize>, String)> = Vec::with_capacity(edits.len());
     let mut lists: HashMap<usize, (Ranges, HashSet<usize>)> = HashMap::new();
     for edit in edits {
         match edit {
-            Edit::Blank(range) => cuts.push((range, "\"\"")),
+            Edit::Write(range, instead) => cuts.push((range, instead)),
+            // The whole answer was refused before.
+            Edit::Refuse => cuts.push((0..text.len(), String::new())),
             Edit::Drop(list, index) => {
                 let key = list.first().map_or(0, |first| first.start);
                 lists.entry(key).or_insert_with(|| (list, HashSet::new())).1.insert(index);
@@ -220,11 +273,11 @@ fn written(text: &str, edits: Vec<Edit>) -> String {
         let kept_until = (0..list.len()).rev().find(|index| !dropped.contains(index)).map_or(0, |last| last + 1);
         for index in (0..kept_until).filter(|index| dropped.contains(index)) {
             // Up to the next element, so with the comma between.
-            cuts.push((list[index].start..list[index + 1].start, ""));
+            cuts.push((list[index].start..list[index + 1].start, String::new()));
         }
         if let Some(last) = list.last().filter(|_| kept_until < list.len()) {
             let start = if kept_until == 0 { list[0].start } else { list[kept_until - 1].end };
-            cuts.push((start..last.end, ""));
+            cuts.push((start..last.end, String::new()));
         }
     }
     cuts.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
@@ -236,7 +289,7 @@ fn written(text: &str, edits: Vec<Edit>) -> String {
             continue;
         }
         out.push_str(&text[at..range.start]);
-        out.push_str(instead);
+        out.push_str(&instead);
         at = range.end;
     }
     out.push_str(&text[at..]);
@@ -364,6 +417,36 @@ mod tests {
             run(&grants, LATEST, &text).unwrap().0,
             r#"{"latest_versions":[{"name":"iris","version":2,"run_id":""},{"name":"iris","version":"3"}]}"#
         );
+    }
+
+    #[test]
+    fn a_version_that_an_alias_names_is_hidden_with_the_whole_answer() {
+        let links = &[Link { at: "model_version", kind: Kind::ModelVersion, cut: Cut::Answer }];
+        let text = |version: u32| format!(r#"{{"model_version":{{"name":"iris","version":"{version}"}}}}"#);
+        let grants = [(Kind::RegisteredModel, "iris", Read), (Kind::ModelVersion, "iris/3", Deny)];
+        assert_eq!(run(&grants, links, &text(2)).unwrap().0, text(2));
+        assert_eq!(run(&grants, links, &text(3)), Err(BadAnswer::Hidden));
+    }
+
+    #[test]
+    fn hidden_versions_are_taken_out_of_the_tag_that_lists_them() {
+        let links = &[Link { at: "tags[]", kind: Kind::ModelVersion, cut: Cut::Tag("versions") }];
+        let text = |value: &str| {
+            let value = serde_json::Value::from(value);
+            format!(r#"{{"tags":[{{"key":"versions","value":{value}}},{{"value":"secret","key":"other"}}]}}"#)
+        };
+        let grants = [(Kind::RegisteredModel, "iris", Read)];
+        let left = |value: &str| run(&grants, links, &text(value)).unwrap().0;
+        let both = r#"[{"name": "secret", "version": 1}, {"name": "iris", "version": 2}]"#;
+        assert_eq!(left(both), text(r#"[{"name": "iris", "version": 2}]"#));
+        assert_eq!(left(r#"[{"name": "secret", "version": "1"}]"#), text("[]"));
+        for same in ["[]", r#"[{"name": "iris", "version": "2"}]"#] {
+            assert_eq!(left(same), text(same));
+        }
+        for odd in ["secret", "{}", r#"[{"name": "secret"}]"#, r#"["secret"]"#, r#"[{"name": "secret", "version": 1}"#]
+        {
+            assert_eq!(left(odd), text(""), "{odd}");
+        }
     }
 
     #[test]

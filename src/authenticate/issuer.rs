@@ -196,7 +196,13 @@ impl Issuer {
         let email = claims.email(settings.danger_accept_unverified_email);
         check_domain(&settings.hosted_domains, settings.issuer == GOOGLE, claims, email.as_deref())?;
         let name = match settings.user_claim {
-            UserClaim::Email => email.unwrap_or_else(|| claims.subject.clone()),
+            UserClaim::Email => match email {
+                Some(address) => address,
+                // At some providers people choose their `sub`: one that looks like an address is none that was verified,
+                // and would be taken for the person who has it.
+                None if claims.subject.contains('@') => return Err(BadToken::IllFormed("sub")),
+                None => claims.subject.clone(),
+            },
             UserClaim::Subject => claims.subject.clone(),
             UserClaim::PreferredUsername => match claims.get("preferred_username") {
                 None => return Err(BadToken::Lacks("preferred_username")),

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::clean::Unclean;
 use super::refusal::Refusal;
 use crate::access::decide::{Denial, Requirement};
-use crate::answer::AnswerFault;
+use crate::answer::{AnswerFault, BadAnswer};
 use crate::audit::Unwritable;
 use crate::authenticate::{AuthFault, STRANGER_CHALLENGE};
 use crate::forward::ForwardError;
@@ -268,6 +268,13 @@ impl From<AnswerFault> for Refusal {
             AnswerFault::BadIds(_) => Self::bad("bad-id", format!("The request is refused: {fault}.")),
             AnswerFault::BadToken => Self::bad("bad-page-token", format!("Invalid page token: {fault}.")),
             AnswerFault::BadRows => Self::bad("bad-max-results", format!("Invalid value for max_results: {fault}.")),
+            AnswerFault::Unreadable(BadAnswer::Hidden) => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::PermissionDenied,
+                "answer-hidden",
+                "Permission denied: this call needs a permission that you do not have.",
+            )
+            .because(fault),
             AnswerFault::Unreadable(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 ErrorCode::InternalError,

@@ -251,9 +251,12 @@ impl Gate {
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();
+                let head_only = permitted.get().head_only;
                 let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await?;
                 let objects = &resolved.objects;
-                Ok(answer::look_over(answer, principal.as_deref(), call, fields, objects, &tools).await?)
+                let answer = answer::look_over(answer, principal.as_deref(), call, fields, objects, &tools).await?;
+                // Whatever is left of it is not for a HEAD, and ends here unread.
+                Ok(if head_only { answer.map(|_| Body::Empty) } else { answer })
             }
         }
     }

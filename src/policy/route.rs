@@ -211,6 +211,10 @@ pub enum Cut {
     Value,
     /// The whole element of the innermost list that the link stands in: it is nothing but the link.
     Element,
+    /// The whole answer, which is refused: the request named the object by something that is no id (an alias).
+    Answer,
+    /// The link is a tag of this key, whose value is a JSON list of model versions: the hidden ones are taken out.
+    Tag(&'static str),
 }
 
 /// What follows from success.
@@ -483,4 +487,14 @@ pub(super) const fn blank(at: &'static str, kind: Kind) -> Link {
 /// An element that is taken out when the caller may not see what it points to.
 pub(super) const fn drop_(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Element }
+}
+
+/// An object without which there is no answer.
+pub(super) const fn whole(at: &'static str, kind: Kind) -> Link {
+    Link { at, kind, cut: Cut::Answer }
+}
+
+/// Tags of which the one with this key lists model versions.
+pub(super) const fn listed(at: &'static str, key: &'static str) -> Link {
+    Link { at, kind: Kind::ModelVersion, cut: Cut::Tag(key) }
 }

@@ -10,8 +10,8 @@
 use super::route::Check::{ArtifactLocation, ExperimentToo, ModelSource, NewModelName, SafePath, TagKey};
 use super::route::Need::{Checked, Create, SignedIn};
 use super::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, manage, narrowed,
-    nobody, on_artifact, patch, post, put, read, read_any, read_each, read_named, read_opt,
+    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, listed, manage,
+    narrowed, nobody, on_artifact, patch, post, put, read, read_any, read_each, read_named, read_opt, whole,
 };
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, RegisteredModel, Run};
@@ -43,8 +43,11 @@ const RUN_LINKS: &[Link] = &[
 const LOGGED_MODEL_LINKS: &[Link] = &[
     blank("model.info.source_run_id", Run),
     drop_("model.info.registrations[]", ModelVersion),
+    listed("model.info.tags[]", VERSIONS_TAG),
     blank("model.data.metrics[].run_id", Run),
 ];
+/// The tag in which MLflow keeps a logged model's versions (3.17.2, `AbstractStore.set_model_versions_tags`).
+const VERSIONS_TAG: &str = "mlflow.modelVersions";
 /// The same in GraphQL's spelling; a document has no aliases, so the places are fixed (`mlflow::graphql`).
 const GRAPHQL_LINKS: &[Link] = &[
     drop_("data.mlflowGetRun.run.modelVersions[]", ModelVersion),
@@ -61,6 +64,14 @@ const GRAPHQL_LINKS: &[Link] = &[
 ];
 /// Model versions tell of the run and the logged model that they come from.
 const VERSION_LINKS: &[Link] = &[
+    blank("model_version.run_id", Run),
+    blank("model_version.model_id", LoggedModel),
+    blank("model_version.model_metrics[].run_id", Run),
+    blank("model_version.model_metrics[].model_id", LoggedModel),
+];
+/// A version that was named by an alias: which one it is, MLflow tells.
+const ALIASED_LINKS: &[Link] = &[
+    whole("model_version", ModelVersion),
     blank("model_version.run_id", Run),
     blank("model_version.model_id", LoggedModel),
     blank("model_version.model_metrics[].run_id", Run),
@@ -111,6 +122,7 @@ const LOGGED_MODELS: List = List {
     links: &[
         blank("info.source_run_id", Run),
         drop_("info.registrations[]", ModelVersion),
+        listed("info.tags[]", VERSIONS_TAG),
         blank("data.metrics[].run_id", Run),
     ],
     paged: Some(Paging { default: 50, most: 2_147_483_647, narrow_by: None }),
@@ -239,7 +251,7 @@ pub static MLFLOW: &[Row] = &[
     delete("2.0/mlflow/registered-models/delete-tag", "DeleteRegisteredModelTag",   &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/registered-models/alias",      "SetRegisteredModelAlias",    &[edit(RegisteredModel, "name"), edit(ModelVersion, "name/version")]),
     delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage(RegisteredModel, "name")]),
-    get   ("2.0/mlflow/registered-models/alias",      "GetModelVersionByAlias",     &[read(RegisteredModel, "name")]).hides(VERSION_LINKS),
+    get   ("2.0/mlflow/registered-models/alias",      "GetModelVersionByAlias",     &[read(RegisteredModel, "name")]).hides(ALIASED_LINKS),
     get   ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
     post  ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
 
@@ -249,7 +261,8 @@ pub static MLFLOW: &[Row] = &[
     get   ("2.0/mlflow/model-versions/get",              "GetModelVersion",            &[read(ModelVersion, "name/version")]).hides(VERSION_LINKS),
     get   ("2.0/mlflow/model-versions/search",           "SearchModelVersions",        &[SignedIn]).keeps(MODEL_VERSIONS),
     patch ("2.0/mlflow/model-versions/update",           "UpdateModelVersion",         &[edit(ModelVersion, "name/version")]).hides(VERSION_LINKS),
-    post  ("2.0/mlflow/model-versions/transition-stage", "TransitionModelVersionStage", &[edit(ModelVersion, "name/version")]).hides(VERSION_LINKS),
+    // The model too: `archive_existing_versions` changes its other versions.
+    post  ("2.0/mlflow/model-versions/transition-stage", "TransitionModelVersionStage", &[edit(ModelVersion, "name/version"), edit(RegisteredModel, "name")]).hides(VERSION_LINKS),
     delete("2.0/mlflow/model-versions/delete",           "DeleteModelVersion",         &[delete_(ModelVersion, "name/version")]),
     post  ("2.0/mlflow/model-versions/set-tag",          "SetModelVersionTag",         &[edit(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage(ModelVersion, "name/version"), Checked(TagKey("key"))]),

@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Settings;
-use crate::mlflow::ids::ExperimentId;
+use crate::mlflow::ids::{ExperimentId, ModelVersion};
 use crate::mlflow::resource::{Kind, Object};
 use crate::upstream::{Asked, Upstream, UpstreamError};
 
@@ -43,7 +43,7 @@ pub enum ResolveFault {
     #[error("MLflow's answer to a look-up cannot be read: {0}")]
     Unreadable(&'static str),
     /// The caller names too many unknown things at once.
-    #[error("the request names more than {most} things that must be looked up; send it in parts")]
+    #[error("the request names more than {most} things that must be judged; send it in parts")]
     TooMany {
         /// How many are allowed.
         most: usize,
@@ -175,6 +175,29 @@ impl Links {
         settle(id)
     }
 
+    /// The version that an alias of a registered model names, as `name/version`. Never remembered: aliases move.
+    pub(super) async fn version_named<A: Ask>(
+        &self,
+        name: &str,
+        alias: &str,
+        upstream: &A,
+    ) -> Result<Option<Arc<str>>, ResolveFault> {
+        let model = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let alias = utf8_percent_encode(alias, NON_ALPHANUMERIC);
+        let target = format!("/api/2.0/mlflow/registered-models/alias?name={model}&alias={alias}");
+        let id = match self.get(&target, upstream).await {
+            Ok(asked) => read(&asked).and_then(|VersionAnswer { model_version: found }: VersionAnswer<'_>| {
+                if found.name == name && ModelVersion::parse(&found.version).is_ok() {
+                    Ok(Arc::from(format!("{name}/{}", found.version)))
+                } else {
+                    Err(Miss::Fault(ResolveFault::Unreadable("it is about another version")))
+                }
+            }),
+            Err(miss) => Err(miss),
+        };
+        settle(id)
+    }
+
     async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {
         let target: Cow<'_, str> =
             if self.prefix.is_empty() { Cow::Borrowed(target) } else { Cow::Owned(format!("{}{target}", self.prefix)) };
@@ -256,6 +279,20 @@ struct ExperimentAnswer<'a> {
 struct ExperimentBody<'a> {
     #[serde(borrow)]
     experiment_id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct VersionAnswer<'a> {
+    #[serde(borrow)]
+    model_version: VersionBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct VersionBody<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]

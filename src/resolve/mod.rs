@@ -13,6 +13,7 @@ mod source;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -31,6 +32,11 @@ use crate::policy::route::{Check, Count, Need};
 
 /// Look-ups of one request that run side by side.
 const SIDE_BY_SIDE: usize = 8;
+/// The most things that one request may name. Each is judged, and each stands in the audit record: a megabyte of ids
+/// would cost everybody else seconds and the log as many bytes.
+const MOST_NAMED: usize = 5000;
+/// From how many objects on a repeated one is found by hash.
+const FEW: usize = 32;
 
 const MISSING: &str = "there is no such object";
 const ELSEWHERE: &str = "the artifact path is not below the run, model or trace it names";
@@ -69,6 +75,8 @@ pub struct Resolved {
     pub requirements: Vec<Requirement>,
     /// The objects that the request names, for the audit log.
     pub objects: Vec<Object>,
+    /// The same, once they are many.
+    seen: HashSet<Object>,
 }
 
 /// Finds out what ids belong to. Shared by all workers.
@@ -153,6 +161,9 @@ impl Resolver {
         upstream: &A,
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
+        if ids.len() > MOST_NAMED {
+            return Err(ResolveFault::TooMany { most: MOST_NAMED });
+        }
         match kind {
             Kind::Workspace => resolved.hold(action, Resource::workspace()),
             Kind::Experiment | Kind::RegisteredModel => {
@@ -267,8 +278,9 @@ impl Resolver {
         let own = |kind, field| fields.each(field).first().map(|id| Object { kind, id: Arc::clone(id) });
         match source::read(text) {
             Source::Placeholder => {}
-            Source::Model(name) => {
-                resolved.hold(Action::Read, Resource::top(Kind::RegisteredModel, Arc::from(name)));
+            Source::Alias(name, alias) => {
+                let id = self.links.version_named(name, alias, upstream).await?;
+                resolved.hold_or_miss(Action::Read, id.as_ref().and_then(version));
             }
             Source::Version(id) => resolved.hold_or_miss(Action::Read, version(&Arc::from(id))),
             Source::Run(id) => self.on(Action::Read, Kind::Run, &[Arc::from(id)], upstream, resolved).await?,
@@ -299,11 +311,22 @@ impl Resolved {
 
     fn hold(&mut self, action: Action, resource: Resource) {
         for object in resource.levels() {
-            if object.kind != Kind::Workspace && !self.objects.contains(object) {
+            if object.kind != Kind::Workspace && self.is_new(object) {
                 self.objects.push(object.clone());
             }
         }
         self.requirements.push(Requirement::Holds { action, resource });
+    }
+
+    /// Whether the object was not named before.
+    fn is_new(&mut self, object: &Object) -> bool {
+        if self.objects.len() < FEW {
+            return !self.objects.contains(object);
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(self.objects.iter().cloned());
+        }
+        self.seen.insert(object.clone())
     }
 
     fn hold_or_miss(&mut self, action: Action, resource: Option<Resource>) {

@@ -17,8 +17,8 @@ pub(super) enum Source<'a> {
     LoggedModel(&'a str),
     /// `models:/<name>/<version>`, as `name/version`
     Version(&'a str),
-    /// `models:/<name>@<alias>`, `models:/<name>/<stage>`
-    Model(&'a str),
+    /// `models:/<name>@<alias>`
+    Alias(&'a str, &'a str),
     /// Any other place, by its address.
     Place(&'a str),
     /// Nothing that can be judged.
@@ -56,19 +56,22 @@ fn model(rest: &str) -> Source<'_> {
     let name = |name: &'_ str| path::artifact(name).is_ok() && ModelName::parse(name).is_ok();
     match rest.split_once('/') {
         Some((own, version)) if name(own) && ModelVersion::parse(version).is_ok() => Source::Version(rest),
-        // A stage, or `latest`; digits that are no version in our spelling could still be one in Python's.
-        Some((own, stage))
-            if name(own) && !stage.is_empty() && stage.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
-        {
-            Source::Model(own)
-        }
+        // A stage, or `latest`: which version that is can change with each call. Digits that are no version in our
+        // spelling could still be one in Python's.
         Some(_) => Source::Unclear,
         None => match rest.rsplit_once('@') {
-            Some((own, alias)) if name(own) && !alias.is_empty() => Source::Model(own),
+            Some((own, alias)) if name(own) && is_alias(alias) => Source::Alias(own, alias),
             None if LoggedModelId::parse(rest).is_ok() => Source::LoggedModel(rest),
             Some(_) | None => Source::Unclear,
         },
     }
+}
+
+/// MLflow's own rule (3.17.2, `_validate_model_alias_name`), and no longer than that.
+fn is_alias(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -86,9 +89,7 @@ mod tests {
             (run.as_str(), Source::Run(RUN)),
             (logged.as_str(), Source::LoggedModel(&logged[8..])),
             ("models:/iris/3", Source::Version("iris/3")),
-            ("models:/iris@best", Source::Model("iris")),
-            ("models:/iris/Production", Source::Model("iris")),
-            ("models:/iris/latest", Source::Model("iris")),
+            ("models:/iris@best", Source::Alias("iris", "best")),
             (place.as_str(), Source::Place(&place)),
             ("s3://bucket/1/x", Source::Place("s3://bucket/1/x")),
             ("/srv/mlruns/1/x", Source::Place("/srv/mlruns/1/x")),
@@ -112,6 +113,9 @@ mod tests {
             "models:/iris/\u{663}".to_owned(),
             "models:/iris/".to_owned(),
             "models:/iris@".to_owned(),
+            "models:/iris@b&name=rose".to_owned(),
+            "models:/iris/Production".to_owned(),
+            "models:/iris/latest".to_owned(),
             "models:/*/1".to_owned(),
             "models:/iris/1/x".to_owned(),
             "models://host/iris/1".to_owned(),

@@ -292,8 +292,8 @@ async fn the_server_is_not_sent_to_read_or_write_anywhere() {
         version("models:/rose/2", "").await,
         format!("{base}; read registered_model_version rose/2 in registered_model rose")
     );
-    assert_eq!(version(&format!("runs:/{RUN}/m"), "").await, format!("{base}; read run {RUN} in experiment 1"));
     assert_eq!(version("dummy-source", "").await, base);
+    assert_eq!(version(&format!("runs:/{RUN}/m"), "").await, format!("{base}; read run {RUN} in experiment 1"));
     let of_run = format!("mlflow-artifacts:/1/{RUN}/artifacts/m");
     let named = format!(r#","run_id":"{RUN}""#);
     assert_eq!(version(&of_run, &named).await, format!("{base}; read run {RUN} in experiment 1"));
@@ -306,6 +306,47 @@ async fn the_server_is_not_sent_to_read_or_write_anywhere() {
     ] {
         assert!(version(source, rest).await.contains("admin: the server would read"), "{source}");
     }
+}
+
+#[tokio::test]
+async fn a_source_by_alias_is_a_read_of_the_version_that_the_alias_names() {
+    let upstream = Scripted::default().with(
+        "/api/2.0/mlflow/registered-models/alias?name=rose%20x&alias=best%2D1",
+        r#"{"model_version":{"name":"rose x","version":"2","current_stage":"None"}}"#,
+    );
+    let create = async |source: &str| {
+        post(&upstream, "model-versions/create", &format!(r#"{{"name":"iris","source":"{source}"}}"#)).await.remove(1)
+    };
+    assert_eq!(
+        create("models:/rose x@best-1").await,
+        "read registered_model_version rose x/2 in registered_model rose x"
+    );
+    assert_eq!(create("models:/rose x@other").await, "admin: there is no such object");
+    for moving in ["models:/rose x/Production", "models:/rose x/latest"] {
+        assert!(create(moving).await.contains("admin: the server would read"), "{moving}");
+    }
+}
+
+#[tokio::test]
+async fn a_megabyte_of_ids_is_refused_and_thousands_cost_no_time_squared() {
+    let ask = async |count: usize| {
+        let ids: Vec<String> = (1..=count).map(|id| format!("\"{id}\"")).collect();
+        let body = format!(r#"{{"experiment_ids":[{}]}}"#, ids.join(","));
+        let path = "/ajax-api/2.0/mlflow/experiments/search-datasets";
+        resolve(&resolver(), Verb::Post, path, None, &body, &Scripted::default()).await
+    };
+    let resolved = ask(MOST_NAMED).await.unwrap();
+    assert_eq!((resolved.objects.len(), resolved.requirements.len()), (MOST_NAMED, MOST_NAMED));
+    assert!(matches!(ask(MOST_NAMED + 1).await, Err(ResolveFault::TooMany { most: MOST_NAMED })));
+}
+
+#[tokio::test]
+async fn archiving_the_other_versions_of_a_model_is_an_edit_of_the_model() {
+    let body = r#"{"name":"iris","version":"3","stage":"Production","archive_existing_versions":true}"#;
+    assert_eq!(
+        post(&Scripted::default(), "model-versions/transition-stage", body).await,
+        ["edit registered_model_version iris/3 in registered_model iris", "edit registered_model iris"]
+    );
 }
 
 #[tokio::test]

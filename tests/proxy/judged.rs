@@ -368,3 +368,59 @@ fn value(field: &str) -> &'static str {
         _ => "thing",
     }
 }
+
+#[tokio::test]
+async fn head_is_answered_about_what_was_judged() {
+    // MLflow reads no query when the method is HEAD: it would list the whole store.
+    let gate = Gate::before(|request| {
+        let (method, target) = (request.method().clone(), request.uri().to_string());
+        async move {
+            match method.as_str() {
+                "HEAD" => full(200, ""),
+                _ if target.contains("mlflow-artifacts") => full(200, r#"{"files":[]}"#),
+                _ => mlflow(&target),
+            }
+        }
+    })
+    .await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let list = format!("/api/2.0/mlflow-artifacts/artifacts?path=1/{RUN}/artifacts");
+    let head = gate.bearer("alice").send(Request::head(list.as_str()).body(payload("")).unwrap()).await;
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("12"), 0));
+    let run = format!("/api/2.0/mlflow/runs/get?run_id={RUN}");
+    let told = gate.bearer("alice").get(&run).await;
+    let head = gate.bearer("alice").send(Request::head(run.as_str()).body(payload("")).unwrap()).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), Some(told.body.len().to_string().as_str()));
+    let file = format!("/api/2.0/mlflow-artifacts/artifacts/1/{RUN}/artifacts/a");
+    let head = gate.bearer("alice").send(Request::head(file.as_str()).body(payload("")).unwrap()).await;
+    assert_eq!(head.status, 200);
+    let seen: Vec<(String, String)> = gate
+        .upstream
+        .seen()
+        .into_iter()
+        .map(|seen| (seen.method, seen.target))
+        .filter(|(_, t)| t.contains("artifacts/") || t.contains("artifacts?"))
+        .collect();
+    assert_eq!(seen, [("GET".to_owned(), list), ("HEAD".to_owned(), file)]);
+}
+
+#[tokio::test]
+async fn an_alias_does_not_lead_to_a_denied_version() {
+    let gate = Gate::before(|request| {
+        let target = request.uri().to_string();
+        async move {
+            let version = if target.contains("alias=best") { "3" } else { "2" };
+            json_answer(200, &json!({"model_version": {"name": "iris", "version": version, "source": "s3://b/secret"}}))
+        }
+    })
+    .await;
+    gate.grant("user:alice@example.com", "registered_model", "iris", "READ").await;
+    gate.grant("user:alice@example.com", "registered_model_version", "iris/3", "DENY").await;
+    let by = |alias: &str| format!("/api/2.0/mlflow/registered-models/alias?name=iris&alias={alias}");
+    let denied = gate.bearer("alice").get(&by("best")).await;
+    assert_eq!((denied.status, denied.error_code().as_str()), (403, "PERMISSION_DENIED"));
+    assert!(!denied.text().contains("secret"));
+    assert_eq!(gate.record(&denied).await["reason"], "answer-hidden");
+    assert_eq!(gate.bearer("alice").get(&by("other")).await.status, 200);
+}

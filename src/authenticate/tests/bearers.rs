@@ -84,6 +84,18 @@ async fn one_issuers_key_does_not_sign_for_another_configured_one() {
 }
 
 #[tokio::test]
+async fn a_sub_that_looks_like_an_address_is_nobodys_verified_address() {
+    let provider = Provider::start(vec![rsa()]);
+    let house = house(&[("here", &provider)]).await;
+    for address in [json!(null), json!("alice@example.com"), json!("eve@example.com")] {
+        let posing = json!({"sub": "alice@example.com", "email": address, "email_verified": false});
+        assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &posing))).await, Err("token-ill-formed-claim"));
+    }
+    let plain = json!({"sub": "robot-7", "email": null});
+    assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &plain))).await, Ok("robot-7".to_owned()));
+}
+
+#[tokio::test]
 async fn both_spellings_of_google_are_one_issuer() {
     let keys = Keeper::new(
         "google",
