@@ -8,7 +8,7 @@ use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Tunnels};
-use crate::gate::{Bodies, Gate, House};
+use crate::gate::{Bodies, Gate, House, Room};
 use crate::resolve::Resolver;
 use crate::serve::{self, Addresses, Running, ServeError};
 use crate::store::{Store, StoreFault};
@@ -81,6 +81,7 @@ pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFau
         artifacts,
         answer: crate::answer::Shared::new(config.answer, seal, clock),
         bodies: Bodies { json: config.bodies.json, large_json: config.bodies.large_json },
+        room: Room::new(config.bodies.at_once),
     });
     Ok(Assembled { house, upstream, serve: config.serve, tunnels, writer, fetching })
 }

@@ -202,6 +202,7 @@ fn limits(section: Section<'_>, serve: &mut Limits, answer: &mut answer::Setting
         json: bytes("json_body", default.json),
         large_json: bytes("large_json_body", default.large_json),
         artifact: bytes("artifact_body", default.artifact),
+        at_once: bytes("bodies_at_once", default.at_once),
     };
     answer.list_answer = memory("list_answer", answer.list_answer);
     serve.connections = section.or("connections", serve.connections);
@@ -231,6 +232,9 @@ fn limits(section: Section<'_>, serve: &mut Limits, answer: &mut answer::Setting
         if zero {
             section.fault(name, "must not be 0", None);
         }
+    }
+    if bodies.at_once < bodies.large_json.max(bodies.json) {
+        section.fault("bodies_at_once", "is less than one body may have", None);
     }
     if serve.drain_accept > serve.drain {
         section.fault("drain_accept", "is longer than `limits.drain`", None);

@@ -65,11 +65,13 @@ pub struct Bodies {
     pub large_json: u64,
     /// The largest artifact; 0: any.
     pub artifact: u64,
+    /// How much of JSON bodies one caller may be sending at once.
+    pub at_once: u64,
 }
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self { json: 1 << 20, large_json: 16 << 20, artifact: 0 }
+        Self { json: 1 << 20, large_json: 16 << 20, artifact: 0, at_once: 128 << 20 }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 
+use super::body::ReadFault;
 use super::clean::Unclean;
 use super::refusal::Refusal;
 use crate::access::decide::{Denial, Requirement};
@@ -139,6 +140,24 @@ impl From<FieldFault> for Refusal {
             FieldFault::BadPath { .. } => "bad-artifact-path",
         };
         Self::bad(reason, format!("Refused because it could be read in more than one way: {fault}."))
+    }
+}
+
+impl From<ReadFault> for Refusal {
+    fn from(fault: ReadFault) -> Self {
+        match fault {
+            ReadFault::Body(fault) => fault.into(),
+            ReadFault::Crowded(fault) => {
+                let mut refusal = Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::RequestLimitExceeded,
+                    "bodies-at-once",
+                    "You are sending too many large requests at once; send one after the other.",
+                );
+                refusal.retry_after = Some(1);
+                refusal.because(fault)
+            }
+        }
     }
 }
 

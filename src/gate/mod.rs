@@ -9,6 +9,7 @@ pub mod clean;
 mod closing;
 mod faults;
 pub mod refusal;
+mod room;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -20,6 +21,8 @@ use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use self::refusal::{Form, Refusal};
+pub use self::room::Room;
+use self::room::Share;
 use crate::access::decide::{Permitted, decide};
 use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
@@ -58,6 +61,8 @@ pub struct House {
     pub answer: answer::Shared,
     /// How large bodies may be that are read whole.
     pub bodies: Bodies,
+    /// What is held of them.
+    pub room: Room,
 }
 
 /// How large bodies may be that are read whole, in bytes.
@@ -121,7 +126,8 @@ impl Gate {
         };
 
         clean::check_body(&call, &request)?;
-        self.read_body(&call, &mut request).await?;
+        // Held until the answer's head is there.
+        let _share = self.read_body(&call, &mut request, principal.as_deref()).await?;
         let fields = fields::read(&call, request.query.as_deref(), request.payload.judged())?;
         let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
@@ -174,18 +180,24 @@ impl Gate {
     }
 
     /// Reads the body whole where the row names a field of it.
-    async fn read_body(&self, call: &Call, request: &mut Request) -> Result<(), Refusal> {
+    async fn read_body(
+        &self,
+        call: &Call,
+        request: &mut Request,
+        principal: Option<&Principal>,
+    ) -> Result<Option<Share>, Refusal> {
         if !call.wants_body() {
-            return Ok(());
+            return Ok(None);
         }
+        let mut share = principal.map(|principal| self.house.room.share(&principal.identity.user));
         let most = match call.row.body {
             BodyClass::Json => self.house.bodies.json,
             BodyClass::LargeJson | BodyClass::Artifact => self.house.bodies.large_json,
         };
         if let Payload::Stream(body) = &mut request.payload {
-            request.payload = Payload::Judged(body::read(std::mem::take(body), most).await?);
+            request.payload = Payload::Judged(body::read(std::mem::take(body), most, share.as_mut()).await?);
         }
-        Ok(())
+        Ok(share)
     }
 
     /// A call to one of our own rows.

@@ -424,3 +424,21 @@ async fn an_alias_does_not_lead_to_a_denied_version() {
     assert_eq!(gate.record(&denied).await["reason"], "answer-hidden");
     assert_eq!(gate.bearer("alice").get(&by("other")).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_caller_without_any_grant_cannot_have_large_bodies_held_at_once() {
+    let server = Server::scripted(|request| {
+        let target = request.uri().to_string();
+        async move { mlflow(&target) }
+    });
+    let gate = Gate::with(server, "", |config| config.bodies.at_once = 200_000).await;
+    let body = |size: usize| json!({"experiment_ids": ["1"], "x": "a".repeat(size)}).to_string();
+    let target = "/ajax-api/2.0/mlflow/experiments/search-datasets";
+    let crowded = gate.bearer("mallory").json("POST", target, body(900_000)).await;
+    assert_eq!((crowded.status, crowded.error_code().as_str()), (429, "REQUEST_LIMIT_EXCEEDED"));
+    assert_eq!(gate.record(&crowded).await["reason"], "bodies-at-once");
+    // What was held is given back.
+    for _ in 0..3 {
+        assert_eq!(gate.bearer("mallory").json("POST", target, body(150_000)).await.status, 403);
+    }
+}
