@@ -30,6 +30,9 @@ pub enum Requirement {
     SignedIn,
     /// To be an administrator, and why.
     Admin(&'static str),
+    /// What the request names does not exist, or not there. Administrators pass, and hear of it from MLflow itself; to
+    /// everybody else it is a denial like any other.
+    Absent(&'static str),
     /// Refused to everybody, and why.
     Nobody(&'static str),
     /// `action` on `resource`.
@@ -54,6 +57,8 @@ pub enum Reason {
     Admin,
     /// The caller is not.
     NotAdmin(&'static str),
+    /// What the request names does not exist.
+    Absent(&'static str),
     /// The row is closed to everybody.
     Nobody(&'static str),
     /// This grant decided.
@@ -88,6 +93,7 @@ impl Reason {
             Self::Stranger => "no-credential",
             Self::Admin => "admin",
             Self::NotAdmin(_) => "not-admin",
+            Self::Absent(_) => "no-such-object",
             Self::Nobody(_) => "closed-route",
             Self::Grant { permission: Permission::Deny, .. } => "denied-by-grant",
             Self::Grant { permission, action, .. } => {
@@ -110,6 +116,7 @@ impl fmt::Display for Reason {
             Self::Stranger => f.write_str("nobody is signed in"),
             Self::Admin => f.write_str("the caller is an administrator"),
             Self::NotAdmin(why) => write!(f, "only an administrator may: {why}"),
+            Self::Absent(why) => f.write_str(why),
             Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
             Self::Grant { subject, kind, pattern, permission, action } => {
                 write!(f, "{action} wanted; {subject} holds {permission} on {kind} {pattern}")
@@ -197,6 +204,10 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         Requirement::Admin(why) => match principal {
             Some(principal) if principal.admin => Ok(Reason::Admin),
             _ => Err(Reason::NotAdmin(why)),
+        },
+        Requirement::Absent(why) => match principal {
+            Some(principal) if principal.admin => Ok(Reason::Admin),
+            _ => Err(Reason::Absent(why)),
         },
         Requirement::Holds { action, resource } => match principal {
             Some(principal) => holds(principal, *action, resource),

@@ -261,6 +261,7 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::Nothing => "nothing".to_owned(),
         Requirement::SignedIn => "to be signed in".to_owned(),
         Requirement::Admin(_) => "to be an administrator".to_owned(),
+        Requirement::Absent(why) => (*why).to_owned(),
         Requirement::Nobody(_) => "nobody may".to_owned(),
         Requirement::Holds { action, resource } => match &resource.within {
             Some(within) => format!("{action} on {} in {within}", resource.object),

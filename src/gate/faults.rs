@@ -217,7 +217,11 @@ pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
 fn told(denial: &Denial, call: &Call) -> String {
     match &denial.requirement {
         Requirement::Nobody(why) => format!("Trackgate does not pass {} on: {why}.", call.row.name),
-        Requirement::Admin(_) | Requirement::Holds { .. } | Requirement::Nothing | Requirement::SignedIn => {
+        Requirement::Admin(_)
+        | Requirement::Absent(_)
+        | Requirement::Holds { .. }
+        | Requirement::Nothing
+        | Requirement::SignedIn => {
             format!("Permission denied: {} needs a permission that you do not have.", call.row.name)
         }
     }

@@ -122,7 +122,7 @@ impl Resolver {
                     let name = fields.one(field).unwrap_or_default();
                     match Box::pin(self.links.experiment_named(name, upstream)).await? {
                         Some(id) => resolved.hold(action, Resource::top(Kind::Experiment, id)),
-                        None => resolved.ask(Requirement::Admin(MISSING)),
+                        None => resolved.ask(Requirement::Absent(MISSING)),
                     }
                 }
                 Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
@@ -218,11 +218,11 @@ impl Resolver {
         };
         let object = Object { kind: tier.kind, id: Arc::from(tier.id) };
         let Some(link) = self.links.find(&object, upstream).await? else {
-            resolved.ask(Requirement::Admin(MISSING));
+            resolved.ask(Requirement::Absent(MISSING));
             return Ok(());
         };
         if !artifact::lies_in(path, &tier, &link) {
-            resolved.ask(Requirement::Admin(ELSEWHERE));
+            resolved.ask(Requirement::Absent(ELSEWHERE));
             return Ok(());
         }
         resolved.hold(action, link.place(object));
@@ -332,7 +332,7 @@ impl Resolved {
     fn hold_or_miss(&mut self, action: Action, resource: Option<Resource>) {
         match resource {
             Some(resource) => self.hold(action, resource),
-            None => self.ask(Requirement::Admin(MISSING)),
+            None => self.ask(Requirement::Absent(MISSING)),
         }
     }
 }

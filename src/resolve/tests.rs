@@ -84,7 +84,7 @@ fn told(resolved: &Resolved) -> Vec<String> {
         .map(|requirement| match requirement {
             Requirement::SignedIn => "signed in".to_owned(),
             Requirement::Nothing => "nothing".to_owned(),
-            Requirement::Admin(why) => format!("admin: {why}"),
+            Requirement::Admin(why) | Requirement::Absent(why) => format!("admin: {why}"),
             Requirement::Nobody(_) => "nobody".to_owned(),
             Requirement::Holds { action, resource } => {
                 let levels: Vec<String> = resource.levels().map(ToString::to_string).collect();
