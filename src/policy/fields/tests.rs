@@ -185,6 +185,18 @@ fn a_body_is_not_deeper_than_any_message() {
 }
 
 #[test]
+fn a_number_that_python_cannot_read_does_not_empty_the_body() {
+    let long = |digits: usize, before: &str| format!(r#"{{"run_id":"{RUN}","x":{before}{}}}"#, "1".repeat(digits));
+    assert!(post("runs/delete", &long(300, "")).is_ok());
+    for before in ["", "-", "1.", "1e", "[0,"] {
+        let body = long(5000, before);
+        assert!(matches!(post("runs/delete", &body), Err(FieldFault::NotJson(_))), "{before}");
+    }
+    let text = format!(r#"{{"run_id":"{RUN}","x":"{}"}}"#, "1".repeat(5000));
+    assert!(post("runs/delete", &text).is_ok());
+}
+
+#[test]
 fn many_members_are_compared_too() {
     let members: Vec<String> = (0..1000).map(|n| format!(r#""k{n}":{n}"#)).collect();
     let body = |more: &str| format!(r#"{{"run_id":"{RUN}",{}{more}}}"#, members.join(","));
