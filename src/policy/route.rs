@@ -211,6 +211,9 @@ pub enum Cut {
     Value,
     /// The whole element of the innermost list that the link stands in: it is nothing but the link.
     Element,
+    /// The same, in a list whose pages are not filled: short ones would tell of what is hidden, so somebody to whom
+    /// things of this kind are denied one by one does not get the list.
+    Page,
     /// The whole answer, which is refused: the request named the object by something that is no id (an alias).
     Answer,
     /// The link is a tag of this key, whose value is a JSON list of model versions: the hidden ones are taken out.
@@ -487,6 +490,11 @@ pub(super) const fn blank(at: &'static str, kind: Kind) -> Link {
 /// An element that is taken out when the caller may not see what it points to.
 pub(super) const fn drop_(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Element }
+}
+
+/// An element of a list whose pages are not filled.
+pub(super) const fn paged(at: &'static str, kind: Kind) -> Link {
+    Link { at, kind, cut: Cut::Page }
 }
 
 /// An object without which there is no answer.

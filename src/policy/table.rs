@@ -11,7 +11,7 @@ use super::route::Check::{ArtifactLocation, ExperimentToo, ModelSource, NewModel
 use super::route::Need::{Checked, Create, SignedIn};
 use super::route::{
     Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, listed, manage,
-    narrowed, nobody, on_artifact, patch, post, put, read, read_any, read_each, read_named, read_opt, whole,
+    narrowed, nobody, on_artifact, paged, patch, post, put, read, read_any, read_each, read_named, read_opt, whole,
 };
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, RegisteredModel, Run};
@@ -55,7 +55,7 @@ const GRAPHQL_LINKS: &[Link] = &[
     drop_("data.mlflowGetRun.run.inputs.modelInputs[].modelId", LoggedModel),
     drop_("data.mlflowGetRun.run.outputs.modelOutputs[].modelId", LoggedModel),
     blank("data.mlflowGetRun.run.data.metrics[].modelId", LoggedModel),
-    drop_("data.mlflowSearchRuns.runs[].info.runUuid", Run),
+    paged("data.mlflowSearchRuns.runs[].info.runUuid", Run),
     drop_("data.mlflowSearchRuns.runs[].modelVersions[]", ModelVersion),
     blank("data.mlflowSearchRuns.runs[].modelVersions[].modelId", LoggedModel),
     drop_("data.mlflowSearchRuns.runs[].inputs.modelInputs[].modelId", LoggedModel),

@@ -442,3 +442,18 @@ async fn a_caller_without_any_grant_cannot_have_large_bodies_held_at_once() {
         assert_eq!(gate.bearer("mallory").json("POST", target, body(150_000)).await.status, 403);
     }
 }
+
+#[tokio::test]
+async fn a_graphql_search_does_not_tell_of_a_denied_run_by_a_short_page() {
+    let other = "fedcba9876543210fedcba9876543210";
+    let server = Server::scripted(|_| async {
+        json_answer(200, &json!({"data": {"mlflowSearchRuns": {"nextPageToken": "x"}}, "errors": null}))
+    });
+    let gate = Gate::with(server, "", |_| {}).await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let search = json!({"query": "{ mlflowSearchRuns(input: {experimentIds: [\"1\"]}) { nextPageToken } }"});
+    assert_eq!(gate.bearer("alice").post("/graphql", &search).await.status, 200);
+    gate.grant("user:alice@example.com", "run", other, "DENY").await;
+    let refused = gate.bearer("alice").post("/graphql", &search).await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (403, "PERMISSION_DENIED"));
+}
