@@ -101,9 +101,11 @@ impl Scene {
         let provider = step(format!("identity provider on https://localhost:{}", args.idp_port), || {
             Provider::start(settings, &authority.pair(&folder, "idp", &["localhost"])?)
         })?;
-        let configured = step("Trackgate's configuration, and the right to create for the service account", || {
+        let configured = step("Trackgate's configuration, and who may create: the service account, the owner", || {
             let configured = configure(args, &folder, &authority, &server, &provider)?;
-            configured.tell(&["grant", "add", &user(&TRAINER), "workspace", "*", "USE"])?;
+            for who in [&TRAINER, &OWNER] {
+                configured.tell(&["grant", "add", &user(who), "workspace", "*", "USE"])?;
+            }
             Ok(configured)
         })?;
         step(format!("mlflow server on {} (it imports for 10 to 60 s)", server.url()), || server.wait())?;

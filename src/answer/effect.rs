@@ -112,7 +112,7 @@ async fn over(
         (Effect::None | Effect::Owns { .. } | Effect::Renames(_) | Effect::Forgets(_), _) => None,
     };
     let looked_into = match row.answer {
-        Answer::Stream | Answer::Keep(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => false,
         Answer::Confirm { .. } => true,
         Answer::Hide(links) => {
             principal.is_none_or(|principal| !links.iter().all(|link| sees_every(principal, link.kind)))
@@ -129,7 +129,7 @@ async fn over(
         written.map_err(|source| AnswerFault::Effect { object, source })?;
     }
     match row.answer {
-        Answer::Stream | Answer::Keep(_) => {}
+        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !objects.iter().any(|object| object.kind == kind && *object.id == *answered) {

@@ -133,7 +133,7 @@ pub enum AnswerFault {
 pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
         // `list` sees to its own pages.
-        Answer::Stream | Answer::Keep(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => false,
         Answer::Hide(_) | Answer::Confirm { .. } => true,
     };
     looked_over || matches!(row.effect, Effect::Owns { .. })
@@ -152,6 +152,13 @@ pub fn must_finish(row: &Row) -> bool {
 /// the rows that [`reads`] names.
 pub fn make_readable(headers: &mut http::HeaderMap) {
     query::readable(headers);
+}
+
+/// Answers a call whose row says by itself what MLflow would say of a part that is not in use. Nothing is passed on.
+#[must_use]
+pub fn ours(permitted: Permitted<Request>, json: &'static str) -> Response<Body> {
+    drop(permitted);
+    whole::own(bytes::Bytes::from_static(json.as_bytes()))
 }
 
 /// Answers a call whose row keeps only the visible elements of a list.

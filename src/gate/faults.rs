@@ -216,7 +216,7 @@ pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
 /// What the caller is told of a denial. The same for an object that is hidden and for one that is not there.
 fn told(denial: &Denial, call: &Call) -> String {
     match &denial.requirement {
-        Requirement::Nobody(why) => format!("Trackgate does not pass {} on: {why}.", call.row.name),
+        Requirement::Nobody(why) => format!("Not available through Trackgate ({}): {why}.", call.row.name),
         Requirement::Admin(_)
         | Requirement::Absent(_)
         | Requirement::Holds { .. }

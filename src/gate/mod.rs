@@ -259,6 +259,7 @@ impl Gate {
             shared: &house.answer,
         };
         match &call.row.answer {
+            Answer::Ours(json) => Ok(answer::ours(permitted, json)),
             Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };

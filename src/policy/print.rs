@@ -132,6 +132,7 @@ fn answer(row: &Row) -> String {
             format!("hidden links are taken out ({})", places.join(", "))
         }
         Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
+        Answer::Ours(json) => format!("`{json}`, by Trackgate itself"),
     }
 }
 

@@ -152,6 +152,9 @@ pub enum Answer {
         /// Where its id stands in the answer, e.g. `experiment.experiment_id`.
         id: &'static str,
     },
+    /// This JSON, by ourselves; MLflow is not asked. For what the UI's pages ask by themselves of a part that stays
+    /// closed: the words with which MLflow says that the part is not in use. A refusal would stand on every page.
+    Ours(&'static str),
 }
 
 /// A list in an answer.
@@ -350,6 +353,12 @@ impl Row {
     /// The answer must be about what was judged.
     pub(super) const fn confirms(mut self, kind: Kind, id: &'static str) -> Self {
         self.answer = Answer::Confirm { kind, id };
+        self
+    }
+
+    /// We say this by ourselves.
+    pub(super) const fn says(mut self, json: &'static str) -> Self {
+        self.answer = Answer::Ours(json);
         self
     }
 

@@ -31,6 +31,17 @@ const PERMISSIONS: &str = "the permission API is not served yet";
 const BYPASS: &str = "the address it answers with leads past this gate";
 const GRAPHQL: &str = "MLflow answers it with an error: its pages use POST";
 const NEVER: &str = "MLflow registers it and always answers 404";
+/// Each page asks for the assistant's state; MLflow's answer would tell of the server's provider and of the folders
+/// that other people's experiments are mapped to. This is its answer where nothing is set up.
+const NO_ASSISTANT: &str = r#"{"providers":{},"projects":{},"remote_access_allowed":false}"#;
+/// The same for the assistant's providers.
+const NO_PROVIDERS: &str = r#"{"providers":[],"resolved":null,"gateway_vendor_options":{}}"#;
+/// The runs page asks for the endpoints of a deployments server, and the server would fetch what the caller names. This
+/// is MLflow's answer where there is none (`gateway_proxy_handler`).
+const NO_ENDPOINTS: &str = r#"{"endpoints":[]}"#;
+/// Whether the UI should send records of what people do. This is MLflow's answer where telemetry is off
+/// (`FALLBACK_UI_CONFIG`): pages then send nothing, and the server fetches nothing from elsewhere.
+const NO_TELEMETRY: &str = r#"{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}"#;
 const SPARE: &str = "the UI's files have another path";
 
 /// Runs tell of logged models: as inputs, as outputs, in metrics.
@@ -367,7 +378,7 @@ pub static MLFLOW: &[Row] = &[
     post  ("3.0/mlflow/prompt-optimization/jobs/{job_id}/cancel", "CancelPromptOptimizationJob",  &[nobody(JOBS)]),
 
     // Gateway
-    get   ("2.0/mlflow/gateway-proxy",                                           "ServeGatewayProxy",                      &[nobody(GATEWAY)]).ajax(),
+    get   ("2.0/mlflow/gateway-proxy",                                           "ServeGatewayProxyGet",                   &[SignedIn]).ajax().says(NO_ENDPOINTS),
     post  ("2.0/mlflow/gateway-proxy",                                           "ServeGatewayProxy",                      &[nobody(GATEWAY)]).ajax(),
     post  ("3.0/mlflow/gateway/budgets/create",                                  "CreateGatewayBudgetPolicy",              &[nobody(GATEWAY)]),
     delete("3.0/mlflow/gateway/budgets/delete",                                  "DeleteGatewayBudgetPolicy",              &[nobody(GATEWAY)]),
@@ -422,10 +433,10 @@ pub static MLFLOW: &[Row] = &[
     post  ("gateway/{endpoint_name}/mlflow/invocations",                         "Invocations",                            &[nobody(GATEWAY)]).root(),
 
     // Assistant, demo, telemetry
-    get   ("3.0/mlflow/assistant/config",                            "GetConfig",               &[nobody(ASSISTANT)]).ajax(),
+    get   ("3.0/mlflow/assistant/config",                            "GetConfig",               &[SignedIn]).ajax().says(NO_ASSISTANT),
     put   ("3.0/mlflow/assistant/config",                            "UpdateConfig",            &[nobody(ASSISTANT)]).ajax(),
     post  ("3.0/mlflow/assistant/message",                           "SendMessage",             &[nobody(ASSISTANT)]).ajax(),
-    get   ("3.0/mlflow/assistant/providers",                         "GetProviders",            &[nobody(ASSISTANT)]).ajax(),
+    get   ("3.0/mlflow/assistant/providers",                         "GetProviders",            &[SignedIn]).ajax().says(NO_PROVIDERS),
     get   ("3.0/mlflow/assistant/providers/{provider}/health",       "ProviderHealthCheck",     &[nobody(ASSISTANT)]).ajax(),
     get   ("3.0/mlflow/assistant/providers/{provider}/models",       "ListProviderModels",      &[nobody(ASSISTANT)]).ajax(),
     patch ("3.0/mlflow/assistant/sessions/{session_id}",             "PatchSession",            &[nobody(ASSISTANT)]).ajax(),
@@ -435,7 +446,7 @@ pub static MLFLOW: &[Row] = &[
     post  ("3.0/mlflow/assistant/skills/install",                    "InstallSkillsEndpoint",   &[nobody(ASSISTANT)]).ajax(),
     post  ("3.0/mlflow/demo/delete",                                 "DeleteDemo",              &[nobody(SERVER)]).ajax(),
     post  ("3.0/mlflow/demo/generate",                               "GenerateDemo",            &[nobody(SERVER)]).ajax(),
-    get   ("3.0/mlflow/ui-telemetry",                                "ServeGetUiTelemetry",     &[nobody(SERVER)]).ajax(),
+    get   ("3.0/mlflow/ui-telemetry",                                "ServeGetUiTelemetry",     &[SignedIn]).ajax().says(NO_TELEMETRY),
     post  ("3.0/mlflow/ui-telemetry",                                "ServePostUiTelemetry",    &[nobody(SERVER)]).ajax(),
 
     // Webhooks

@@ -270,6 +270,39 @@ async fn an_upstream_that_is_down_is_502_at_once_and_recovers() {
     assert_eq!(gate.record(&told).await["reason"], "look-up-failed");
 }
 
+/// A refusal would stand on every page of the UI, and MLflow's own answer would tell of the server.
+#[tokio::test]
+async fn what_every_page_asks_of_a_closed_part_is_answered_harmlessly_and_without_mlflow() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let gate = Gate::before(|_| async {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        full(200, "what the server knows")
+    })
+    .await;
+    for (target, says) in [
+        ("3.0/mlflow/assistant/config", json!({"providers": {}, "projects": {}, "remote_access_allowed": false})),
+        ("3.0/mlflow/assistant/providers", json!({"providers": [], "resolved": null, "gateway_vendor_options": {}})),
+        ("2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/", json!({"endpoints": []})),
+        (
+            "3.0/mlflow/ui-telemetry",
+            json!({"disable_ui_telemetry": true, "disable_ui_events": [], "ui_rollout_percentage": 0}),
+        ),
+    ] {
+        let told = gate.bearer("nobody").get(&format!("/ajax-api/{target}")).await;
+        assert_eq!((told.status, told.json()), (200, says), "{target}");
+        assert_eq!(told.header("content-type"), Some("application/json"));
+        assert_eq!(gate.record(&told).await["decision"], "allow");
+        assert_eq!(gate.anonymous().get(&format!("/ajax-api/{target}")).await.status, 401, "{target}");
+    }
+    for closed in ["2.0/mlflow/gateway-proxy", "3.0/mlflow/ui-telemetry", "3.0/mlflow/assistant/message"] {
+        let told = gate.bearer("nobody").post(&format!("/ajax-api/{closed}"), &json!({})).await;
+        assert_eq!((told.status, told.error_code().as_str()), (403, "PERMISSION_DENIED"), "{closed}");
+        assert!(told.text().contains("Not available through Trackgate"), "{}", told.text());
+    }
+    assert_eq!(ASKED.load(Ordering::Relaxed), 0, "MLflow was asked");
+}
+
 /// Every row of the table, asked by a stranger and by somebody without grants. Made from the table, not by hand.
 #[tokio::test]
 async fn every_row_refuses_strangers_and_gives_nothing_to_those_without_grants() {
