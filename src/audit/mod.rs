@@ -1,7 +1,8 @@
 //! Who did what, when, and why was it allowed or refused?
 //!
-//! One record per request: opened at arrival, closed when the last byte is sent or the client is gone. A record takes
-//! its place in the writer's queue when it is opened, so that a request which was let in can always be written down.
+//! One record per request: opened at arrival, closed when the last byte is sent or the client is gone. A request that was
+//! let in can always be written down: records that wait for the writer are counted, and beyond a bound no new request is
+//! let in. Those under way are not counted: whoever reads an answer slowly must not keep others out.
 //!
 //! INVARIANT: nothing secret has a field here: no token, cookie, code, body or query.
 
@@ -29,7 +30,7 @@ pub struct Settings {
     pub fsync: Fsync,
     /// What happens to requests while nothing can be written.
     pub on_failure: OnFailure,
-    /// How many records may wait for the writer.
+    /// How many records may wait for the writer until no new request is let in.
     pub queue: usize,
 }
 
@@ -74,7 +75,8 @@ impl Default for Settings {
 /// The audit log. Shared by all workers.
 #[derive(Debug, Clone)]
 pub struct Log {
-    queue: mpsc::Sender<Box<record::Entry>>,
+    queue: record::Queue,
+    most_waiting: usize,
     state: Arc<State>,
     on_failure: OnFailure,
     clock: Clock,
@@ -115,25 +117,30 @@ impl Log {
     /// # Errors
     /// [`OpenError`] when the file cannot be opened for appending.
     pub fn open(settings: &Settings, clock: Clock) -> Result<(Self, Writer), OpenError> {
-        let (queue, waiting) = mpsc::channel(settings.queue.max(1));
+        let (queue, waiting) = mpsc::unbounded_channel();
         let state = Arc::new(State::default());
         let thread = writer::start(settings, waiting, Arc::clone(&state))?;
-        let log = Self { queue, state: Arc::clone(&state), on_failure: settings.on_failure, clock };
+        let log = Self {
+            queue: record::Queue { records: queue, state: Arc::clone(&state) },
+            most_waiting: settings.queue.max(1),
+            state: Arc::clone(&state),
+            on_failure: settings.on_failure,
+            clock,
+        };
         Ok((log, Writer { thread: Some(thread), state }))
     }
 
-    /// Opens the record of a request that has just arrived, and takes its place in the queue.
+    /// Opens the record of a request that has just arrived.
     ///
     /// # Errors
     /// [`Unwritable`] when no record can be written and the settings say that requests are then refused.
     pub fn begin(&self) -> Result<Record, Unwritable> {
         let fault = if self.state.failing() {
             Unwritable::Failing
+        } else if self.state.waiting() >= self.most_waiting {
+            Unwritable::Full
         } else {
-            match self.queue.clone().try_reserve_owned() {
-                Ok(place) => return Ok(Record::new(Some(place), &self.clock)),
-                Err(_) => Unwritable::Full,
-            }
+            return Ok(Record::new(Some(self.queue.clone()), &self.clock));
         };
         match self.on_failure {
             OnFailure::Refuse => Err(fault),

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::line::Line;
+use super::writer::State;
 use crate::access::decide::Reason;
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
@@ -59,16 +60,31 @@ pub(super) struct Entry {
 /// Longest path in a record, in bytes; what is longer is cut.
 const PATH: usize = 512;
 
+/// The way to the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    pub(super) records: UnboundedSender<Box<Entry>>,
+    pub(super) state: Arc<State>,
+}
+
+impl Queue {
+    fn put(&self, entry: Box<Entry>) {
+        self.state.one_more_waits();
+        // The writer ends only when every sender is gone.
+        let _ = self.records.send(entry);
+    }
+}
+
 /// The record of one request. Written when it is closed, or when it is dropped.
 #[derive(Debug)]
 pub struct Record {
     entry: Option<Box<Entry>>,
-    place: Option<OwnedPermit<Box<Entry>>>,
+    queue: Option<Queue>,
     began: Instant,
 }
 
 impl Record {
-    pub(super) fn new(place: Option<OwnedPermit<Box<Entry>>>, clock: &Clock) -> Self {
+    pub(super) fn new(queue: Option<Queue>, clock: &Clock) -> Self {
         let time = clock.now();
         let entry = Entry {
             time,
@@ -88,7 +104,7 @@ impl Record {
             complete: false,
             micros: 0,
         };
-        Self { entry: Some(Box::new(entry)), place, began: Instant::now() }
+        Self { entry: Some(Box::new(entry)), queue, began: Instant::now() }
     }
 
     /// Our name for the request.
@@ -214,9 +230,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let (Some(mut entry), Some(place)) = (self.entry.take(), self.place.take()) {
+        if let (Some(mut entry), Some(queue)) = (self.entry.take(), self.queue.take()) {
             entry.micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-            place.send(entry);
+            queue.put(entry);
         }
     }
 }

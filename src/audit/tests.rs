@@ -97,13 +97,29 @@ fn an_operator_may_choose_to_go_on_without_records() {
 }
 
 #[test]
-fn a_full_queue_refuses() {
+fn records_that_wait_for_the_writer_bound_what_is_let_in() {
     let path = folder("queue").join("audit.jsonl");
     let (log, _writer) = Log::open(&settings(&path, OnFailure::Refuse, 1), Clock::System).unwrap();
-    let held = log.begin().unwrap();
-    assert_eq!(log.begin().err(), Some(Unwritable::Full));
-    drop(held);
-    wait_for("the place is free again", || log.begin().is_ok());
+    wait_for("the writer falls behind", || match log.begin() {
+        Ok(record) => {
+            drop(record);
+            false
+        }
+        Err(fault) => fault == Unwritable::Full,
+    });
+    wait_for("the writer has caught up", || log.begin().is_ok());
+}
+
+#[test]
+fn whoever_reads_slowly_keeps_nobody_out() {
+    let path = folder("slow").join("audit.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 1), Clock::System).unwrap();
+    let under_way: Vec<Record> = (0..100).map(|_| log.begin().unwrap()).collect();
+    drop(under_way);
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
 }
 
 #[test]

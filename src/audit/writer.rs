@@ -1,6 +1,6 @@
 //! How do records get to the disk without a request waiting for it?
 //!
-//! One thread takes records from a bounded queue in batches and appends them as JSON lines. A batch that cannot be
+//! One thread takes records from a queue in batches and appends them as JSON lines. A batch that cannot be
 //! written is kept and tried again; until it is through, [`State::failing`] tells the gate to refuse.
 
 use std::fs::{File, OpenOptions};
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -29,11 +29,21 @@ pub(super) struct State {
     failing: AtomicBool,
     reopen: AtomicBool,
     hurry: AtomicBool,
+    waiting: AtomicUsize,
 }
 
 impl State {
     pub(super) fn failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Records that were closed and are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn one_more_waits(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn ask_to_reopen(&self) {
@@ -87,7 +97,7 @@ fn open_file(path: &Path) -> io::Result<File> {
 
 pub(super) fn start(
     settings: &Settings,
-    mut waiting: mpsc::Receiver<Box<Entry>>,
+    mut waiting: mpsc::UnboundedReceiver<Box<Entry>>,
     state: Arc<State>,
 ) -> Result<std::thread::JoinHandle<()>, OpenError> {
     let target = settings.to.clone();
@@ -105,6 +115,7 @@ pub(super) fn start(
             let mut records = Vec::with_capacity(BATCH);
             while waiting.blocking_recv_many(&mut records, BATCH) > 0 {
                 lines.clear();
+                let count = records.len();
                 for record in records.drain(..) {
                     record.write_line(&mut lines);
                 }
@@ -117,6 +128,7 @@ pub(super) fn start(
                     }
                 }
                 write_until_done(&mut sink, &target, &lines, fsync, &state);
+                state.waiting.fetch_sub(count, Ordering::Relaxed);
                 if !state.hurry.load(Ordering::Relaxed) {
                     std::thread::sleep(REST);
                 }
