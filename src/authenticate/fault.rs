@@ -109,7 +109,7 @@ impl AuthFault {
             Self::Repeated(_) => "send each credential once",
             Self::UnknownScheme => "send an OpenID Connect ID token as `Authorization: Bearer`",
             Self::Token(_) => "the token is not accepted",
-            Self::UnknownSession | Self::SessionEnded => "the session has ended, sign in again",
+            Self::UnknownSession | Self::SessionEnded => "the session has ended: reload the page to sign in again",
             Self::AssertionMissing => "requests must come through Identity-Aware Proxy",
             Self::Throttled { .. } => "too many wrong credentials, try again later",
             Self::KeysUnavailable(_) => "the identity provider cannot be reached, try again later",

@@ -3,7 +3,7 @@
 //! One `match` for each kind of fault, and no `_` arm: a new fault does not compile until somebody has said what the
 //! caller reads.
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::body::ReadFault;
 use super::clean::Unclean;
@@ -21,14 +21,16 @@ use crate::policy::route::Need;
 use crate::resolve::ResolveFault;
 use crate::store::{PrincipalFault, RecogniseFault};
 
-/// Nobody is signed in, and the call is not for strangers.
-pub(super) fn stranger() -> Refusal {
-    let mut refusal = Refusal::new(
-        StatusCode::UNAUTHORIZED,
-        ErrorCode::Unauthenticated,
-        "no-credential",
-        "You are not authenticated. Sign in in a browser, or send an ID token as MLFLOW_TRACKING_TOKEN.",
-    );
+/// Nobody is signed in, and the call is not for strangers. Browsers name the way they fetch (Fetch Metadata): then the
+/// sentence is read on a page of MLflow's that was open while the session ended, and the page shows nothing else.
+pub(super) fn stranger(headers: &HeaderMap) -> Refusal {
+    let message = if headers.contains_key("sec-fetch-mode") {
+        "You are not signed in any more. Reload the page to sign in."
+    } else {
+        "You are not authenticated. Sign in in a browser, or send an ID token as MLFLOW_TRACKING_TOKEN."
+    };
+    let mut refusal =
+        Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
     refusal.challenge = Some(STRANGER_CHALLENGE);
     refusal.login = true;
     refusal

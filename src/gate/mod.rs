@@ -164,7 +164,7 @@ impl Gate {
     ) -> Result<Arc<Principal>, Refusal> {
         let house = &*self.house;
         let authenticated = house.authenticator.authenticate(&request.peer, credentials).await?;
-        let Some(authenticated) = authenticated else { return Err(faults::stranger()) };
+        let Some(authenticated) = authenticated else { return Err(faults::stranger(&request.headers)) };
         record.who(Arc::clone(&authenticated.identity));
         if authenticated.is_ambient() {
             clean::check_origin(request, &house.clean)?;

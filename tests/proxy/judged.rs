@@ -251,6 +251,9 @@ async fn a_browser_gets_pages_and_the_ui_gets_json() {
         .unwrap();
     let background = gate.anonymous().send(background).await;
     assert_eq!((background.status, background.error_code().as_str()), (401, "UNAUTHENTICATED"));
+    assert!(background.text().contains("Reload the page"), "{}", background.text());
+    let script = gate.anonymous().get("/api/2.0/mlflow/experiments/search?max_results=1").await;
+    assert!(script.text().contains("MLFLOW_TRACKING_TOKEN"), "{}", script.text());
 }
 
 #[tokio::test]
