@@ -217,7 +217,8 @@ impl Desk<'_> {
             call: None,
             request_id: Some(&self.request.id),
             hint: None,
-            again: Some("/trackgate/login".to_owned()),
+            // What was asked for first is not lost by one failure.
+            again: Some(format!("/trackgate/login?{}", parameter(&self.return_to().to_string()))),
             sign_out: false,
         };
         let mut response = html::page(fault.status(), &page);

@@ -165,6 +165,11 @@ async fn a_login_that_goes_wrong_is_a_page_of_4xx_an_audit_record_and_no_session
         assert!(told.text().contains("Signing in did not work"));
         assert_eq!(gate.record(&told).await["reason"], reason, "{target}");
     }
+    let told = browser.visit("/trackgate/login/nowhere?return_to=%2F%23%2Fexperiments%2F1").await;
+    let again = "/trackgate/login?return_to=%2F%23%2Fexperiments%2F1";
+    assert!(told.text().contains(again), "one failure loses what was asked for first: {}", told.text());
+    let told = browser.visit("/trackgate/login/nowhere?return_to=https%3A%2F%2Fevil.example").await;
+    assert!(!told.text().contains("evil"), "{}", told.text());
     let refused = format!("/trackgate/callback/test?error=%3Cb%3Eaccess_denied&state={state}&iss={iss}");
     let told = browser.visit(&refused).await;
     assert_eq!(told.status, 403);
