@@ -29,8 +29,7 @@ pub(super) fn stranger(headers: &HeaderMap) -> Refusal {
     } else {
         "You are not authenticated. Sign in in a browser, or send an ID token as MLFLOW_TRACKING_TOKEN."
     };
-    let mut refusal =
-        Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
+    let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
     refusal.challenge = Some(STRANGER_CHALLENGE);
     refusal.login = true;
     refusal
