@@ -37,7 +37,7 @@ pub const OWNER: Account = Account {
     email: "owner@demo.example",
     sub: "1001",
     groups: &["data-science"],
-    about: "owns the iris experiment and its model: MANAGE",
+    about: "owns the iris experiment and its model: MANAGE; may create more",
     person: true,
 };
 
