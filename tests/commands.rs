@@ -152,6 +152,21 @@ fn check_names_everything_that_does_not_answer() {
     assert!(said.contains("FAULT issuer idp: ") && said.contains("FAULT MLflow: MLflow cannot be reached"), "{said}");
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(place.fails("check --offline", 5).contains("chmod 700"));
+    fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    // A certificate without its key.
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| place.0.join(name));
+    fs::write(&certificate, "no certificate").unwrap();
+    fs::write(&key, "no key").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = place.0.join("trackgate.toml");
+    let https = format!(
+        "[listen]\nhttps = \"127.0.0.1:8443\"\ncertificate = \"{}\"\nprivate_key = \"{}\"",
+        certificate.display(),
+        key.display()
+    );
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("[listen]", &https)).unwrap();
+    let said = place.fails("check --offline", 5);
+    assert!(said.contains("FAULT certificate: ") && said.contains("ok    database: "), "{said}");
 }
 
 #[test]

@@ -247,9 +247,9 @@ impl Gate {
         resolved: &Resolved,
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
-        let forward = match call.row.body {
-            BodyClass::Artifact => &house.artifacts,
-            BodyClass::Json | BodyClass::LargeJson => &house.forward,
+        let forward = match (call.row.body, call.row.fetches) {
+            (BodyClass::Artifact, _) | (_, true) => &house.artifacts,
+            (BodyClass::Json | BodyClass::LargeJson, false) => &house.forward,
         };
         let tools = answer::Tools {
             upstream: &self.upstream,

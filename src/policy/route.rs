@@ -23,6 +23,8 @@ pub struct Row {
     pub effect: Effect,
     /// How large and how slow a body may be.
     pub body: BodyClass,
+    /// The answer is a file that MLflow may have to fetch whole before its first byte (or to delete): it takes its time.
+    pub fetches: bool,
     /// Whether the connection may become a tunnel (WebSocket).
     pub upgrade: bool,
 }
@@ -298,6 +300,7 @@ impl Row {
             answer: Answer::Stream,
             effect: Effect::None,
             body: BodyClass::Json,
+            fetches: false,
             upgrade: false,
         }
     }
@@ -365,6 +368,12 @@ impl Row {
     /// The body may be large.
     pub(super) const fn large(mut self) -> Self {
         self.body = BodyClass::LargeJson;
+        self
+    }
+
+    /// MLflow may take long over the file before it answers.
+    pub(super) const fn fetches(mut self) -> Self {
+        self.fetches = true;
         self
     }
 

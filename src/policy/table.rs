@@ -229,20 +229,20 @@ pub static MLFLOW: &[Row] = &[
     patch ("2.0/mlflow/logged-models/{model_id}/tags",         "SetLoggedModelTags",       &[edit(LoggedModel, "{model_id}|model_id"), Checked(TagKey("tags[].key"))]).hides(LOGGED_MODEL_LINKS),
     delete("2.0/mlflow/logged-models/{model_id}/tags/{tag_key}", "DeleteLoggedModelTag",   &[manage(LoggedModel, "{model_id}|model_id"), Checked(TagKey("{tag_key}"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/directories", "ListLoggedModelArtifacts", &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_directory_path"))]),
-    get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path"))]).ajax(),
+    get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path"))]).ajax().fetches(),
 
     // Artifacts, by run
     get   ("2.0/mlflow/artifacts/list",                   "ListArtifacts",              &[read(Run, "run_id|run_uuid"), Checked(SafePath("path"))]),
-    get   ("get-artifact",                                "GetArtifact",                &[read(Run, "run_id|run_uuid"), Checked(SafePath("path"))]).root(),
+    get   ("get-artifact",                                "GetArtifact",                &[read(Run, "run_id|run_uuid"), Checked(SafePath("path"))]).root().fetches(),
     post  ("2.0/mlflow/upload-artifact",                  "UploadRunArtifact",          &[edit(Run, "run_id|run_uuid"), Checked(SafePath("path"))]).ajax().file(),
     post  ("2.0/mlflow/artifacts/presigned-download-url", "CreatePresignedDownloadUrl", &[nobody(BYPASS)]),
     post  ("2.0/mlflow/artifacts/presigned-upload-url",   "CreatePresignedUploadUrl",   &[nobody(BYPASS)]),
 
     // Artifacts, by path
     get   ("2.0/mlflow-artifacts/artifacts",                  "ListArtifactsOf",         &[on_artifact(Action::Read, "path")]),
-    get   ("2.0/mlflow-artifacts/artifacts/{*artifact_path}", "DownloadArtifact",        &[on_artifact(Action::Read, "{artifact_path}")]),
+    get   ("2.0/mlflow-artifacts/artifacts/{*artifact_path}", "DownloadArtifact",        &[on_artifact(Action::Read, "{artifact_path}")]).fetches(),
     put   ("2.0/mlflow-artifacts/artifacts/{*artifact_path}", "UploadArtifact",          &[on_artifact(Action::Edit, "{artifact_path}")]).file(),
-    delete("2.0/mlflow-artifacts/artifacts/{*artifact_path}", "DeleteArtifact",          &[on_artifact(Action::Delete, "{artifact_path}")]),
+    delete("2.0/mlflow-artifacts/artifacts/{*artifact_path}", "DeleteArtifact",          &[on_artifact(Action::Delete, "{artifact_path}")]).fetches(),
     get   ("2.0/mlflow-artifacts/presigned/{*artifact_path}", "GetPresignedDownloadUrl", &[nobody(BYPASS)]),
     post  ("2.0/mlflow-artifacts/mpu/create/{*artifact_path}",   "CreateMultipartUpload",   &[nobody(BYPASS)]),
     post  ("2.0/mlflow-artifacts/mpu/complete/{*artifact_path}", "CompleteMultipartUpload", &[nobody(BYPASS)]),
@@ -278,7 +278,7 @@ pub static MLFLOW: &[Row] = &[
     post  ("2.0/mlflow/model-versions/set-tag",          "SetModelVersionTag",         &[edit(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     get   ("2.0/mlflow/model-versions/get-download-uri", "GetModelVersionDownloadUri", &[read(ModelVersion, "name/version")]),
-    get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path"))]).root(),
+    get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path"))]).root().fetches(),
 
     // The UI asks for it on every page. A stock server answers 404, and the UI then shows no account page.
     get   ("2.0/mlflow/users/current",                   "GetCurrentUser",             &[SignedIn]),

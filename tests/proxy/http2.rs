@@ -209,7 +209,7 @@ async fn a_url_and_fields_beyond_the_limits_are_refused() {
 
 #[tokio::test]
 async fn streams_at_once_are_limited() {
-    let (release, gate) = tokio::sync::watch::channel(false);
+    let (release, gate) = tokio::sync::watch::channel(true);
     let limits = Limits { h2_streams: 3, ..Limits::default() };
     let street = Street::open(Settings { limits, ..plain() }, move |_, _| {
         let mut gate = gate.clone();
@@ -218,20 +218,62 @@ async fn streams_at_once_are_limited() {
             text(200, "ok")
         }
     });
-    let Client::Two(sender) = Client::http2(street.plain()).await else { unreachable!() };
+    let mut client = Client::http2(street.plain()).await;
     // The server's SETTINGS have come once a first answer has.
+    assert_eq!(client.ask(get("/")).await.0, 200);
+    release.send(false).unwrap();
+    let Client::Two(sender) = client else { unreachable!() };
     let waiting: Vec<_> = (0..10)
         .map(|_| {
             let mut client = Client::Two(sender.clone());
             tokio::spawn(async move { client.ask(get("/")).await.0 })
         })
         .collect();
-    until("three requests", || street.handled() >= 3).await;
+    until("three requests", || street.handled() >= 4).await;
+    let fourth = tokio::time::timeout(SHORT, async {
+        while street.handled() < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(fourth.await.is_err(), "more than three at once");
     release.send(true).unwrap();
     for request in waiting {
-        // Those beyond the limit wait, or were refused unprocessed (REFUSED_STREAM) when the limit was not yet known.
-        let _ = soon("an answer", request).await;
+        assert_eq!(soon("an answer", request).await.unwrap(), 200);
     }
+}
+
+/// RFC 9113 sections 6.5.2 and 6.9: what a client may send ahead is what the server announces.
+#[tokio::test]
+async fn the_windows_and_the_header_list_that_are_announced_are_those_of_the_settings() {
+    let limits = Limits {
+        h2_streams: 7,
+        h2_stream_window: 20_000,
+        h2_connection_window: 100_000,
+        h2_header_list: 8000,
+        ..Limits::default()
+    };
+    let street = street(limits);
+    let mut raw = Raw::connect(street.plain()).await;
+    raw.send([PREFACE, &frame(4, 0, 0, b"")].concat()).await;
+    let (mut settings, mut ahead) = (Vec::new(), 65_535);
+    while settings.is_empty() || ahead == 65_535 {
+        let mut head = [0; 9];
+        soon("a frame", tokio::io::AsyncReadExt::read_exact(&mut raw.tcp, &mut head)).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        soon("a payload", tokio::io::AsyncReadExt::read_exact(&mut raw.tcp, &mut payload)).await.unwrap();
+        match (head[3], head[4] & 1) {
+            (4, 0) => settings = payload,
+            (8, _) => ahead += u32::from_be_bytes(payload[..4].try_into().unwrap()),
+            _ => {}
+        }
+    }
+    let announced = |id: u16| {
+        let mut pairs = settings.chunks(6).filter(|pair| pair[..2] == id.to_be_bytes());
+        pairs.next().map(|pair| u32::from_be_bytes(pair[2..].try_into().unwrap()))
+    };
+    // MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE.
+    assert_eq!((announced(3), announced(4), announced(6)), (Some(7), Some(20_000), Some(8000)));
+    assert_eq!(ahead, 100_000);
 }
 
 /// RFC 9113 section 7.

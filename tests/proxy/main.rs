@@ -10,6 +10,7 @@ mod authenticate;
 mod certified;
 mod drain;
 mod effects;
+mod faults;
 mod framing;
 mod http2;
 mod iap;

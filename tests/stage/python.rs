@@ -98,11 +98,14 @@ fn stamp_of(pins: &str) -> String {
 
 /// An interpreter that is new enough.
 fn find() -> Result<String, Fault> {
-    let names: Vec<String> = match std::env::var("TRACKGATE_PYTHON") {
-        Ok(chosen) => vec![chosen],
-        Err(_) => NAMES.map(str::to_owned).to_vec(),
-    };
-    for name in &names {
+    match std::env::var("TRACKGATE_PYTHON") {
+        Ok(chosen) => find_among(&[chosen]),
+        Err(_) => find_among(&NAMES.map(str::to_owned)),
+    }
+}
+
+fn find_among(names: &[String]) -> Result<String, Fault> {
+    for name in names {
         let probe = Command::new(name).args(["-c", "import sys; print(int(sys.version_info >= (3, 11)))"]).output();
         if probe.is_ok_and(|output| output.stdout.starts_with(b"1")) {
             return Ok(name.clone());
@@ -157,5 +160,38 @@ fn installed(tool: &'static str, install: &mut Command, environment: &Environmen
         Err(Fault::NoNetwork { tool, log })
     } else {
         Err(Fault::NotInstalled { tool, said, log })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_python_is_told_so_in_one_sentence() {
+        let fault = find_among(&["no-such-python".to_owned(), "true".to_owned()]).unwrap_err().to_string();
+        assert!(
+            fault.starts_with("no Python 3.11 or newer was found (looked for no-such-python, true in PATH)"),
+            "{fault}"
+        );
+        assert!(!fault.contains('\n'));
+    }
+
+    #[test]
+    fn a_machine_without_network_is_told_so_in_one_sentence() {
+        let folder = std::env::temp_dir().join(format!("trackgate-python-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let environment = Environment { folder: folder.join("python") };
+        let said = |words: &str| {
+            let mut tool = Command::new("sh");
+            tool.args(["-c", &format!("echo '{words}' >&2; exit 1")]);
+            installed("pip", &mut tool, &environment).unwrap_err()
+        };
+        let fault = said("Failed to establish a new connection: [Errno -3] Temporary failure in name resolution");
+        assert!(matches!(fault, Fault::NoNetwork { .. }), "{fault}");
+        let fault = fault.to_string();
+        assert!(fault.contains("is this machine online?") && !fault.contains('\n'), "{fault}");
+        assert!(matches!(said("no matching distribution"), Fault::NotInstalled { .. }));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
