@@ -70,6 +70,9 @@ async fn a_reader_reads_a_stranger_is_asked_who_they_are_and_nobody_else_gets_in
     assert_eq!(record["objects"][0], "experiment:1");
     assert_eq!(record["because"], "read wanted; user alice@example.com holds READ on experiment 1");
     assert_eq!(record["status"], 200);
+    assert_eq!((&record["client"], &record["method"]), (&json!("127.0.0.1"), &json!("GET")));
+    assert_eq!(record["bytes"], read.body.len());
+    assert!(record["duration_us"].is_u64() && record["time"].is_string() && record["issuer"].is_string(), "{record}");
 
     let denied = gate.bearer("mallory").get(target).await;
     assert_eq!((denied.status, denied.error_code().as_str()), (403, "PERMISSION_DENIED"));
