@@ -170,8 +170,6 @@ fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>) -
     let mut request = Map::new();
     for (name, value) in fields {
         match name.as_str() {
-            "trace" => drop(line.insert("logging.googleapis.com/trace".to_owned(), value)),
-            "span_id" => drop(line.insert("logging.googleapis.com/spanId".to_owned(), value)),
             "http.method" => drop(request.insert("requestMethod".to_owned(), value)),
             "http.path" => drop(request.insert("requestUrl".to_owned(), value)),
             "http.status" => drop(request.insert("status".to_owned(), value)),
@@ -314,7 +312,7 @@ mod tests {
     #[test]
     fn cloud_logging_finds_its_fields() {
         let line = written(Format::Json, "info", || {
-            let span = tracing::info_span!("request", trace = "projects/p/traces/1", request_id = "r-1");
+            let span = tracing::info_span!("request", request_id = "r-1");
             span.in_scope(|| {
                 tracing::warn!(
                     http.method = "GET",
@@ -331,7 +329,6 @@ mod tests {
         assert_eq!(line["time"], "2023-11-14T22:13:20.123Z");
         assert_eq!(line["message"], "refused");
         assert_eq!(line["request_id"], "r-1");
-        assert_eq!(line["logging.googleapis.com/trace"], "projects/p/traces/1");
         assert_eq!(
             line["httpRequest"],
             json!({"requestMethod": "GET", "requestUrl": "/x", "status": 403, "latency": "0.0125s",

@@ -149,6 +149,18 @@ impl Record {
         Some(self.entry.as_ref()?.identity.as_ref()?.proof)
     }
 
+    /// The method, as it arrived.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.entry.as_ref().map_or("", |entry| &entry.method)
+    }
+
+    /// How long it has taken so far.
+    #[must_use]
+    pub fn millis(&self) -> f64 {
+        self.began.elapsed().as_secs_f64() * 1000.0
+    }
+
     /// The name of the call, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {

@@ -307,14 +307,31 @@ impl Handler for Gate {
             Ok(record) => record,
             Err(fault) => return Refusal::from(fault).to_json(""),
         };
-        record.arrived(peer.address, request.method(), uri.path());
+        let peer_address = peer.address;
+        record.arrived(peer_address, request.method(), uri.path());
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
         let walk = self.walk(peer, request, &mut record);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
-            Err(refusal) => self.refuse(&refusal, form, &uri, &mut record),
+            Err(refusal) => {
+                if refusal.outcome() == audit::Outcome::Error {
+                    // Not the caller's fault: whoever runs this should hear of it, not the audit log alone.
+                    tracing::warn!(
+                        http.method = record.method(),
+                        http.path = uri.path(),
+                        http.status = refusal.status.as_u16(),
+                        http.latency_ms = record.millis(),
+                        http.client = %peer_address,
+                        request_id = %record.id(),
+                        reason = refusal.reason,
+                        detail = refusal.detail.as_deref().unwrap_or_default(),
+                        "a request could not be answered"
+                    );
+                }
+                self.refuse(&refusal, form, &uri, &mut record)
+            }
         };
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
