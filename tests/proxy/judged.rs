@@ -260,7 +260,7 @@ async fn a_browser_gets_pages_and_the_ui_gets_json() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_is_502_at_once_and_recovers() {
+async fn an_upstream_that_is_down_is_502_at_once_and_a_look_up_503() {
     let gate = Gate::with(Server::scripted(|_| async { full(200, "{}") }), "", |config| {
         config.upstream.target = trackgate::upstream::Target::Http { host: "127.0.0.1".into(), port: 1 };
     })
