@@ -3,16 +3,17 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --bin trackgate \
- && install -d /out/var/lib/trackgate /out/etc/trackgate \
- && install -s target/release/trackgate /out/trackgate
+ && install -D -s target/release/trackgate /out/trackgate
 
 FROM debian:bookworm-slim
+# Trackgate refuses a state folder that others may enter.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -m 0700 -o 65532 -g 65532 /var/lib/trackgate \
+ && install -d -m 0750 -o 65532 -g 65532 /var/log/trackgate \
+ && install -d /etc/trackgate
 COPY --from=build /out/trackgate /usr/local/bin/trackgate
-COPY --from=build --chown=65532:65532 /out/var/lib/trackgate /var/lib/trackgate
-COPY --from=build /out/etc/trackgate /etc/trackgate
 USER 65532:65532
 EXPOSE 8443
 ENTRYPOINT ["/usr/local/bin/trackgate"]
