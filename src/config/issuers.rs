@@ -6,22 +6,9 @@ use std::time::Duration;
 use super::kinds::{ProviderUrl, ShortName, Word};
 use super::reader::Section;
 use crate::authenticate::issuer::{Login, Settings};
-use crate::authenticate::{fetch, iap};
+use crate::authenticate::{fetch, iap, login};
 use crate::message::Door;
 use crate::serve;
-
-/// What the flow itself sets must not be set beside it.
-const OURS: [&str; 9] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "response_mode",
-];
 
 /// Every `[[issuer]]`.
 pub(super) fn issuers(root: &Section<'_>) -> Vec<Settings> {
@@ -94,7 +81,7 @@ fn login(section: Section<'_>) -> Login {
     let default = Login::default();
     let client: Option<Word> = section.must("client_id", "\"1234.apps.googleusercontent.com\"");
     let parameters: BTreeMap<String, String> = section.or("parameters", default.parameters.into_iter().collect());
-    for name in parameters.keys().filter(|name| OURS.contains(&name.as_str())) {
+    for name in parameters.keys().filter(|name| login::PROTECTED.contains(&name.as_str())) {
         section.fault("parameters", format!("holds `{name}`, which Trackgate sets itself"), None);
     }
     let scopes = section.or("scopes", default.scopes);

@@ -197,6 +197,15 @@ fn each_rule_about_values_has_its_sentence() {
 }
 
 #[test]
+fn what_sign_in_sets_itself_is_refused_in_the_file_never_dropped_in_silence() {
+    for name in crate::authenticate::login::PROTECTED {
+        let text = MINIMAL.replace("[issuer.bearer]", &format!("parameters = {{ {name} = \"x\" }}\n[issuer.bearer]"));
+        let found = faults(&text);
+        assert!(found.iter().any(|fault| fault.contains(&format!("holds `{name}`"))), "{name}: {found:?}");
+    }
+}
+
+#[test]
 fn what_is_printed_can_be_read_again_and_says_the_same() {
     for text in [EXAMPLE, MINIMAL, IAP, &with_everything()] {
         let config = Config::parse(text).unwrap();

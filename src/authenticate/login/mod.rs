@@ -95,8 +95,9 @@ impl Authenticator {
     }
 }
 
-/// Parameters of the authorization request that the settings cannot set.
-const PROTECTED: &[&str] = &[
+/// Parameters of the authorization request that the settings cannot set: `config` refuses them, and here they would be
+/// left out.
+pub const PROTECTED: &[&str] = &[
     "response_type",
     "response_mode",
     "client_id",
