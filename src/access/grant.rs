@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::mlflow::ids::{BadId, ExperimentId, GroupName, LoggedModelId, RunId, TraceId, UserName};
 use crate::mlflow::permission::Permission;
-use crate::mlflow::resource::{Kind, Object};
+use crate::mlflow::resource::{Grantable, Kind, Object};
 
 /// Who holds a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,9 @@ pub enum BadPattern {
     /// Ids have no meaningful beginnings.
     #[error("{0} patterns are either one id or `*`")]
     NotByName(Kind),
+    /// No grant speaks of such things themselves.
+    #[error("nothing is granted on a {0} itself: grant on the experiment that it lies in")]
+    NotGranted(Kind),
     /// The id is not canonical.
     #[error(transparent)]
     BadId(#[from] BadId),
@@ -66,12 +69,11 @@ impl Pattern {
             if prefix.contains('*') {
                 return Err(BadPattern::StarInside);
             }
-            return match kind {
-                _ if prefix.is_empty() => Ok(Self::Prefix(Arc::from(""))),
-                Kind::RegisteredModel | Kind::ModelVersion => Ok(Self::Prefix(Arc::from(prefix))),
-                Kind::Workspace | Kind::Experiment | Kind::Run | Kind::LoggedModel | Kind::Trace => {
-                    Err(BadPattern::NotByName(kind))
-                }
+            return match kind.grantable() {
+                Grantable::ById | Grantable::ByName if prefix.is_empty() => Ok(Self::Prefix(Arc::from(""))),
+                Grantable::ByName => Ok(Self::Prefix(Arc::from(prefix))),
+                Grantable::ById => Err(BadPattern::NotByName(kind)),
+                Grantable::No => Err(BadPattern::NotGranted(kind)),
             };
         }
         if text.contains('*') {
@@ -87,10 +89,25 @@ impl Pattern {
             Kind::Run => drop(RunId::parse(text)?),
             Kind::LoggedModel => drop(LoggedModelId::parse(text)?),
             Kind::Trace => drop(TraceId::parse(text)?),
-            Kind::RegisteredModel | Kind::ModelVersion => {
+            Kind::LabelSchema | Kind::Issue | Kind::Dataset => return Err(BadPattern::NotGranted(kind)),
+            Kind::RegisteredModel
+            | Kind::ModelVersion
+            | Kind::Prompt
+            | Kind::PromptVersion
+            | Kind::Scorer
+            | Kind::ScorerVersion
+            | Kind::Assessment
+            | Kind::ReviewQueue
+            | Kind::GatewaySecret
+            | Kind::GatewayEndpoint
+            | Kind::GatewayModelDefinition
+            | Kind::McpServer
+            | Kind::McpServerVersion
+            | Kind::Skill
+            | Kind::Job => {
                 if text.chars().any(char::is_control) || text.len() > 300 {
                     return Err(BadPattern::BadId(BadId {
-                        kind: "model name",
+                        kind: "name",
                         why: "it is too long or has control characters",
                     }));
                 }

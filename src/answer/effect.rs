@@ -157,8 +157,8 @@ fn made(answer: Value<'_>, kind: Kind, at: &'static str) -> Result<Object, BadAn
     let id = text_at(answer, at)?;
     let usable = match kind {
         Kind::Experiment => ExperimentId::parse(&id).is_ok(),
-        Kind::RegisteredModel => ModelName::parse(&id).is_ok(),
-        Kind::Workspace | Kind::Run | Kind::LoggedModel | Kind::Trace | Kind::ModelVersion => true,
+        Kind::RegisteredModel | Kind::Prompt => ModelName::parse(&id).is_ok(),
+        _ => true,
     };
     if usable { Ok(Object { kind, id: Arc::from(id) }) } else { Err(BadAnswer::NoId { at }) }
 }

@@ -18,7 +18,7 @@ use super::narrow::{sees_every, spoken};
 use crate::access::decide::{Visible, visible, visible_of};
 use crate::access::identity::Principal;
 use crate::mlflow::ids::{LoggedModelId, RunId, TraceId};
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::route::{Cut, Link};
 
 /// Where runs, logged models and traces are looked up.
@@ -260,8 +260,12 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
         Kind::Run => looked_up(RunId::parse(&id).is_ok()),
         Kind::LoggedModel => looked_up(LoggedModelId::parse(&id).is_ok()),
         Kind::Trace => looked_up(TraceId::parse(&id).is_ok()),
-        Kind::Experiment | Kind::RegisteredModel => Target::Known(Resource::top(link.kind, shared())),
-        Kind::Workspace | Kind::ModelVersion => Target::Nothing,
+        Kind::Workspace => Target::Nothing,
+        kind => match kind.home() {
+            Home::Workspace => Target::Known(Resource::top(kind, shared())),
+            Home::Named(_) => Resource::named(kind, &shared()).map_or(Target::Nothing, Target::Known),
+            Home::Experiment => Target::Inside(kind, shared()),
+        },
     }))
 }
 

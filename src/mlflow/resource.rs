@@ -7,7 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A kind of thing that permission can be given on. The words are MLflow's resource types.
+/// A kind of thing that MLflow holds. The words are MLflow's resource types where it has one (3.18.0,
+/// `mlflow/server/auth/permissions.py`), else the words of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// The whole server: USE allows creating in it, MANAGE allows everything in it.
@@ -20,36 +21,146 @@ pub enum Kind {
     LoggedModel,
     /// A trace, by id. Lies in an experiment.
     Trace,
+    /// An assessment of a trace, by id. Lies in the trace's experiment.
+    Assessment,
+    /// A review queue, by id. Lies in an experiment.
+    ReviewQueue,
+    /// A label schema, by id. Lies in an experiment.
+    LabelSchema,
+    /// An issue found in traces, by id. Lies in an experiment.
+    Issue,
+    /// An evaluation dataset, by id. Lies in any number of experiments.
+    Dataset,
     /// A registered model, by name.
     RegisteredModel,
-    /// A version of a registered model, as `name/version`. Lies in a registered model.
+    /// A version of a registered model, as `name/version`.
     ModelVersion,
+    /// A prompt, by name: in MLflow's store a registered model whose tag `mlflow.prompt.is_prompt` is `true`.
+    Prompt,
+    /// A version of a prompt, as `name/version`.
+    PromptVersion,
+    /// A scorer, as `experiment id/url-quoted name`. It has grants of its own; its experiment's do not reach it.
+    Scorer,
+    /// A version of a scorer, as `experiment id/url-quoted name/version`.
+    ScorerVersion,
+    /// A provider's key that the gateway keeps, by id.
+    GatewaySecret,
+    /// A place where the gateway answers, by id.
+    GatewayEndpoint,
+    /// A provider's model with the secret to reach it, by id.
+    GatewayModelDefinition,
+    /// An MCP server, by name (`namespace/slug`).
+    McpServer,
+    /// A version of an MCP server, as `namespace/slug/version`.
+    McpServerVersion,
+    /// A skill, by name or `@organization/name`.
+    Skill,
+    /// A job that the server runs, by id. It belongs to whoever submitted it.
+    Job,
+}
+
+/// What an object lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// The workspace alone.
+    Workspace,
+    /// An experiment (or several), which MLflow must be asked for.
+    Experiment,
+    /// What the part of its id before the last `/` names.
+    Named(Kind),
+}
+
+/// Which patterns grants on a kind may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grantable {
+    /// One id, or `*`.
+    ById,
+    /// One name, `prefix*`, or `*`.
+    ByName,
+    /// No grant speaks of such a thing itself: what it lies in decides.
+    No,
 }
 
 impl Kind {
     /// Every kind, for help texts and tests.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 23] = [
         Self::Workspace,
         Self::Experiment,
         Self::Run,
         Self::LoggedModel,
         Self::Trace,
+        Self::Assessment,
+        Self::ReviewQueue,
+        Self::LabelSchema,
+        Self::Issue,
+        Self::Dataset,
         Self::RegisteredModel,
         Self::ModelVersion,
+        Self::Prompt,
+        Self::PromptVersion,
+        Self::Scorer,
+        Self::ScorerVersion,
+        Self::GatewaySecret,
+        Self::GatewayEndpoint,
+        Self::GatewayModelDefinition,
+        Self::McpServer,
+        Self::McpServerVersion,
+        Self::Skill,
+        Self::Job,
     ];
+
+    /// Its word, what it lies in, and how it is granted: one line each.
+    #[rustfmt::skip]
+    const fn traits(self) -> (&'static str, Home, Grantable) {
+        match self {
+            Self::Workspace              => ("workspace",                Home::Workspace,                    Grantable::ById),
+            Self::Experiment             => ("experiment",               Home::Workspace,                    Grantable::ById),
+            Self::Run                    => ("run",                      Home::Experiment,                   Grantable::ById),
+            Self::LoggedModel            => ("logged_model",             Home::Experiment,                   Grantable::ById),
+            Self::Trace                  => ("trace",                    Home::Experiment,                   Grantable::ById),
+            Self::Assessment             => ("assessment",               Home::Experiment,                   Grantable::ById),
+            Self::ReviewQueue            => ("review_queue",             Home::Experiment,                   Grantable::ById),
+            Self::LabelSchema            => ("label_schema",             Home::Experiment,                   Grantable::No),
+            Self::Issue                  => ("issue",                    Home::Experiment,                   Grantable::No),
+            Self::Dataset                => ("dataset",                  Home::Experiment,                   Grantable::No),
+            Self::RegisteredModel        => ("registered_model",         Home::Workspace,                    Grantable::ByName),
+            Self::ModelVersion           => ("registered_model_version", Home::Named(Self::RegisteredModel), Grantable::ByName),
+            Self::Prompt                 => ("prompt",                   Home::Workspace,                    Grantable::ByName),
+            Self::PromptVersion          => ("prompt_version",           Home::Named(Self::Prompt),          Grantable::ByName),
+            Self::Scorer                 => ("scorer",                   Home::Workspace,                    Grantable::ByName),
+            Self::ScorerVersion          => ("scorer_version",           Home::Named(Self::Scorer),          Grantable::ByName),
+            Self::GatewaySecret          => ("gateway_secret",           Home::Workspace,                    Grantable::ById),
+            Self::GatewayEndpoint        => ("gateway_endpoint",         Home::Workspace,                    Grantable::ById),
+            Self::GatewayModelDefinition => ("gateway_model_definition", Home::Workspace,                    Grantable::ById),
+            Self::McpServer              => ("mcp_server",               Home::Workspace,                    Grantable::ByName),
+            Self::McpServerVersion       => ("mcp_server_version",       Home::Named(Self::McpServer),       Grantable::ByName),
+            Self::Skill                  => ("skill",                    Home::Workspace,                    Grantable::ByName),
+            Self::Job                    => ("job",                      Home::Workspace,                    Grantable::ById),
+        }
+    }
 
     /// MLflow's word for this kind.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Workspace => "workspace",
-            Self::Experiment => "experiment",
-            Self::Run => "run",
-            Self::LoggedModel => "logged_model",
-            Self::Trace => "trace",
-            Self::RegisteredModel => "registered_model",
-            Self::ModelVersion => "registered_model_version",
-        }
+    pub const fn as_str(self) -> &'static str {
+        self.traits().0
+    }
+
+    /// What things of this kind lie in.
+    #[must_use]
+    pub const fn home(self) -> Home {
+        self.traits().1
+    }
+
+    /// Which patterns grants on this kind may have.
+    #[must_use]
+    pub const fn grantable(self) -> Grantable {
+        self.traits().2
+    }
+
+    /// The kind whose ids begin with this one's (`name/version` of a `name`).
+    #[must_use]
+    pub fn versions(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.home() == Home::Named(self))
     }
 }
 
@@ -61,9 +172,7 @@ impl fmt::Display for Kind {
 
 /// A word that is not a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a kind of object: use workspace, experiment, run, logged_model, trace, registered_model or registered_model_version"
-)]
+#[error("not a kind of object: use one of {}", Kind::ALL.map(Kind::as_str).join(", "))]
 pub struct UnknownKind;
 
 impl FromStr for Kind {
@@ -109,6 +218,14 @@ impl Resource {
     #[must_use]
     pub fn top(kind: Kind, id: Arc<str>) -> Self {
         Self { object: Object { kind, id }, within: None }
+    }
+
+    /// A thing whose id begins with what it lies in (`name/version`); `None` for other kinds and ids.
+    #[must_use]
+    pub fn named(kind: Kind, id: &Arc<str>) -> Option<Self> {
+        let Home::Named(outer) = kind.home() else { return None };
+        let (name, _) = id.rsplit_once('/')?;
+        Some(Self::inside(kind, Arc::clone(id), Object { kind: outer, id: Arc::from(name) }))
     }
 
     /// A thing inside an experiment or a registered model.

@@ -75,7 +75,7 @@ impl std::fmt::Debug for Call {
 
 /// Every row: MLflow's, then ours.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    MLFLOW.iter().chain(LOCAL)
+    MLFLOW.iter().copied().flatten().chain(LOCAL)
 }
 
 /// Finds the row for a method and a path. HEAD is GET by now ([`Verb::of`]).

@@ -11,7 +11,7 @@ use super::route::{Answer, Check, Count, Effect, Need, Prefixes, Row};
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
 
-`trackgate routes --format markdown` prints this from `src/policy/table.rs` and `src/policy/local.rs`.
+`trackgate routes --format markdown` prints this from `src/policy/table/` and `src/policy/local.rs`.
 
 Paths stand without the static prefix. `{name}` is one segment of the path, `{*name}` all that follow. In the needs,
 `a|b` are names of one field, `a[].b` stands inside of a list, `{a}` in the path, `a/b` are two fields, `graphql.a` is
@@ -90,7 +90,7 @@ fn need(need: &Need) -> String {
     match need {
         Need::Anyone => "nothing".to_owned(),
         Need::SignedIn => "to be signed in".to_owned(),
-        Need::Admin => "to be an administrator".to_owned(),
+        Need::Admin(why) => format!("to be an administrator: {why}"),
         Need::Nobody(why) => format!("closed: {why}"),
         Need::Create => "create on workspace".to_owned(),
         Need::On { action, kind, field, count } => {

@@ -64,8 +64,8 @@ pub enum Need {
     Anyone,
     /// Anybody who is signed in.
     SignedIn,
-    /// An administrator.
-    Admin,
+    /// An administrator, and why.
+    Admin(&'static str),
     /// Nobody, and why.
     Nobody(&'static str),
     /// The right to make new objects in the workspace.
@@ -306,79 +306,79 @@ impl Row {
     }
 
     /// Served under `/ajax-api/` alone.
-    pub(super) const fn ajax(mut self) -> Self {
+    pub(in crate::policy) const fn ajax(mut self) -> Self {
         self.prefixes = Prefixes::Ajax;
         self
     }
 
     /// Served under `/api/` alone.
-    pub(super) const fn api(mut self) -> Self {
+    pub(in crate::policy) const fn api(mut self) -> Self {
         self.prefixes = Prefixes::Api;
         self
     }
 
     /// Served at the root.
-    pub(super) const fn root(mut self) -> Self {
+    pub(in crate::policy) const fn root(mut self) -> Self {
         self.prefixes = Prefixes::None;
         self
     }
 
     /// Whoever calls it gets MANAGE on what it makes.
-    pub(super) const fn owns(mut self, kind: Kind, id: &'static str) -> Self {
+    pub(in crate::policy) const fn owns(mut self, kind: Kind, id: &'static str) -> Self {
         self.effect = Effect::Owns { kind, id };
         self
     }
 
     /// Grants follow the new name.
-    pub(super) const fn renames(mut self, kind: Kind) -> Self {
+    pub(in crate::policy) const fn renames(mut self, kind: Kind) -> Self {
         self.effect = Effect::Renames(kind);
         self
     }
 
     /// Grants end with the object.
-    pub(super) const fn forgets(mut self, kind: Kind) -> Self {
+    pub(in crate::policy) const fn forgets(mut self, kind: Kind) -> Self {
         self.effect = Effect::Forgets(kind);
         self
     }
 
     /// Only visible elements of the list come back.
-    pub(super) const fn keeps(mut self, list: List) -> Self {
+    pub(in crate::policy) const fn keeps(mut self, list: List) -> Self {
         self.answer = Answer::Keep(list);
         self
     }
 
     /// Links to what the caller may not see are taken out.
-    pub(super) const fn hides(mut self, links: &'static [Link]) -> Self {
+    pub(in crate::policy) const fn hides(mut self, links: &'static [Link]) -> Self {
         self.answer = Answer::Hide(links);
         self
     }
 
     /// The answer must be about what was judged.
-    pub(super) const fn confirms(mut self, kind: Kind, id: &'static str) -> Self {
+    pub(in crate::policy) const fn confirms(mut self, kind: Kind, id: &'static str) -> Self {
         self.answer = Answer::Confirm { kind, id };
         self
     }
 
     /// We say this by ourselves.
-    pub(super) const fn says(mut self, json: &'static str) -> Self {
+    pub(in crate::policy) const fn says(mut self, json: &'static str) -> Self {
         self.answer = Answer::Ours(json);
         self
     }
 
     /// The body may be large.
-    pub(super) const fn large(mut self) -> Self {
+    pub(in crate::policy) const fn large(mut self) -> Self {
         self.body = BodyClass::LargeJson;
         self
     }
 
     /// MLflow may take long over the file before it answers.
-    pub(super) const fn fetches(mut self) -> Self {
+    pub(in crate::policy) const fn fetches(mut self) -> Self {
         self.fetches = true;
         self
     }
 
     /// The body is a file, and streams.
-    pub(super) const fn file(mut self) -> Self {
+    pub(in crate::policy) const fn file(mut self) -> Self {
         self.body = BodyClass::Artifact;
         self
     }
@@ -390,7 +390,7 @@ impl Row {
             Need::Nobody(why) => Some(*why),
             Need::Anyone
             | Need::SignedIn
-            | Need::Admin
+            | Need::Admin(_)
             | Need::Create
             | Need::On { .. }
             | Need::OnArtifact { .. }
@@ -407,120 +407,141 @@ impl Row {
 }
 
 /// A GET row; HEAD is judged by it too.
-pub(super) const fn get(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+pub(in crate::policy) const fn get(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
     Row::new(Verb::Get, path, name, needs)
 }
 
 /// A POST row.
-pub(super) const fn post(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+pub(in crate::policy) const fn post(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
     Row::new(Verb::Post, path, name, needs)
 }
 
 /// A PUT row.
-pub(super) const fn put(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+pub(in crate::policy) const fn put(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
     Row::new(Verb::Put, path, name, needs)
 }
 
 /// A PATCH row.
-pub(super) const fn patch(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+pub(in crate::policy) const fn patch(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
     Row::new(Verb::Patch, path, name, needs)
 }
 
 /// A DELETE row.
-pub(super) const fn delete(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
+pub(in crate::policy) const fn delete(path: &'static str, name: &'static str, needs: &'static [Need]) -> Row {
     Row::new(Verb::Delete, path, name, needs)
 }
 
-const fn on(action: Action, kind: Kind, field: &'static str, count: Count) -> Need {
+/// `action` on what `field` names, `count` of them.
+pub(in crate::policy) const fn on(action: Action, kind: Kind, field: &'static str, count: Count) -> Need {
     Need::On { action, kind, field, count }
 }
 
 /// READ on the one object in `field`.
-pub(super) const fn read(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn read(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::One)
 }
 
 /// READ on the object in `field`, if there is one.
-pub(super) const fn read_opt(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn read_opt(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::Optional)
 }
 
 /// READ on each object in `field`, of which there is at least one.
-pub(super) const fn read_each(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn read_each(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::Each)
 }
 
 /// READ on those objects in `field` that stay: the others are cut from the request.
-pub(super) const fn narrowed(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn narrowed(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::Narrowed)
 }
 
 /// READ on each object in `field`, if there are any.
-pub(super) const fn read_any(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn read_any(kind: Kind, field: &'static str) -> Need {
     on(Action::Read, kind, field, Count::AnyEach)
 }
 
 /// EDIT on the one object in `field`.
-pub(super) const fn edit(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn edit(kind: Kind, field: &'static str) -> Need {
     on(Action::Edit, kind, field, Count::One)
 }
 
 /// EDIT on the object in `field`, if there is one.
-pub(super) const fn edit_opt(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn edit_opt(kind: Kind, field: &'static str) -> Need {
     on(Action::Edit, kind, field, Count::Optional)
 }
 
 /// EDIT on each object in `field`, if there are any.
-pub(super) const fn edit_any(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn edit_any(kind: Kind, field: &'static str) -> Need {
     on(Action::Edit, kind, field, Count::AnyEach)
 }
 
 /// The right to delete the one object in `field` (MLflow: MANAGE).
-pub(super) const fn delete_(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn delete_(kind: Kind, field: &'static str) -> Need {
     on(Action::Delete, kind, field, Count::One)
 }
 
 /// MANAGE on the one object in `field`.
-pub(super) const fn manage(kind: Kind, field: &'static str) -> Need {
+pub(in crate::policy) const fn manage(kind: Kind, field: &'static str) -> Need {
     on(Action::Manage, kind, field, Count::One)
 }
 
 /// `action` on what the artifact path in `field` lies in.
-pub(super) const fn on_artifact(action: Action, field: &'static str) -> Need {
+pub(in crate::policy) const fn on_artifact(action: Action, field: &'static str) -> Need {
     Need::OnArtifact { action, field }
 }
 
 /// READ on the experiment named in `field`.
-pub(super) const fn read_named(field: &'static str) -> Need {
+pub(in crate::policy) const fn read_named(field: &'static str) -> Need {
     Need::OnExperimentNamed { action: Action::Read, field }
 }
 
+/// USE on the one object in `field`.
+pub(in crate::policy) const fn use_(kind: Kind, field: &'static str) -> Need {
+    on(Action::Use, kind, field, Count::One)
+}
+
+/// USE on each object in `field`, if there are any.
+pub(in crate::policy) const fn use_any(kind: Kind, field: &'static str) -> Need {
+    on(Action::Use, kind, field, Count::AnyEach)
+}
+
+/// EDIT on each object in `field`, of which there is at least one.
+pub(in crate::policy) const fn edit_each(kind: Kind, field: &'static str) -> Need {
+    on(Action::Edit, kind, field, Count::Each)
+}
+
+/// An administrator, and why.
+pub(in crate::policy) const fn admin(why: &'static str) -> Need {
+    Need::Admin(why)
+}
+
 /// Nobody, and why.
-pub(super) const fn nobody(why: &'static str) -> Need {
+pub(in crate::policy) const fn nobody(why: &'static str) -> Need {
     Need::Nobody(why)
 }
 
 /// A link whose id is blanked when the caller may not see what it points to.
-pub(super) const fn blank(at: &'static str, kind: Kind) -> Link {
+pub(in crate::policy) const fn blank(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Value }
 }
 
 /// An element that is taken out when the caller may not see what it points to.
-pub(super) const fn drop_(at: &'static str, kind: Kind) -> Link {
+pub(in crate::policy) const fn drop_(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Element }
 }
 
 /// An element of a list whose pages are not filled.
-pub(super) const fn paged(at: &'static str, kind: Kind) -> Link {
+pub(in crate::policy) const fn paged(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Page }
 }
 
 /// An object without which there is no answer.
-pub(super) const fn whole(at: &'static str, kind: Kind) -> Link {
+pub(in crate::policy) const fn whole(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Answer }
 }
 
 /// Tags of which the one with this key lists model versions.
-pub(super) const fn listed(at: &'static str, key: &'static str) -> Link {
+pub(in crate::policy) const fn listed(at: &'static str, key: &'static str) -> Link {
     Link { at, kind: Kind::ModelVersion, cut: Cut::Tag(key) }
 }

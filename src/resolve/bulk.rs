@@ -59,7 +59,7 @@ impl Resolver {
     pub async fn remembered(&self, object: &Object) -> Option<Resource> {
         match object.kind {
             Kind::Run | Kind::LoggedModel => Some(self.links.known(object).await?.place(object.clone())),
-            Kind::Workspace | Kind::Experiment | Kind::RegisteredModel | Kind::ModelVersion | Kind::Trace => None,
+            _ => None,
         }
     }
 

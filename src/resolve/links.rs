@@ -154,7 +154,8 @@ impl Links {
                 let experiment = info.trace_location.mlflow_experiment.map(|place| place.experiment_id);
                 Ok(Link { experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?, artifact_uri: Arc::from("") })
             }
-            Kind::Workspace | Kind::Experiment | Kind::RegisteredModel | Kind::ModelVersion => Err(Miss::Absent),
+            // What no look-up is written for does not exist.
+            _ => Err(Miss::Absent),
         }
     }
 

@@ -24,7 +24,7 @@ use self::links::{Link, Links};
 use self::source::Source;
 use crate::access::decide::Requirement;
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
 use crate::policy::path;
@@ -103,7 +103,7 @@ impl Resolver {
             match *need {
                 // Who is signed in, the gate knows; a narrowed list is cut by the answer step.
                 Need::Anyone | Need::SignedIn | Need::On { count: Count::Narrowed, .. } => {}
-                Need::Admin => resolved.ask(Requirement::Admin("the call is for administrators")),
+                Need::Admin(why) => resolved.ask(Requirement::Admin(why)),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, Resource::workspace()),
                 Need::On {
@@ -142,11 +142,11 @@ impl Resolver {
     /// [`ResolveFault`] when MLflow cannot tell.
     pub async fn place<A: Ask>(&self, kind: Kind, id: &str, upstream: &A) -> Result<Option<Resource>, ResolveFault> {
         let id = Arc::from(id);
-        Ok(match kind {
-            Kind::Workspace => Some(Resource::workspace()),
-            Kind::Experiment | Kind::RegisteredModel => Some(Resource::top(kind, id)),
-            Kind::ModelVersion => version(&id),
-            Kind::Run | Kind::LoggedModel | Kind::Trace => {
+        Ok(match kind.home() {
+            Home::Workspace if kind == Kind::Workspace => Some(Resource::workspace()),
+            Home::Workspace => Some(Resource::top(kind, id)),
+            Home::Named(_) => Resource::named(kind, &id),
+            Home::Experiment => {
                 let object = Object { kind, id };
                 self.links.find(&object, upstream).await?.map(|link| link.place(object))
             }
@@ -164,19 +164,19 @@ impl Resolver {
         if ids.len() > MOST_NAMED {
             return Err(ResolveFault::TooMany { most: MOST_NAMED });
         }
-        match kind {
-            Kind::Workspace => resolved.hold(action, Resource::workspace()),
-            Kind::Experiment | Kind::RegisteredModel => {
+        match kind.home() {
+            Home::Workspace if kind == Kind::Workspace => resolved.hold(action, Resource::workspace()),
+            Home::Workspace => {
                 for id in ids {
                     resolved.hold(action, Resource::top(kind, Arc::clone(id)));
                 }
             }
-            Kind::ModelVersion => {
+            Home::Named(_) => {
                 for id in ids {
-                    resolved.hold_or_miss(action, version(id));
+                    resolved.hold_or_miss(action, Resource::named(kind, id));
                 }
             }
-            Kind::Run | Kind::LoggedModel | Kind::Trace => {
+            Home::Experiment => {
                 if let [id] = ids {
                     let object = Object { kind, id: Arc::clone(id) };
                     let link = self.links.find(&object, upstream).await?;
@@ -280,9 +280,11 @@ impl Resolver {
             Source::Placeholder => {}
             Source::Alias(name, alias) => {
                 let id = self.links.version_named(name, alias, upstream).await?;
-                resolved.hold_or_miss(Action::Read, id.as_ref().and_then(version));
+                resolved.hold_or_miss(Action::Read, id.as_ref().and_then(|id| Resource::named(Kind::ModelVersion, id)));
             }
-            Source::Version(id) => resolved.hold_or_miss(Action::Read, version(&Arc::from(id))),
+            Source::Version(id) => {
+                resolved.hold_or_miss(Action::Read, Resource::named(Kind::ModelVersion, &Arc::from(id)))
+            }
             Source::Run(id) => self.on(Action::Read, Kind::Run, &[Arc::from(id)], upstream, resolved).await?,
             Source::LoggedModel(id) => {
                 self.on(Action::Read, Kind::LoggedModel, &[Arc::from(id)], upstream, resolved).await?;
@@ -335,13 +337,6 @@ impl Resolved {
             None => self.ask(Requirement::Absent(MISSING)),
         }
     }
-}
-
-/// A model version, `name/version`, in its registered model.
-fn version(id: &Arc<str>) -> Option<Resource> {
-    let (name, _) = id.rsplit_once('/')?;
-    let model = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
-    Some(Resource::inside(Kind::ModelVersion, Arc::clone(id), model))
 }
 
 /// Whether the place `uri` is `root` or lies below it, in canonical form.

@@ -150,7 +150,7 @@ pub(super) async fn rename(
         .execute(&mut **t)
         .await?
         .rows_affected();
-    let Some(inner) = named_inside(kind) else { return Ok(rows) };
+    let Some(inner) = Kind::versions(kind) else { return Ok(rows) };
     rows += sqlx::query(
         "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2 AND EXISTS \
          (SELECT 1 FROM grants AS denied WHERE denied.subject_kind = grants.subject_kind \
@@ -217,7 +217,7 @@ async fn clear_inside(
     id: &str,
     denials: Denials,
 ) -> Result<u64, StoreFault> {
-    let Some(inner) = named_inside(kind) else { return Ok(0) };
+    let Some(inner) = Kind::versions(kind) else { return Ok(0) };
     Ok(sqlx::query(
         "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2 \
          AND (permission <> 'DENY' OR $3 = 1)",
@@ -228,14 +228,6 @@ async fn clear_inside(
     .execute(&mut **t)
     .await?
     .rows_affected())
-}
-
-/// Which kind of thing carries the name of the object it lies in; model names hold no `/`.
-fn named_inside(kind: Kind) -> Option<Kind> {
-    match kind {
-        Kind::RegisteredModel => Some(Kind::ModelVersion),
-        Kind::Workspace | Kind::Experiment | Kind::Run | Kind::LoggedModel | Kind::Trace | Kind::ModelVersion => None,
-    }
 }
 
 fn subject_columns(subject: &Subject) -> (&'static str, &str) {

@@ -119,7 +119,7 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
         Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach, .. }
         | Need::Anyone
         | Need::SignedIn
-        | Need::Admin
+        | Need::Admin(_)
         | Need::Nobody(_)
         | Need::Create
         | Need::OnArtifact { .. }

@@ -156,7 +156,7 @@ impl Plan {
 
     fn want_of(&mut self, need: &Need) {
         match *need {
-            Need::Anyone | Need::SignedIn | Need::Admin | Need::Nobody(_) | Need::Create => {}
+            Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create => {}
             Need::On { kind, field, count, action: _ } => {
                 if kind == Kind::ModelVersion {
                     self.want_version(field, count);
@@ -236,8 +236,24 @@ fn form_of(kind: Kind) -> Form {
         Kind::Run => Form::Id(|text| RunId::parse(text).map(drop)),
         Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
         Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
-        Kind::RegisteredModel => Form::Id(|text| ModelName::parse(text).map(drop)),
-        Kind::ModelVersion | Kind::Workspace => Form::Text,
+        Kind::RegisteredModel | Kind::Prompt => Form::Id(|text| ModelName::parse(text).map(drop)),
+        Kind::ModelVersion
+        | Kind::PromptVersion
+        | Kind::Workspace
+        | Kind::Assessment
+        | Kind::ReviewQueue
+        | Kind::LabelSchema
+        | Kind::Issue
+        | Kind::Dataset
+        | Kind::Scorer
+        | Kind::ScorerVersion
+        | Kind::GatewaySecret
+        | Kind::GatewayEndpoint
+        | Kind::GatewayModelDefinition
+        | Kind::McpServer
+        | Kind::McpServerVersion
+        | Kind::Skill
+        | Kind::Job => Form::Text,
     }
 }
 

@@ -1,0 +1,36 @@
+//! What does each call about experiments need?
+
+use crate::mlflow::resource::Kind::Experiment;
+use crate::policy::route::Check::{ArtifactLocation, TagKey};
+use crate::policy::route::Need::{Checked, Create, SignedIn};
+use crate::policy::route::{List, Paging, Row, delete_, edit, get, nobody, post, read, read_each, read_named};
+
+const NEVER: &str = "MLflow registers it and always answers 404";
+
+const EXPERIMENTS: List = List {
+    member: "experiments",
+    kind: Experiment,
+    id: "experiment_id",
+    own: None,
+    links: &[],
+    paged: Some(Paging { default: 0, most: 50_000, narrow_by: Some("experiment_id") }),
+};
+
+#[rustfmt::skip]
+pub(super) static ROWS: &[Row] = &[
+    // Experiments
+    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, Checked(ArtifactLocation("artifact_location"))])
+                                                                                      .owns(Experiment, "experiment_id"),
+    get   ("2.0/mlflow/experiments/get",                   "GetExperiment",       &[read(Experiment, "experiment_id")]),
+    get   ("2.0/mlflow/experiments/get-by-name",           "GetExperimentByName", &[read_named("experiment_name")])
+                                                                                      .confirms(Experiment, "experiment.experiment_id"),
+    get   ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
+    post  ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
+    post  ("2.0/mlflow/experiments/update",                "UpdateExperiment",    &[edit(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/experiments/delete",                "DeleteExperiment",    &[delete_(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/experiments/set-experiment-tag",    "SetExperimentTag",    &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
+    post  ("2.0/mlflow/experiments/delete-experiment-tag", "DeleteExperimentTag", &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
+    post  ("2.0/mlflow/experiments/search-datasets",       "SearchRunDatasets",    &[read_each(Experiment, "experiment_ids")]).ajax(),
+    post  ("2.0mlflow/experiments/search-datasets",        "SearchDatasets",      &[nobody(NEVER)]),
+];

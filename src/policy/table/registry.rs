@@ -1,0 +1,107 @@
+//! What does each call about registered models, prompts and their versions need?
+
+use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, Run};
+use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey};
+use crate::policy::route::Need::{Checked, Create, SignedIn};
+use crate::policy::route::{
+    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, patch, post, read, read_opt, whole,
+};
+
+/// Model versions tell of the run and the logged model that they come from.
+const VERSION_LINKS: &[Link] = &[
+    blank("model_version.run_id", Run),
+    blank("model_version.model_id", LoggedModel),
+    blank("model_version.model_metrics[].run_id", Run),
+    blank("model_version.model_metrics[].model_id", LoggedModel),
+];
+
+/// A version that was named by an alias: which one it is, MLflow tells.
+const ALIASED_LINKS: &[Link] = &[
+    whole("model_version", ModelVersion),
+    blank("model_version.run_id", Run),
+    blank("model_version.model_id", LoggedModel),
+    blank("model_version.model_metrics[].run_id", Run),
+    blank("model_version.model_metrics[].model_id", LoggedModel),
+];
+
+/// The same, in a list of the latest ones.
+const LATEST_LINKS: &[Link] = &[
+    drop_("model_versions[]", ModelVersion),
+    blank("model_versions[].run_id", Run),
+    blank("model_versions[].model_id", LoggedModel),
+    blank("model_versions[].model_metrics[].run_id", Run),
+    blank("model_versions[].model_metrics[].model_id", LoggedModel),
+];
+
+/// Registered models hold their latest versions.
+const REGISTERED_LINKS: &[Link] = &[
+    drop_("registered_model.latest_versions[]", ModelVersion),
+    blank("registered_model.latest_versions[].run_id", Run),
+    blank("registered_model.latest_versions[].model_id", LoggedModel),
+    blank("registered_model.latest_versions[].model_metrics[].run_id", Run),
+    blank("registered_model.latest_versions[].model_metrics[].model_id", LoggedModel),
+];
+
+const REGISTERED_MODELS: List = List {
+    member: "registered_models",
+    kind: RegisteredModel,
+    id: "name",
+    own: None,
+    links: &[
+        drop_("latest_versions[]", ModelVersion),
+        blank("latest_versions[].run_id", Run),
+        blank("latest_versions[].model_id", LoggedModel),
+        blank("latest_versions[].model_metrics[].run_id", Run),
+        blank("latest_versions[].model_metrics[].model_id", LoggedModel),
+    ],
+    paged: Some(Paging { default: 100, most: 1000, narrow_by: Some("name") }),
+};
+
+const MODEL_VERSIONS: List = List {
+    member: "model_versions",
+    kind: RegisteredModel,
+    id: "name",
+    own: Some(Own { kind: ModelVersion, id: &["name", "version"] }),
+    links: &[
+        blank("run_id", Run),
+        blank("model_id", LoggedModel),
+        blank("model_metrics[].run_id", Run),
+        blank("model_metrics[].model_id", LoggedModel),
+    ],
+    paged: Some(Paging { default: 200_000, most: 200_000, narrow_by: Some("name") }),
+};
+
+#[rustfmt::skip]
+pub(super) static ROWS: &[Row] = &[
+    // Registered models; prompts are registered models with a tag
+    post  ("2.0/mlflow/registered-models/create",     "CreateRegisteredModel",      &[Create, Checked(NewModelName("name"))])
+                                                                                        .owns(RegisteredModel, "registered_model.name"),
+    get   ("2.0/mlflow/registered-models/get",        "GetRegisteredModel",         &[read(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
+    get   ("2.0/mlflow/registered-models/search",     "SearchRegisteredModels",     &[SignedIn]).keeps(REGISTERED_MODELS),
+    patch ("2.0/mlflow/registered-models/update",     "UpdateRegisteredModel",      &[edit(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
+    // MLflow asks for EDIT. MANAGE, because a new name can fall under patterns that give more.
+    post  ("2.0/mlflow/registered-models/rename",     "RenameRegisteredModel",      &[manage(RegisteredModel, "name"), Checked(NewModelName("new_name"))])
+                                                                                        .renames(RegisteredModel).hides(REGISTERED_LINKS),
+    delete("2.0/mlflow/registered-models/delete",     "DeleteRegisteredModel",      &[delete_(RegisteredModel, "name")]).forgets(RegisteredModel),
+    post  ("2.0/mlflow/registered-models/set-tag",    "SetRegisteredModelTag",      &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
+    delete("2.0/mlflow/registered-models/delete-tag", "DeleteRegisteredModelTag",   &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
+    post  ("2.0/mlflow/registered-models/alias",      "SetRegisteredModelAlias",    &[edit(RegisteredModel, "name"), edit(ModelVersion, "name/version")]),
+    delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage(RegisteredModel, "name")]),
+    get   ("2.0/mlflow/registered-models/alias",      "GetModelVersionByAlias",     &[read(RegisteredModel, "name")]).hides(ALIASED_LINKS),
+    get   ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
+    post  ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
+
+    // Model versions
+    post  ("2.0/mlflow/model-versions/create",           "CreateModelVersion",         &[edit(RegisteredModel, "name"), read_opt(Run, "run_id"), read_opt(LoggedModel, "model_id"),
+                                                                                         Checked(ModelSource("source"))]).large().hides(VERSION_LINKS),
+    get   ("2.0/mlflow/model-versions/get",              "GetModelVersion",            &[read(ModelVersion, "name/version")]).hides(VERSION_LINKS),
+    get   ("2.0/mlflow/model-versions/search",           "SearchModelVersions",        &[SignedIn]).keeps(MODEL_VERSIONS),
+    patch ("2.0/mlflow/model-versions/update",           "UpdateModelVersion",         &[edit(ModelVersion, "name/version")]).hides(VERSION_LINKS),
+    // The model too: `archive_existing_versions` changes its other versions.
+    post  ("2.0/mlflow/model-versions/transition-stage", "TransitionModelVersionStage", &[edit(ModelVersion, "name/version"), edit(RegisteredModel, "name")]).hides(VERSION_LINKS),
+    delete("2.0/mlflow/model-versions/delete",           "DeleteModelVersion",         &[delete_(ModelVersion, "name/version")]),
+    post  ("2.0/mlflow/model-versions/set-tag",          "SetModelVersionTag",         &[edit(ModelVersion, "name/version"), Checked(TagKey("key"))]),
+    delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage(ModelVersion, "name/version"), Checked(TagKey("key"))]),
+    get   ("2.0/mlflow/model-versions/get-download-uri", "GetModelVersionDownloadUri", &[read(ModelVersion, "name/version")]),
+    get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path"))]).root().fetches(),
+];
