@@ -13,7 +13,7 @@ use trackgate::policy::classify::{classify, rows};
 use trackgate::policy::compare::{Difference, compare};
 use trackgate::policy::path::Path;
 use trackgate::policy::print;
-use trackgate::policy::route::{Answer, Check, Count, Effect, Need, Prefixes, Row, Verb};
+use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Verb};
 
 /// The supported versions.
 const ROUTES: &[&str] =
@@ -61,7 +61,10 @@ fn named(row: &Row) -> Vec<&'static str> {
     let mut fields = Vec::new();
     for need in row.needs {
         let field = match need {
-            Need::On { field, .. } | Need::OnArtifact { field, .. } | Need::OnExperimentNamed { field, .. } => field,
+            Need::On { field, .. }
+            | Need::OnOrCreate { field, .. }
+            | Need::OnArtifact { field, .. }
+            | Need::OnExperimentNamed { field, .. } => field,
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field)
                 | Check::ModelSource(field)
@@ -165,6 +168,10 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
     for row in rows().filter(|row| row.closed().is_none()) {
         if row.needs.contains(&Need::Create) {
             assert!(matches!(row.effect, Effect::Owns { .. }), "{} makes something without an owner", row.name);
+        }
+        if row.needs.iter().any(|need| matches!(need, Need::OnOrCreate { .. })) {
+            let guarded = matches!(row.effect, Effect::Owns { new: New::IfAbsent | New::First(_), .. });
+            assert!(guarded, "{} gives away what was there before", row.name);
         }
         let by_id = row
             .needs

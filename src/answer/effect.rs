@@ -20,13 +20,18 @@ use crate::mlflow::ids::{ExperimentId, ModelName, UserName};
 use crate::mlflow::resource::{Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
-use crate::policy::route::{Answer, Effect, Row};
+use crate::policy::route::{Answer, Effect, New, Row};
 use crate::store::{Store, StoreFault};
 
 /// Where the grants that follow from success are written.
 pub(crate) trait Ledger {
-    /// `user` gets MANAGE on a new object.
-    fn own(&self, object: &Object, user: &UserName) -> impl Future<Output = Result<(), StoreFault>>;
+    /// `user` gets MANAGE on a new object; with `since` (milliseconds), unless somebody else made it after that.
+    fn own(
+        &self,
+        object: &Object,
+        user: &UserName,
+        since: Option<u64>,
+    ) -> impl Future<Output = Result<(), StoreFault>>;
     /// Grants move to a new name.
     fn rename(&self, object: &Object, new: &str, user: &UserName) -> impl Future<Output = Result<(), StoreFault>>;
     /// Grants on an object that is gone are removed.
@@ -34,8 +39,11 @@ pub(crate) trait Ledger {
 }
 
 impl Ledger for Store {
-    async fn own(&self, object: &Object, user: &UserName) -> Result<(), StoreFault> {
-        Store::own(self, object.kind, &object.id, user).await
+    async fn own(&self, object: &Object, user: &UserName, since: Option<u64>) -> Result<(), StoreFault> {
+        match since {
+            None => Store::own(self, object.kind, &object.id, user).await,
+            Some(since) => Store::own_if_unmade(self, object.kind, &object.id, user, since).await,
+        }
     }
 
     async fn rename(&self, object: &Object, new: &str, user: &UserName) -> Result<(), StoreFault> {
@@ -48,7 +56,7 @@ impl Ledger for Store {
 }
 
 /// Looks over the answer to a permitted call, before its head leaves: writes what follows from success, compares it
-/// with what was judged, takes out links to hidden things. `objects` are those that the call was judged on.
+/// with what was judged, takes out links to hidden things.
 ///
 /// # Errors
 /// [`AnswerFault`]; then nothing of the answer is passed on.
@@ -57,31 +65,43 @@ pub async fn look_over(
     principal: Option<&Principal>,
     call: &Call,
     fields: &Fields,
-    objects: &[Object],
+    judged: Judged<'_>,
     tools: &Tools<'_>,
 ) -> Result<Response<Body>, AnswerFault> {
     if matches!((call.row.effect, &call.row.answer), (Effect::None, Answer::Stream)) {
         return Ok(answer);
     }
-    let name = |field: &str| fields.one(field).map(Arc::from);
-    let named = Named { old: name("name"), new: name("new_name") };
+    let named = |field: &str| -> Vec<Arc<str>> {
+        match call.capture(field.trim_matches(['{', '}'])) {
+            Some(text) => vec![Arc::from(text)],
+            None => fields.each(field).to_vec(),
+        }
+    };
     let homes = super::Lookups { tools };
-    Box::pin(over(answer, principal, call.row, &named, objects, tools.shared, tools.store, &homes)).await
+    Box::pin(over(answer, principal, call.row, &named, judged, tools.shared, tools.store, &homes)).await
 }
 
-/// The names in the request that effects speak of.
-struct Named {
-    old: Option<Arc<str>>,
-    new: Option<Arc<str>>,
+/// What a call was judged on.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// The objects that it names.
+    pub objects: &'a [Object],
+    /// Those that were not there yet, when it was judged.
+    pub absent: &'a [Object],
+    /// When that was, in milliseconds.
+    pub at: u64,
 }
+
+/// The values of a request's field or path capture.
+type Named<'a> = &'a (dyn Fn(&str) -> Vec<Arc<str>> + Sync);
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a call, taken apart for tests")]
 async fn over(
     answer: Response<Body>,
     principal: Option<&Principal>,
     row: &Row,
-    named: &Named,
-    objects: &[Object],
+    named: Named<'_>,
+    judged: Judged<'_>,
     shared: &Shared,
     ledger: &impl Ledger,
     homes: &impl Homes,
@@ -91,25 +111,32 @@ async fn over(
     }
     let user = principal.map(|principal| &principal.identity.user);
     match (row.effect, user) {
-        (Effect::Renames(kind), Some(user)) => {
-            let (Some(old), Some(new)) = (&named.old, &named.new) else {
-                return Err(BadAnswer::NoId { at: "name" }.into());
-            };
-            let object = Object { kind, id: Arc::clone(old) };
-            let written = ledger.rename(&object, new, user).await;
-            written.map_err(|source| AnswerFault::Effect { object, source })?;
+        (Effect::Renames { kind, from, to }, Some(user)) => {
+            let (old, new) = (named(from), named(to));
+            let [old] = &*old else { return Err(BadAnswer::NoId { at: from }.into()) };
+            // A field that may stay away renames nothing then.
+            if let Some(new) = new.first() {
+                let object = Object { kind, id: Arc::clone(old) };
+                let written = ledger.rename(&object, new, user).await;
+                written.map_err(|source| AnswerFault::Effect { object, source })?;
+            }
         }
-        (Effect::Forgets(kind), Some(user)) => {
-            let Some(id) = &named.old else { return Err(BadAnswer::NoId { at: "name" }.into()) };
-            let object = Object { kind, id: Arc::clone(id) };
-            let written = ledger.forget(&object, user).await;
-            written.map_err(|source| AnswerFault::Effect { object, source })?;
+        (Effect::Forgets { kind, field }, Some(user)) => {
+            let gone = named(field);
+            if gone.is_empty() {
+                return Err(BadAnswer::NoId { at: field }.into());
+            }
+            for id in gone {
+                let object = Object { kind, id };
+                let written = ledger.forget(&object, user).await;
+                written.map_err(|source| AnswerFault::Effect { object, source })?;
+            }
         }
-        (Effect::None | Effect::Owns { .. }, _) | (Effect::Renames(_) | Effect::Forgets(_), None) => {}
+        (Effect::None | Effect::Owns { .. }, _) | (Effect::Renames { .. } | Effect::Forgets { .. }, None) => {}
     }
     let owns = match (row.effect, user) {
-        (Effect::Owns { kind, id }, Some(user)) => Some((kind, id, user)),
-        (Effect::None | Effect::Owns { .. } | Effect::Renames(_) | Effect::Forgets(_), _) => None,
+        (Effect::Owns { kind, id, new }, Some(user)) => Some((kind, id, new, user)),
+        (Effect::None | Effect::Owns { .. } | Effect::Renames { .. } | Effect::Forgets { .. }, _) => None,
     };
     let looked_into = match row.answer {
         Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => false,
@@ -123,16 +150,23 @@ async fn over(
     }
     let (parts, body) = whole::read(answer, shared.settings.list_answer).await?;
     let value = Value::parse(&body).map_err(BadAnswer::from)?;
-    if let Some((kind, at, user)) = owns {
-        let object = made(value, kind, at)?;
-        let written = ledger.own(&object, user).await;
-        written.map_err(|source| AnswerFault::Effect { object, source })?;
+    if let Some((kind, id, new, user)) = owns {
+        let object = made(value, kind, id, named)?;
+        let (is_new, since) = match new {
+            New::Always => (true, None),
+            New::IfAbsent => (judged.absent.contains(&object), Some(judged.at)),
+            New::First(at) => (text_at(value, at)? == "1", None),
+        };
+        if is_new {
+            let written = ledger.own(&object, user, since).await;
+            written.map_err(|source| AnswerFault::Effect { object, source })?;
+        }
     }
     match row.answer {
         Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
-            if !objects.iter().any(|object| object.kind == kind && *object.id == *answered) {
+            if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {
                 return Err(AnswerFault::NotWhatWasJudged);
             }
         }
@@ -152,13 +186,24 @@ async fn over(
     Ok(Response::from_parts(parts, Body::Full(body)))
 }
 
-/// The new object, by the id in the answer.
-fn made(answer: Value<'_>, kind: Kind, at: &'static str) -> Result<Object, BadAnswer> {
-    let id = text_at(answer, at)?;
+/// The new object, by the id in the answer, in the request, or in both.
+fn made(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> Result<Object, BadAnswer> {
+    let mut parts = Vec::new();
+    for place in at.split('/') {
+        parts.push(match place.strip_prefix('{').and_then(|field| field.strip_suffix('}')) {
+            Some(field) => match &*named(field) {
+                [one] if !one.is_empty() => one.to_string(),
+                _ => return Err(BadAnswer::NoId { at }),
+            },
+            None => text_at(answer, place)?,
+        });
+    }
+    let id = kind.join(parts.iter().map(String::as_str));
     let usable = match kind {
         Kind::Experiment => ExperimentId::parse(&id).is_ok(),
         Kind::RegisteredModel | Kind::Prompt => ModelName::parse(&id).is_ok(),
-        _ => true,
+        // A wildcard in grants.
+        _ => id != "*" && !id.ends_with('*'),
     };
     if usable { Ok(Object { kind, id: Arc::from(id) }) } else { Err(BadAnswer::NoId { at }) }
 }
@@ -194,8 +239,9 @@ mod tests {
     }
 
     impl Ledger for Notes {
-        async fn own(&self, object: &Object, user: &UserName) -> Result<(), StoreFault> {
-            self.note(format!("{user} owns {object}"))
+        async fn own(&self, object: &Object, user: &UserName, since: Option<u64>) -> Result<(), StoreFault> {
+            let since = since.map(|at| format!(" unless made since {at}")).unwrap_or_default();
+            self.note(format!("{user} owns {object}{since}"))
         }
 
         async fn rename(&self, object: &Object, new: &str, user: &UserName) -> Result<(), StoreFault> {
@@ -221,9 +267,23 @@ mod tests {
         rows().find(|row| row.name == name).unwrap()
     }
 
+    fn with(effect: Effect) -> Row {
+        Row { effect, answer: Answer::Stream, ..*row("CreateExperiment") }
+    }
+
     async fn after(
         ledger: &Notes,
         name: &str,
+        status: u16,
+        body: &str,
+        objects: &[Object],
+    ) -> Result<String, AnswerFault> {
+        after_row(ledger, row(name), status, body, objects).await
+    }
+
+    async fn after_row(
+        ledger: &Notes,
+        row: &Row,
         status: u16,
         body: &str,
         objects: &[Object],
@@ -232,8 +292,13 @@ mod tests {
         let mut answer = Response::new(Body::from(body.as_bytes().to_vec()));
         *answer.status_mut() = StatusCode::from_u16(status).unwrap();
         let principal = ann(&[(Kind::Experiment, "7", Read), (Kind::RegisteredModel, "iris", Manage)]);
-        let named = Named { old: Some("iris".into()), new: Some("lily".into()) };
-        let answer = over(answer, Some(&principal), row(name), &named, objects, &shared, ledger, ledger).await?;
+        let named = |field: &str| match field {
+            "name" => vec!["iris".into()],
+            "new_name" => vec!["lily".into()],
+            _ => Vec::new(),
+        };
+        let judged = Judged { objects, absent: objects, at: 7 };
+        let answer = over(answer, Some(&principal), row, &named, judged, &shared, ledger, ledger).await?;
         let (_, body) = whole::read(answer, 1000).await.unwrap();
         Ok(String::from_utf8(body.to_vec()).unwrap())
     }
@@ -259,6 +324,53 @@ mod tests {
             ["ann forgets registered_model iris", "ann renames registered_model iris to lily"],
             "an experiment that is deleted can be restored: its grants stay"
         );
+    }
+
+    #[tokio::test]
+    async fn an_id_is_made_of_parts_of_the_answer_and_of_the_request() {
+        let ledger = Notes::default();
+        let owns = |kind, id| with(Effect::Owns { kind, id, new: New::Always });
+        let body = r#"{"experiment_id": 7, "scorer": {"name": "is it/good?"}}"#;
+        after_row(&ledger, &owns(Kind::Scorer, "experiment_id/scorer.name"), 200, body, &[]).await.unwrap();
+        after_row(&ledger, &owns(Kind::Scorer, "experiment_id/{name}"), 200, body, &[]).await.unwrap();
+        after_row(&ledger, &owns(Kind::McpServer, "{name}"), 200, body, &[]).await.unwrap();
+        assert_eq!(
+            *ledger.written.borrow(),
+            ["ann owns scorer 7/is%20it%2Fgood%3F", "ann owns scorer 7/iris", "ann owns mcp_server iris"]
+        );
+        for id in ["experiment_id/{gone}", "gone", "experiment_id/gone"] {
+            assert!(after_row(&ledger, &owns(Kind::Scorer, id), 200, body, &[]).await.is_err(), "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_is_not_given_away() {
+        let ledger = Notes::default();
+        let row = with(Effect::Owns { kind: Kind::McpServer, id: "name", new: New::IfAbsent });
+        let new = [Object { kind: Kind::McpServer, id: "a/new".into() }];
+        after_row(&ledger, &row, 200, r#"{"name": "a/old"}"#, &new).await.unwrap();
+        assert!(ledger.written.borrow().is_empty());
+        after_row(&ledger, &row, 200, r#"{"name": "a/new"}"#, &new).await.unwrap();
+        assert_eq!(*ledger.written.borrow(), ["ann owns mcp_server a/new unless made since 7"]);
+        let row = with(Effect::Owns { kind: Kind::Skill, id: "name", new: New::First("version") });
+        after_row(&ledger, &row, 200, r#"{"name": "s", "version": 2}"#, &[]).await.unwrap();
+        assert!(after_row(&ledger, &row, 200, r#"{"name": "s"}"#, &[]).await.is_err());
+        assert_eq!(ledger.written.borrow().len(), 1);
+        after_row(&ledger, &row, 200, r#"{"name": "s", "version": 1}"#, &[]).await.unwrap();
+        assert_eq!(ledger.written.borrow()[1], "ann owns skill s");
+    }
+
+    #[tokio::test]
+    async fn grants_are_forgotten_by_any_field() {
+        let ledger = Notes::default();
+        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "new_name" });
+        after_row(&ledger, &row, 200, "{}", &[]).await.unwrap();
+        assert_eq!(*ledger.written.borrow(), ["ann forgets gateway_secret lily"]);
+        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "secret_id" });
+        assert!(after_row(&ledger, &row, 200, "{}", &[]).await.is_err(), "grants of an unnamed object would stay");
+        let row = with(Effect::Renames { kind: Kind::Skill, from: "name", to: "missing" });
+        after_row(&ledger, &row, 200, "{}", &[]).await.unwrap();
+        assert_eq!(ledger.written.borrow().len(), 1, "no new name, no rename");
     }
 
     #[tokio::test]

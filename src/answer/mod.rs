@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, future, stream};
 use http::Response;
 
-pub use self::effect::look_over;
+pub use self::effect::{Judged, look_over};
 pub use self::filter::BadAnswer;
 pub use self::json::BadJson;
 pub use self::query::BadQuery;
@@ -64,13 +64,22 @@ pub struct Shared {
     settings: Settings,
     seal: Arc<Seal>,
     version: version::Known,
+    clock: Clock,
 }
 
 impl Shared {
     /// `seal` should live as long as clients may page: its key is kept across restarts, or pages begin anew after one.
     #[must_use]
     pub fn new(settings: Settings, seal: impl Into<Arc<Seal>>, clock: Clock) -> Self {
-        Self { settings, seal: seal.into(), version: version::Known::new(clock) }
+        Self { settings, seal: seal.into(), version: version::Known::new(clock.clone()), clock }
+    }
+}
+
+impl Shared {
+    /// The time, in milliseconds: what is made later than a call was judged was made by somebody else.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.millis()
     }
 }
 
@@ -144,7 +153,7 @@ pub fn reads(row: &Row) -> bool {
 pub fn must_finish(row: &Row) -> bool {
     match row.effect {
         Effect::None => false,
-        Effect::Owns { .. } | Effect::Renames(_) | Effect::Forgets(_) => true,
+        Effect::Owns { .. } | Effect::Renames { .. } | Effect::Forgets { .. } => true,
     }
 }
 
@@ -262,10 +271,11 @@ mod tests {
         keeps: &List,
         fields: &Fields,
         principal: &Principal,
+        judged: Judged<'_>,
         tools: &Tools<'_>,
     ) {
         fn may_move(_: impl Send) {}
         may_move(list(permitted, call, keeps, tools));
-        may_move(look_over(Response::new(Body::Empty), Some(principal), call, fields, &[], tools));
+        may_move(look_over(Response::new(Body::Empty), Some(principal), call, fields, judged, tools));
     }
 }

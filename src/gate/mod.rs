@@ -129,6 +129,7 @@ impl Gate {
         // Held until the answer's head is there.
         let _share = self.read_body(&call, &mut request, principal.as_deref()).await?;
         let fields = fields::read(&call, request.query.as_deref(), request.payload.judged())?;
+        let asked_at = house.answer.now();
         let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
         if answer::reads(call.row) {
@@ -142,7 +143,7 @@ impl Gate {
         if call.is_local() {
             return Ok(Box::pin(self.answer_ourselves(permitted, &call, &credentials, record)).await);
         }
-        self.ask_mlflow(permitted, upgrade, &call, &fields, &resolved).await
+        self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, asked_at)).await
     }
 
     /// Whether the call is answered without asking who calls. Behind IAP that is the probe alone.
@@ -227,14 +228,14 @@ impl Gate {
         upgrade: Option<OnUpgrade>,
         call: &Call,
         fields: &Fields,
-        resolved: &Resolved,
+        (resolved, at): (&Resolved, u64),
     ) -> Result<Response<Body>, Refusal> {
         if !answer::must_finish(call.row) {
-            return self.carry_out(permitted, upgrade, call, fields, resolved).await;
+            return self.carry_out(permitted, upgrade, call, fields, (resolved, at)).await;
         }
         // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
         let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
-        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, &resolved).await };
+        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, (&resolved, at)).await };
         self.house.forward.tunnels.carry(whole).await.unwrap_or_else(|| Err(faults::panicked()))
     }
 
@@ -244,7 +245,7 @@ impl Gate {
         upgrade: Option<OnUpgrade>,
         call: &Call,
         fields: &Fields,
-        resolved: &Resolved,
+        (resolved, at): (&Resolved, u64),
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let forward = match (call.row.body, call.row.fetches) {
@@ -266,8 +267,8 @@ impl Gate {
                 let principal = permitted.principal().cloned();
                 let head_only = permitted.get().head_only;
                 let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await?;
-                let objects = &resolved.objects;
-                let answer = answer::look_over(answer, principal.as_deref(), call, fields, objects, &tools).await?;
+                let judged = answer::Judged { objects: &resolved.objects, absent: &resolved.absent, at };
+                let answer = answer::look_over(answer, principal.as_deref(), call, fields, judged, &tools).await?;
                 // Whatever is left of it is not for a HEAD, and ends here unread.
                 Ok(if head_only { answer.map(|_| Body::Empty) } else { answer })
             }

@@ -7,6 +7,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What Python's `urllib.parse.quote(text, safe='')` quotes.
+const UNQUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+
 /// A kind of thing that MLflow holds. The words are MLflow's resource types where it has one (3.18.0,
 /// `mlflow/server/auth/permissions.py`), else the words of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,6 +162,25 @@ impl Kind {
         self.traits().2
     }
 
+    /// The id that is written in parts: joined by `/`, a scorer's name quoted as MLflow does (3.17.2,
+    /// `server/auth/sqlalchemy_store.py`, `quote(scorer_name, safe='')`).
+    #[must_use]
+    pub fn join<'a>(self, parts: impl IntoIterator<Item = &'a str>) -> String {
+        let quotes = matches!(self, Self::Scorer | Self::ScorerVersion);
+        let mut id = String::new();
+        for (index, part) in parts.into_iter().enumerate() {
+            if index > 0 {
+                id.push('/');
+            }
+            if quotes && index == 1 {
+                id.extend(utf8_percent_encode(part, UNQUOTED));
+            } else {
+                id.push_str(part);
+            }
+        }
+        id
+    }
+
     /// The kind whose ids begin with this one's (`name/version` of a `name`).
     #[must_use]
     pub fn versions(self) -> Option<Self> {
@@ -237,5 +261,18 @@ impl Resource {
     /// The object, then what it lies in: nearest first.
     pub fn levels(&self) -> impl Iterator<Item = &Object> {
         std::iter::once(&self.object).chain(self.within.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scorers_name_is_quoted_as_python_does_and_other_names_are_joined_as_they_are() {
+        assert_eq!(Kind::Scorer.join(["7", "a b/c~d_e.f-g*ä"]), "7/a%20b%2Fc~d_e.f-g%2A%C3%A4");
+        assert_eq!(Kind::ScorerVersion.join(["7", "a b", "3"]), "7/a%20b/3");
+        assert_eq!(Kind::ModelVersion.join(["a b", "3"]), "a b/3");
+        assert_eq!(Kind::McpServer.join(["com.example/x"]), "com.example/x");
     }
 }

@@ -108,6 +108,12 @@ impl fmt::Debug for Path {
     }
 }
 
+/// Segments of a path, encoded; slashes stay.
+#[must_use]
+pub fn encode(decoded: &str) -> String {
+    utf8_percent_encode(decoded, ENCODED).to_string()
+}
+
 /// Decodes once. What was encoded without need, or decodes to a sign that separates, is refused.
 fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
     if !raw.contains('%') {

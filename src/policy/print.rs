@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::route::{Answer, Check, Count, Effect, Need, Prefixes, Row};
+use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row};
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -93,6 +93,9 @@ fn need(need: &Need) -> String {
         Need::Admin(why) => format!("to be an administrator: {why}"),
         Need::Nobody(why) => format!("closed: {why}"),
         Need::Create => "create on workspace".to_owned(),
+        Need::OnOrCreate { action, kind, field } => {
+            format!("{action} on {kind} `{field}`, or create on workspace if there is none")
+        }
         Need::On { action, kind, field, count } => {
             let count = match count {
                 Count::One => "",
@@ -139,9 +142,15 @@ fn answer(row: &Row) -> String {
 fn effect(row: &Row) -> String {
     match row.effect {
         Effect::None => String::new(),
-        Effect::Owns { kind, .. } => format!("the caller gets MANAGE on the new {kind}"),
-        Effect::Renames(kind) => format!("grants follow the {kind}'s new name"),
-        Effect::Forgets(kind) => format!("grants on the {kind} end"),
+        Effect::Owns { kind, new: New::Always, .. } => format!("the caller gets MANAGE on the new {kind}"),
+        Effect::Owns { kind, new: New::IfAbsent, .. } => {
+            format!("the caller gets MANAGE on the {kind} if there was none")
+        }
+        Effect::Owns { kind, new: New::First(at), .. } => {
+            format!("the caller gets MANAGE on the {kind} if `{at}` is 1")
+        }
+        Effect::Renames { kind, from, to } => format!("grants follow the {kind} from `{from}` to `{to}`"),
+        Effect::Forgets { kind, field } => format!("grants on the {kind} `{field}` end"),
     }
 }
 

@@ -70,6 +70,16 @@ pub enum Need {
     Nobody(&'static str),
     /// The right to make new objects in the workspace.
     Create,
+    /// `action` on the object that `field` names if there is one, else the right to make new objects: MLflow makes it
+    /// on the way. `field` as in [`Need::On`].
+    OnOrCreate {
+        /// What is wanted of one that is there.
+        action: Action,
+        /// Of which kind it is.
+        kind: Kind,
+        /// Where its id stands.
+        field: &'static str,
+    },
     /// `action` on the object of `kind` that `field` names.
     On {
         /// What is wanted.
@@ -230,17 +240,43 @@ pub enum Cut {
 pub enum Effect {
     /// Nothing.
     None,
-    /// The caller gets MANAGE on the new object, whose id stands at `id` of the answer.
+    /// The caller gets MANAGE on the new object.
     Owns {
         /// What was made.
         kind: Kind,
-        /// Where the id stands in the answer.
+        /// Where its id stands: `a.b` in the answer, `{a}` in the path or a field of the request, `a/{b}` in two places
+        /// ([`Kind::join`]).
         id: &'static str,
+        /// When the object is new.
+        new: New,
     },
-    /// Grants move from the old name to the new one: request fields `name` and `new_name`.
-    Renames(Kind),
-    /// Grants on the object named by request field `name` are removed.
-    Forgets(Kind),
+    /// Grants move from the old name to the new one.
+    Renames {
+        /// What is renamed.
+        kind: Kind,
+        /// The request's field (or path capture, in braces) that holds the old name, as a need spells it.
+        from: &'static str,
+        /// That of the new one.
+        to: &'static str,
+    },
+    /// Grants on the object are removed.
+    Forgets {
+        /// What is gone.
+        kind: Kind,
+        /// The request's field (or path capture, in braces) that names it, as a need spells it.
+        field: &'static str,
+    },
+}
+
+/// When is an object that a call answers with a new one? Nobody comes to own what was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum New {
+    /// Always: MLflow refuses the call where there is one already.
+    Always,
+    /// When it was not there before the call ([`Need::OnOrCreate`] has looked), and nobody else made it since.
+    IfAbsent,
+    /// When the number at this place of the answer is 1: it is the first version.
+    First(&'static str),
 }
 
 /// How large and how slow a request's body may be.
@@ -323,21 +359,26 @@ impl Row {
         self
     }
 
-    /// Whoever calls it gets MANAGE on what it makes.
-    pub(in crate::policy) const fn owns(mut self, kind: Kind, id: &'static str) -> Self {
-        self.effect = Effect::Owns { kind, id };
+    /// Whoever calls it gets MANAGE on what it makes: MLflow refuses to make it twice.
+    pub(in crate::policy) const fn owns(self, kind: Kind, id: &'static str) -> Self {
+        self.owns_if(kind, id, New::Always)
+    }
+
+    /// Whoever calls it gets MANAGE on what it makes, when that is new.
+    pub(in crate::policy) const fn owns_if(mut self, kind: Kind, id: &'static str, new: New) -> Self {
+        self.effect = Effect::Owns { kind, id, new };
         self
     }
 
     /// Grants follow the new name.
-    pub(in crate::policy) const fn renames(mut self, kind: Kind) -> Self {
-        self.effect = Effect::Renames(kind);
+    pub(in crate::policy) const fn renames(mut self, kind: Kind, from: &'static str, to: &'static str) -> Self {
+        self.effect = Effect::Renames { kind, from, to };
         self
     }
 
     /// Grants end with the object.
-    pub(in crate::policy) const fn forgets(mut self, kind: Kind) -> Self {
-        self.effect = Effect::Forgets(kind);
+    pub(in crate::policy) const fn forgets(mut self, kind: Kind, field: &'static str) -> Self {
+        self.effect = Effect::Forgets { kind, field };
         self
     }
 
@@ -392,6 +433,7 @@ impl Row {
             | Need::SignedIn
             | Need::Admin(_)
             | Need::Create
+            | Need::OnOrCreate { .. }
             | Need::On { .. }
             | Need::OnArtifact { .. }
             | Need::OnExperimentNamed { .. }
@@ -509,6 +551,11 @@ pub(in crate::policy) const fn use_any(kind: Kind, field: &'static str) -> Need 
 /// EDIT on each object in `field`, of which there is at least one.
 pub(in crate::policy) const fn edit_each(kind: Kind, field: &'static str) -> Need {
     on(Action::Edit, kind, field, Count::Each)
+}
+
+/// EDIT on the object in `field`, or the right to make it.
+pub(in crate::policy) const fn edit_or_create(kind: Kind, field: &'static str) -> Need {
+    Need::OnOrCreate { action: Action::Edit, kind, field }
 }
 
 /// An administrator, and why.

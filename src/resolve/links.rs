@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::Settings;
 use crate::mlflow::ids::{ExperimentId, ModelVersion};
 use crate::mlflow::resource::{Kind, Object};
+use crate::policy::path;
 use crate::upstream::{Asked, Upstream, UpstreamError};
 
 /// Whoever can ask MLflow something of our own.
@@ -197,6 +198,21 @@ impl Links {
             Err(miss) => Err(miss),
         };
         settle(id)
+    }
+
+    /// Whether there is such a thing, of a kind that calls may make on the way. Never remembered.
+    pub(super) async fn exists<A: Ask>(&self, object: &Object, upstream: &A) -> Result<bool, ResolveFault> {
+        let target = match object.kind {
+            Kind::McpServer => format!("/api/3.0/mlflow/mcp-servers/{}", path::encode(&object.id)),
+            Kind::Skill => format!("/api/3.0/mlflow/skills/{}", path::encode(&object.id)),
+            // No row makes anything else on the way; what is thought to be there is judged, never made.
+            _ => return Ok(true),
+        };
+        match self.get(&target, upstream).await {
+            Ok(_) => Ok(true),
+            Err(Miss::Absent) => Ok(false),
+            Err(Miss::Fault(fault)) => Err(fault),
+        }
     }
 
     async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {

@@ -75,6 +75,8 @@ pub struct Resolved {
     pub requirements: Vec<Requirement>,
     /// The objects that the request names, for the audit log.
     pub objects: Vec<Object>,
+    /// Those of them that MLflow does not have yet, and makes on the way ([`Need::OnOrCreate`]).
+    pub absent: Vec<Object>,
     /// The same, once they are many.
     seen: HashSet<Object>,
 }
@@ -106,6 +108,18 @@ impl Resolver {
                 Need::Admin(why) => resolved.ask(Requirement::Admin(why)),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, Resource::workspace()),
+                Need::OnOrCreate { action, kind, field } => {
+                    for id in fields.each(field) {
+                        let object = Object { kind, id: Arc::clone(id) };
+                        if Box::pin(self.links.exists(&object, upstream)).await? {
+                            resolved.hold(action, Resource::top(kind, Arc::clone(id)));
+                        } else {
+                            resolved.hold(Action::Create, Resource::workspace());
+                            resolved.objects.push(object.clone());
+                            resolved.absent.push(object);
+                        }
+                    }
+                }
                 Need::On {
                     action,
                     kind,

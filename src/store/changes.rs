@@ -51,7 +51,7 @@ pub(super) enum Change {
     RemoveMember(GroupName, UserName),
     Grant(Grant),
     Revoke { subject: Subject, kind: Kind, pattern: Pattern },
-    Own { kind: Kind, id: Arc<str>, user: UserName },
+    Own { kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
     Rename { kind: Kind, old: Arc<str>, new: Arc<str> },
     Forget { kind: Kind, id: Arc<str> },
     OpenSession(NewSession),
@@ -166,7 +166,7 @@ impl Change {
                 ("grant", object, format!("{} {}", grant.subject, grant.permission))
             }
             Self::Revoke { subject, kind, pattern } => ("revoke", format!("{kind} {pattern}"), subject.to_string()),
-            Self::Own { kind, id, user } => ("own", format!("{kind} {id}"), user.to_string()),
+            Self::Own { kind, id, user, .. } => ("own", format!("{kind} {id}"), user.to_string()),
             Self::Rename { kind, old, new } => ("rename", format!("{kind} {new}"), old.to_string()),
             Self::Forget { kind, id } => ("forget", format!("{kind} {id}"), none()),
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
@@ -197,7 +197,10 @@ impl Change {
             Self::RemoveMember(group, user) => people::remove_member(t, group, user).await?,
             Self::Grant(grant) => holdings::put(t, grant, by, now, Over::Anything).await?,
             Self::Revoke { subject, kind, pattern } => holdings::revoke(t, subject, *kind, pattern).await?,
-            Self::Own { kind, id, user } => holdings::own(t, *kind, id, user, by, now).await?,
+            Self::Own { kind, id, user, unless_since } => match unless_since {
+                Some(since) if holdings::made_by_another(t, *kind, id, user, *since).await? => 0,
+                _ => holdings::own(t, *kind, id, user, by, now).await?,
+            },
             Self::Rename { kind, old, new } => holdings::rename(t, *kind, old, new).await?,
             Self::Forget { kind, id } => holdings::forget(t, *kind, id).await?,
             Self::OpenSession(new) => people::open_session(t, new, now).await?,

@@ -176,6 +176,26 @@ pub(super) async fn rename(
     Ok(rows)
 }
 
+/// Whether somebody else has come to own an object of this name since then.
+pub(super) async fn made_by_another(
+    t: &mut Transaction<'_, Sqlite>,
+    kind: Kind,
+    id: &str,
+    user: &UserName,
+    since: u64,
+) -> Result<bool, StoreFault> {
+    let since = i64::try_from(since).unwrap_or(i64::MAX);
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM changes WHERE object = $1 AND at >= $2 \
+         AND (verb = 'rename' OR (verb = 'own' AND detail <> $3)))",
+    )
+    .bind(format!("{kind} {id}"))
+    .bind(since)
+    .bind(user.to_string())
+    .fetch_one(&mut **t)
+    .await?)
+}
+
 /// Verb and detail of the newest line in the log about this object.
 async fn last_entry(
     t: &mut Transaction<'_, Sqlite>,

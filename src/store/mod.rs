@@ -195,7 +195,17 @@ impl Store {
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
     pub async fn own(&self, kind: Kind, id: &str, user: &UserName) -> Result<(), StoreFault> {
-        let change = Change::Own { kind, id: Arc::from(id), user: user.clone() };
+        let change = Change::Own { kind, id: Arc::from(id), user: user.clone(), unless_since: None };
+        self.make(change, By::User(user.clone())).await.map(drop)
+    }
+
+    /// The same for an object that the call may have found: nothing, when somebody else has come to own it (or to name
+    /// another so) since `since`, in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; then nothing is changed.
+    pub async fn own_if_unmade(&self, kind: Kind, id: &str, user: &UserName, since: u64) -> Result<(), StoreFault> {
+        let change = Change::Own { kind, id: Arc::from(id), user: user.clone(), unless_since: Some(since) };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 

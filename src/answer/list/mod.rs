@@ -122,6 +122,7 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
         | Need::Admin(_)
         | Need::Nobody(_)
         | Need::Create
+        | Need::OnOrCreate { .. }
         | Need::OnArtifact { .. }
         | Need::OnExperimentNamed { .. }
         | Need::Checked(_) => None,

@@ -206,16 +206,17 @@ impl Want {
     }
 
     fn joined(&self, parts: &[Part], slots: &[Option<Vec<Arc<str>>>]) -> Result<Option<Vec<Arc<str>>>, FieldFault> {
-        let mut text = String::new();
+        let mut texts = Vec::with_capacity(parts.len());
         for part in parts {
             let Some(values) = self.one_part(part, slots)? else { return Ok(None) };
             let [value] = &*values else { return Ok(None) };
-            if !text.is_empty() {
-                text.push('/');
-            }
-            text.push_str(value);
+            texts.push(Arc::clone(value));
         }
-        Ok(Some(vec![Arc::from(text)]))
+        let texts = texts.iter().map(|text| &**text);
+        Ok(Some(vec![match self.kind {
+            Some(kind) => Arc::from(kind.join(texts)),
+            None => Arc::from(texts.collect::<Vec<_>>().join("/")),
+        }]))
     }
 
     fn check_form(&self, form: Form, value: &str) -> Result<(), FieldFault> {

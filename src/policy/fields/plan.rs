@@ -7,7 +7,8 @@ use std::fmt;
 
 use crate::mlflow::ids::{BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId};
 use crate::mlflow::resource::Kind;
-use crate::policy::route::{Answer, BodyClass, Check, Count, Need, Row, Verb};
+use crate::policy::classify::capture_name;
+use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Verb};
 
 /// How the fields of one row are read.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) enum Source {
 pub(super) struct Want {
     pub(super) field: &'static str,
     pub(super) count: Count,
+    /// Of which kind the object is that the parts name together.
+    pub(super) kind: Option<Kind>,
     /// More than one where the values are joined by `/`.
     pub(super) parts: Vec<Part>,
 }
@@ -128,6 +131,7 @@ impl Plan {
             plan.want("page_token", Count::Optional, Form::Text, false);
             plan.want("max_results", Count::Optional, Form::Text, true);
         }
+        plan.want_of_effect(row);
         let outside = plan.slots.iter().any(|slot| slot.capture.is_none());
         plan.source = match (outside, row.verb, row.body) {
             (false, _, _) => Source::Nothing,
@@ -154,16 +158,33 @@ impl Plan {
         plan
     }
 
+    /// What an effect takes from the request, where no need has named it.
+    fn want_of_effect(&mut self, row: &'static Row) {
+        let mut want = |field: &'static str| {
+            // What stands in the path is not looked for elsewhere.
+            let in_path = row.path.split('/').filter_map(capture_name).any(|name| name == field);
+            if !in_path && !field.starts_with('{') && !self.wants.iter().any(|want| want.is_called(field)) {
+                self.want(field, Count::Optional, Form::Text, false);
+            }
+        };
+        match row.effect {
+            Effect::None => {}
+            Effect::Owns { id, .. } => id
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+                .for_each(want),
+            Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(want),
+            Effect::Forgets { field, .. } => want(field),
+        }
+    }
+
     fn want_of(&mut self, need: &Need) {
         match *need {
             Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create => {}
             Need::On { kind, field, count, action: _ } => {
-                if kind == Kind::ModelVersion {
-                    self.want_version(field, count);
-                } else {
-                    self.want(field, count, form_of(kind), kind == Kind::Experiment);
-                }
+                self.want_object(kind, field, count);
             }
+            Need::OnOrCreate { kind, field, action: _ } => self.want_object(kind, field, Count::One),
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
@@ -194,19 +215,26 @@ impl Plan {
             return;
         }
         let part = self.part(field, count, form, numbers);
-        self.wants.push(Want { field, count, parts: vec![part] });
+        self.wants.push(Want { field, count, kind: None, parts: vec![part] });
     }
 
-    /// `name/version`: the registered model's name and the version's number.
-    fn want_version(&mut self, field: &'static str, count: Count) {
+    /// The id of an object of `kind`: in one field, or in several that are joined by `/`.
+    fn want_object(&mut self, kind: Kind, field: &'static str, count: Count) {
+        if !field.contains('/') {
+            return self.want(field, count, form_of(kind), kind == Kind::Experiment);
+        }
+        if self.wants.iter().any(|want| want.field == field) {
+            return;
+        }
         let parts = field
             .split('/')
-            .map(|part| match part {
-                "version" => self.part(part, count, Form::Id(|text| ModelVersion::parse(text).map(drop)), true),
-                _ => self.part(part, count, form_of(Kind::RegisteredModel), false),
+            .enumerate()
+            .map(|(index, part)| {
+                let (form, numbers) = part_form(kind, index);
+                self.part(part, count, form, numbers)
             })
             .collect();
-        self.wants.push(Want { field, count, parts });
+        self.wants.push(Want { field, count, kind: Some(kind), parts });
     }
 
     fn part(&mut self, field: &'static str, count: Count, form: Form, numbers: bool) -> Part {
@@ -254,6 +282,18 @@ fn form_of(kind: Kind) -> Form {
         | Kind::McpServerVersion
         | Kind::Skill
         | Kind::Job => Form::Text,
+    }
+}
+
+/// What the part of a joined id must look like, and whether a number passes for its digits.
+fn part_form(kind: Kind, index: usize) -> (Form, bool) {
+    match (kind, index) {
+        (Kind::ModelVersion | Kind::PromptVersion, 0) => (form_of(Kind::RegisteredModel), false),
+        (Kind::ModelVersion | Kind::PromptVersion, _) | (Kind::ScorerVersion, 2) => {
+            (Form::Id(|text| ModelVersion::parse(text).map(drop)), true)
+        }
+        (Kind::Scorer | Kind::ScorerVersion, 0) => (form_of(Kind::Experiment), true),
+        _ => (Form::Text, false),
     }
 }
 

@@ -81,8 +81,8 @@ pub(super) static ROWS: &[Row] = &[
     patch ("2.0/mlflow/registered-models/update",     "UpdateRegisteredModel",      &[edit(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
     // MLflow asks for EDIT. MANAGE, because a new name can fall under patterns that give more.
     post  ("2.0/mlflow/registered-models/rename",     "RenameRegisteredModel",      &[manage(RegisteredModel, "name"), Checked(NewModelName("new_name"))])
-                                                                                        .renames(RegisteredModel).hides(REGISTERED_LINKS),
-    delete("2.0/mlflow/registered-models/delete",     "DeleteRegisteredModel",      &[delete_(RegisteredModel, "name")]).forgets(RegisteredModel),
+                                                                                        .renames(RegisteredModel, "name", "new_name").hides(REGISTERED_LINKS),
+    delete("2.0/mlflow/registered-models/delete",     "DeleteRegisteredModel",      &[delete_(RegisteredModel, "name")]).forgets(RegisteredModel, "name"),
     post  ("2.0/mlflow/registered-models/set-tag",    "SetRegisteredModelTag",      &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/registered-models/delete-tag", "DeleteRegisteredModelTag",   &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/registered-models/alias",      "SetRegisteredModelAlias",    &[edit(RegisteredModel, "name"), edit(ModelVersion, "name/version")]),

@@ -261,6 +261,23 @@ async fn owning_a_model_with_a_star_in_its_name_is_owning_no_other_model() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_made_meanwhile_is_theirs() {
+    let place = Place::new();
+    let store = place.open().await;
+    let (alice, bob) = (user("alice@example.com"), user("bob@example.com"));
+    store.own_if_unmade(Kind::McpServer, "a/b", &alice, 0).await.unwrap();
+    store.own_if_unmade(Kind::McpServer, "a/b", &bob, 0).await.unwrap();
+    store.own_if_unmade(Kind::McpServer, "a/b", &alice, 0).await.unwrap();
+    let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
+    assert_eq!(left, ["user alice@example.com: mcp_server a/b MANAGE"]);
+    // Of a name that was free again when the call was judged, the old owner keeps nothing.
+    let later = Clock::System.millis() + 1_000_000;
+    store.own_if_unmade(Kind::McpServer, "a/b", &bob, later).await.unwrap();
+    let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
+    assert_eq!(left, ["user bob@example.com: mcp_server a/b MANAGE"]);
+}
+
+#[tokio::test]
 async fn a_rename_takes_the_grants_along_and_frees_the_old_name() {
     let place = Place::new();
     let store = place.open().await;
