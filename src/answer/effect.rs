@@ -26,12 +26,8 @@ use crate::store::{Store, StoreFault};
 /// Where the grants that follow from success are written.
 pub(crate) trait Ledger {
     /// `user` gets MANAGE on a new object; with `since` (milliseconds), unless somebody else made it after that.
-    fn own(
-        &self,
-        object: &Object,
-        user: &UserName,
-        since: Option<u64>,
-    ) -> impl Future<Output = Result<(), StoreFault>>;
+    fn own(&self, object: &Object, user: &UserName, since: Option<u64>)
+    -> impl Future<Output = Result<(), StoreFault>>;
     /// Grants move to a new name.
     fn rename(&self, object: &Object, new: &str, user: &UserName) -> impl Future<Output = Result<(), StoreFault>>;
     /// Grants on an object that is gone are removed.

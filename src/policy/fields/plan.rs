@@ -169,10 +169,9 @@ impl Plan {
         };
         match row.effect {
             Effect::None => {}
-            Effect::Owns { id, .. } => id
-                .split('/')
-                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-                .for_each(want),
+            Effect::Owns { id, .. } => {
+                id.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).for_each(want)
+            }
             Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(want),
             Effect::Forgets { field, .. } => want(field),
         }
