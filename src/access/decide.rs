@@ -42,6 +42,28 @@ pub enum Requirement {
         /// On what.
         resource: Resource,
     },
+    /// `action` on `resource`; for those who are named, less is enough. Without an `action` only they may.
+    Among {
+        /// What is wanted of everybody else.
+        action: Option<Action>,
+        /// On what.
+        resource: Resource,
+        /// Who is named, and what they must hold on it all the same.
+        named: Vec<Named>,
+    },
+    /// No level of `resource` is denied to the caller.
+    NotDenied(Resource),
+    /// Nothing of this kind is denied to the caller: what the answer leaves out or counts would tell of it.
+    NoneDenied(Kind),
+}
+
+/// People whom an object names: reviewers of a queue, its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Their names as MLflow keeps them. Compared as they are: names in two cases may be two people.
+    pub users: Vec<Arc<str>>,
+    /// What being named does not replace.
+    pub least: Action,
 }
 
 /// Why a requirement is met or not: the grant that decided, if one did.
@@ -81,6 +103,12 @@ pub enum Reason {
         /// On what.
         object: Object,
     },
+    /// The object names the caller, who holds so much on it besides.
+    Named(Box<Reason>),
+    /// The object does not name the caller, and nothing else is enough.
+    NotNamed(Object),
+    /// Nothing denies it.
+    NotDenied,
 }
 
 impl Reason {
@@ -104,6 +132,9 @@ impl Reason {
                 }
             }
             Self::NoGrant { .. } => "no-grant",
+            Self::Named(_) => "named",
+            Self::NotNamed(_) => "not-named",
+            Self::NotDenied => "not-denied",
         }
     }
 }
@@ -122,6 +153,9 @@ impl fmt::Display for Reason {
                 write!(f, "{action} wanted; {subject} holds {permission} on {kind} {pattern}")
             }
             Self::NoGrant { action, object } => write!(f, "{action} wanted; no grant speaks of {object}"),
+            Self::Named(besides) => write!(f, "the caller is named there, and: {besides}"),
+            Self::NotNamed(object) => write!(f, "only those whom {object} names may"),
+            Self::NotDenied => f.write_str("nothing denies it"),
         }
     }
 }
@@ -209,11 +243,89 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
             Some(principal) if principal.admin => Ok(Reason::Admin),
             _ => Err(Reason::Absent(why)),
         },
-        Requirement::Holds { action, resource } => match principal {
-            Some(principal) => holds(principal, *action, resource),
+        Requirement::Holds { .. }
+        | Requirement::Among { .. }
+        | Requirement::NotDenied(_)
+        | Requirement::NoneDenied(_) => match principal {
+            Some(principal) => meets(principal, requirement),
             None => Err(Reason::Stranger),
         },
     }
+}
+
+/// Whether somebody who is known meets `requirement`: single reads and the rows of lists are judged by this.
+///
+/// # Errors
+/// The reason why not.
+pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason, Reason> {
+    match requirement {
+        Requirement::Holds { action, resource } => holds(principal, *action, resource),
+        Requirement::Among { action, resource, named } => among(principal, *action, resource, named),
+        Requirement::NotDenied(resource) => not_denied(principal, resource),
+        Requirement::NoneDenied(kind) => none_denied(principal, *kind),
+        Requirement::Nothing
+        | Requirement::SignedIn
+        | Requirement::Admin(_)
+        | Requirement::Absent(_)
+        | Requirement::Nobody(_) => judge(Some(principal), requirement),
+    }
+}
+
+fn among(
+    principal: &Principal,
+    action: Option<Action>,
+    resource: &Resource,
+    named: &[Named],
+) -> Result<Reason, Reason> {
+    if principal.admin {
+        return Ok(Reason::Admin);
+    }
+    let mut refused = match action.map(|action| holds(principal, action, resource)) {
+        Some(Ok(reason)) => return Ok(reason),
+        Some(Err(reason)) => Some(reason),
+        None => None,
+    };
+    let caller = principal.identity.user.as_str();
+    for Named { users, least } in named {
+        if users.iter().any(|user| **user == *caller) {
+            // INVARIANT: being named rescues from no DENY, since `holds` refuses it whatever the action is.
+            match holds(principal, *least, resource) {
+                Ok(reason) => return Ok(Reason::Named(Box::new(reason))),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| Reason::NotNamed(resource.object.clone())))
+}
+
+fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reason> {
+    if principal.admin {
+        return Ok(Reason::Admin);
+    }
+    let workspace = workspace_object();
+    for object in resource.levels().chain([&*workspace]) {
+        if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object) {
+            return Err(reason);
+        }
+    }
+    Ok(Reason::NotDenied)
+}
+
+fn none_denied(principal: &Principal, kind: Kind) -> Result<Reason, Reason> {
+    if principal.admin {
+        return Ok(Reason::Admin);
+    }
+    for set in &principal.grants {
+        let exact = set.exact(kind).map(|(id, permission)| (Pattern::Exactly(Arc::clone(id)), permission));
+        let patterns = set.patterns(kind).map(|(pattern, permission)| (pattern.clone(), permission));
+        for (pattern, permission) in exact.chain(patterns) {
+            if permission == Permission::Deny {
+                let subject = set.subject().clone();
+                return Err(Reason::Grant { subject, kind, pattern, permission, action: Action::Read });
+            }
+        }
+    }
+    Ok(Reason::NotDenied)
 }
 
 /// Whether `principal` may do `action` on `resource`, and which grant says so.

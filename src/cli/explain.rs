@@ -16,6 +16,7 @@ use crate::access::decide::{Requirement, decide};
 use crate::access::identity::{Identity, Principal, Proof};
 use crate::config::Config;
 use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::resource::Resource;
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::path::Path;
@@ -263,10 +264,20 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::Admin(_) => "to be an administrator".to_owned(),
         Requirement::Absent(why) => (*why).to_owned(),
         Requirement::Nobody(_) => "nobody may".to_owned(),
-        Requirement::Holds { action, resource } => match &resource.within {
-            Some(within) => format!("{action} on {} in {within}", resource.object),
-            None => format!("{action} on {}", resource.object),
-        },
+        Requirement::Holds { action, resource } => format!("{action} on {}", place(resource)),
+        Requirement::Among { action: Some(action), resource, .. } => {
+            format!("{action} on {}, or to be named by it", place(resource))
+        }
+        Requirement::Among { action: None, resource, .. } => format!("to be named by {}", place(resource)),
+        Requirement::NotDenied(resource) => format!("no DENY on {}", place(resource)),
+        Requirement::NoneDenied(kind) => format!("no DENY on any {kind}"),
+    }
+}
+
+fn place(resource: &Resource) -> String {
+    match &resource.within {
+        Some(within) => format!("{} in {within}", resource.object),
+        None => resource.object.to_string(),
     }
 }
 

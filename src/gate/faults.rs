@@ -221,6 +221,9 @@ fn told(denial: &Denial, call: &Call) -> String {
         Requirement::Admin(_)
         | Requirement::Absent(_)
         | Requirement::Holds { .. }
+        | Requirement::Among { .. }
+        | Requirement::NotDenied(_)
+        | Requirement::NoneDenied(_)
         | Requirement::Nothing
         | Requirement::SignedIn => {
             format!("Permission denied: {} needs a permission that you do not have.", call.row.name)

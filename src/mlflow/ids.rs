@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// An id that is not in its one accepted spelling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a canonical {kind}: {why}")]
@@ -85,6 +87,50 @@ id!(
     |text| lower_hex(text.strip_prefix("tr-").unwrap_or(text), 32)
 );
 id!(
+    /// `d-` and 32 lower-case hex digits (3.17.2, `SqlAlchemyStore.create_dataset`).
+    DatasetId,
+    "dataset id",
+    |text| prefixed(text, "d-", "it begins with `d-`")
+);
+id!(
+    /// `ls-` and 32 lower-case hex digits (3.17.2, `SqlLabelSchema`).
+    LabelSchemaId,
+    "label schema id",
+    |text| prefixed(text, "ls-", "it begins with `ls-`")
+);
+id!(
+    /// `rq-` and 32 lower-case hex digits (3.17.2, `SqlReviewQueue`).
+    ReviewQueueId,
+    "review queue id",
+    |text| prefixed(text, "rq-", "it begins with `rq-`")
+);
+id!(
+    /// `iss-` and 32 lower-case hex digits (3.17.2, `SqlAlchemyStore.create_issue`).
+    IssueId,
+    "issue id",
+    |text| prefixed(text, "iss-", "it begins with `iss-`")
+);
+id!(
+    /// A UUID as Python writes it: lower-case hex digits in groups of 8, 4, 4, 4 and 12
+    /// (3.17.2, `SqlAlchemyJobStore.create_job`).
+    JobId,
+    "job id",
+    uuid
+);
+id!(
+    /// Name of a scorer. MLflow takes any text that is not blank (3.17.2, `validate_scorer_name`); here it has no control
+    /// characters, and its quoted form is short enough to be granted on.
+    ScorerName,
+    "scorer name",
+    |text| {
+        printable(text, 256)?;
+        if text.trim().is_empty() {
+            return Err("it is blank");
+        }
+        if quoted(text).len() > 260 { Err("it is too long to be granted on") } else { Ok(()) }
+    }
+);
+id!(
     /// Name of a registered model or a prompt: 1 to 256 bytes, no control characters, not `*`
     /// (a wildcard in MLflow's grants), no `/` or `:` (MLflow refuses them, `_validate_model_name`).
     ModelName,
@@ -117,6 +163,19 @@ id!(
     |text| ascii_word(text, 255)
 );
 
+/// How a scorer is named in grants: `experiment id/url-quoted name`
+/// (3.17.2, `server/auth/sqlalchemy_store.py` `_scorer_pattern`).
+#[must_use]
+pub fn scorer_id(experiment: &str, name: &str) -> String {
+    format!("{experiment}/{}", quoted(name))
+}
+
+/// Python's `urllib.parse.quote(text, safe="")`.
+fn quoted(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
 fn decimal(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -142,6 +201,21 @@ fn lower_hex(text: &str, length: usize) -> Result<(), &'static str> {
     } else {
         Err("it has something else than lower-case hex digits")
     }
+}
+
+fn prefixed(text: &str, prefix: &str, why: &'static str) -> Result<(), &'static str> {
+    match text.strip_prefix(prefix) {
+        Some(rest) => lower_hex(rest, 32),
+        None => Err(why),
+    }
+}
+
+fn uuid(text: &str) -> Result<(), &'static str> {
+    let mut groups = text.split('-');
+    for length in [8, 4, 4, 4, 12] {
+        lower_hex(groups.next().unwrap_or_default(), length)?;
+    }
+    if groups.next().is_some() { Err("it has more than five groups") } else { Ok(()) }
 }
 
 fn printable(text: &str, most: usize) -> Result<(), &'static str> {
@@ -209,5 +283,41 @@ mod tests {
         for spelling in ["", "a/b", "a:b", "a\u{0}b", "a\nb"] {
             assert!(ModelName::parse(spelling).is_err(), "{spelling:?}");
         }
+    }
+
+    #[test]
+    fn ids_of_review_and_jobs_have_one_spelling() {
+        let hex = "0123456789abcdef0123456789abcdef";
+        assert!(DatasetId::parse(&format!("d-{hex}")).is_ok());
+        assert!(LabelSchemaId::parse(&format!("ls-{hex}")).is_ok());
+        assert!(ReviewQueueId::parse(&format!("rq-{hex}")).is_ok());
+        assert!(IssueId::parse(&format!("iss-{hex}")).is_ok());
+        for odd in ["", hex, "d-", "D-0123456789abcdef0123456789abcdef", "d-0123456789ABCDEF0123456789ABCDEF"] {
+            assert!(DatasetId::parse(odd).is_err(), "{odd:?}");
+            assert!(ReviewQueueId::parse(odd).is_err(), "{odd:?}");
+        }
+        assert!(JobId::parse("01234567-89ab-cdef-0123-456789abcdef").is_ok());
+        for odd in ["", hex, "01234567-89AB-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef-", "search"] {
+            assert!(JobId::parse(odd).is_err(), "{odd:?}");
+        }
+    }
+
+    /// Python: `[quote(name, safe="") for name in (...)]`.
+    #[test]
+    fn scorers_are_quoted_as_python_does() {
+        for (name, id) in [
+            ("safety", "7/safety"),
+            ("my judge/2", "7/my%20judge%2F2"),
+            ("a_b.c-d~e", "7/a_b.c-d~e"),
+            ("100% (sure)!*'", "7/100%25%20%28sure%29%21%2A%27"),
+            ("Größe", "7/Gr%C3%B6%C3%9Fe"),
+            ("\u{1f600}", "7/%F0%9F%98%80"),
+        ] {
+            assert_eq!(scorer_id("7", name), id);
+        }
+        for odd in ["", "  ", "a\nb"] {
+            assert!(ScorerName::parse(odd).is_err(), "{odd:?}");
+        }
+        assert!(ScorerName::parse(&"ö".repeat(60)).is_err());
     }
 }

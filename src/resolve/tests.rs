@@ -90,6 +90,14 @@ fn told(resolved: &Resolved) -> Vec<String> {
                 let levels: Vec<String> = resource.levels().map(ToString::to_string).collect();
                 format!("{action} {}", levels.join(" in "))
             }
+            Requirement::Among { action, resource, named } => {
+                let named: Vec<String> =
+                    named.iter().map(|named| format!("{} if {}", named.least, named.users.join(" "))).collect();
+                let action = action.map_or("nobody else", Action::as_str);
+                format!("{action} {}, {}", resource.object, named.join(", "))
+            }
+            Requirement::NotDenied(resource) => format!("not denied {}", resource.object),
+            Requirement::NoneDenied(kind) => format!("none denied {kind}"),
         })
         .collect()
 }
