@@ -347,7 +347,8 @@ fn where_only_the_named_may_a_manager_is_refused_and_an_administrator_is_not() {
 
 #[test]
 fn a_deny_on_queues_or_on_the_experiment_beats_being_named() {
-    for denied in [(Kind::ReviewQueue, "*"), (Kind::ReviewQueue, "q"), (Kind::Experiment, "1"), (Kind::Experiment, "*")] {
+    for denied in [(Kind::ReviewQueue, "*"), (Kind::ReviewQueue, "q"), (Kind::Experiment, "1"), (Kind::Experiment, "*")]
+    {
         let alice = alice(&[(Kind::Experiment, "1", Permission::Manage), (denied.0, denied.1, Permission::Deny)]);
         for action in [Some(Action::Manage), None] {
             let refused = meets(&alice, &among(action, &["alice"], Action::Read, queue("q")));
@@ -362,7 +363,8 @@ fn what_nobody_granted_is_not_denied_and_a_deny_anywhere_is() {
     let scorer = Resource::inside(Kind::Scorer, "1/x".into(), Object { kind: Kind::Experiment, id: Arc::from("1") });
     let not_denied = Requirement::NotDenied(scorer);
     assert_eq!(meets(&alice(&[]), &not_denied), Ok(Reason::NotDenied));
-    for (kind, pattern) in [(Kind::Scorer, "*"), (Kind::Scorer, "1/*"), (Kind::Scorer, "1/x"), (Kind::Experiment, "1")] {
+    for (kind, pattern) in [(Kind::Scorer, "*"), (Kind::Scorer, "1/*"), (Kind::Scorer, "1/x"), (Kind::Experiment, "1")]
+    {
         let denied = alice(&[(kind, pattern, Permission::Deny), (Kind::Experiment, "*", Permission::Manage)]);
         assert_eq!(meets(&denied, &not_denied).unwrap_err().code(), "denied-by-grant", "{kind} {pattern}");
     }

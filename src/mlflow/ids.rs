@@ -297,7 +297,8 @@ mod tests {
             assert!(ReviewQueueId::parse(odd).is_err(), "{odd:?}");
         }
         assert!(JobId::parse("01234567-89ab-cdef-0123-456789abcdef").is_ok());
-        for odd in ["", hex, "01234567-89AB-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef-", "search"] {
+        for odd in ["", hex, "01234567-89AB-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef-", "search"]
+        {
             assert!(JobId::parse(odd).is_err(), "{odd:?}");
         }
     }
