@@ -42,3 +42,7 @@ pub mod telemetry;
 mod timer;
 // Time, and its settable twin for tests.
 pub mod clock;
+// What must hold for every input; for fuzzers and tests.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Each room and its floor. An import may only go to a lower floor, or stay within its room.
 const FLOORS: &[(&str, u8)] = &[
     ("main", 10),
+    ("fuzzing", 9),
     ("cli", 9),
     ("config", 8),
     ("gate", 6),

@@ -7,13 +7,15 @@
 
 mod effect;
 mod filter;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hide;
 mod json;
 mod list;
 mod narrow;
 mod page;
 mod query;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 mod token;
 mod version;

@@ -1,4 +1,6 @@
-//! Lists and principals that the tests of this room share.
+//! Lists and principals that the tests and checks of this room share.
+
+#![allow(clippy::unwrap_used, reason = "for tests")]
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,8 +10,10 @@ use crate::access::identity::{Identity, Principal, Proof};
 use crate::mlflow::ids::UserName;
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
+#[cfg(test)]
 use crate::policy::route::{Cut, Link, List, Own, Paging};
 
+#[cfg(test)]
 pub(crate) const EXPERIMENTS: List = List {
     member: "experiments",
     kind: Kind::Experiment,
@@ -19,6 +23,7 @@ pub(crate) const EXPERIMENTS: List = List {
     paged: Some(Paging { default: 0, most: 50_000, narrow_by: Some("experiment_id") }),
 };
 
+#[cfg(test)]
 pub(crate) const RUNS: List = List {
     member: "runs",
     kind: Kind::Experiment,
@@ -31,6 +36,7 @@ pub(crate) const RUNS: List = List {
     paged: Some(Paging { default: 1000, most: 50_000, narrow_by: None }),
 };
 
+#[cfg(test)]
 pub(crate) const MODEL_VERSIONS: List = List {
     member: "model_versions",
     kind: Kind::RegisteredModel,
