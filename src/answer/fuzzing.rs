@@ -45,7 +45,8 @@ pub fn answers(data: &[u8]) {
     let (kinds, choices) = (kinds(row), [bytes.byte(), bytes.byte(), bytes.byte(), bytes.byte()]);
     let grants: Vec<(Kind, String, Permission)> =
         kinds.iter().zip(choices).flat_map(|(kind, choice)| grants(*kind, choice)).collect();
-    let grants: Vec<(Kind, &str, Permission)> = grants.iter().map(|(kind, id, permission)| (*kind, &**id, *permission)).collect();
+    let grants: Vec<(Kind, &str, Permission)> =
+        grants.iter().map(|(kind, id, permission)| (*kind, &**id, *permission)).collect();
     let principal = testing::ann(&grants);
     let rest = bytes.rest();
     match row.answer {
@@ -170,7 +171,12 @@ fn kinds(row: &Row) -> Vec<Kind> {
     }
     kinds.extend(links.iter().map(|link| link.kind));
     let mut seen = Vec::new();
-    kinds.retain(|kind| !seen.contains(kind) && { seen.push(*kind); true });
+    kinds.retain(|kind| {
+        !seen.contains(kind) && {
+            seen.push(*kind);
+            true
+        }
+    });
     kinds
 }
 
@@ -213,11 +219,7 @@ fn home(id: &str) -> Option<&'static str> {
 struct Known;
 
 impl Homes for Known {
-    async fn experiments_of(
-        &self,
-        ids: Vec<(Kind, Arc<str>)>,
-        _: &[Arc<str>],
-    ) -> HashMap<(Kind, Arc<str>), Arc<str>> {
+    async fn experiments_of(&self, ids: Vec<(Kind, Arc<str>)>, _: &[Arc<str>]) -> HashMap<(Kind, Arc<str>), Arc<str>> {
         ids.into_iter().filter_map(|key| home(&key.1).map(|home| (key, Arc::from(home)))).collect()
     }
 }

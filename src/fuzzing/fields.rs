@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use super::{Bytes, is_called};
 use super::json::{Tree, Wins};
+use super::{Bytes, is_called};
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::{Call, Classified, classify, rows};
 use crate::policy::fields;
@@ -50,13 +50,7 @@ fn body(text: &[u8], wins: Wins) -> Option<Tree> {
     Tree::read(if text.is_empty() { b"{}" } else { text }, wins)
 }
 
-fn agree(
-    call: &Call,
-    read: &fields::Fields,
-    (field, count): (&str, Count),
-    mut oracle: BTreeSet<String>,
-    sent: &[u8],
-) {
+fn agree(call: &Call, read: &fields::Fields, (field, count): (&str, Count), mut oracle: BTreeSet<String>, sent: &[u8]) {
     if matches!(count, Count::Optional | Count::AnyEach) {
         oracle.remove("");
     }

@@ -96,7 +96,8 @@ fn whole_request(choice: u8, target: &str, host: &str) {
     let Ok(url) = "https://mlflow.example/".parse() else { return };
     let settings = Settings::new(url);
     let peer = Peer { address: [127, 0, 0, 1].into(), trusted_front: false, secure: true, door: Door::Https };
-    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let methods =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     let mut builder = HttpRequest::builder().uri(target).method(&methods[usize::from(choice) % methods.len()]);
     let mut lines = host.split('\n');
     let Ok(value) = HeaderValue::from_str(lines.next().unwrap_or_default()) else { return };
