@@ -1,11 +1,13 @@
 //! Does the policy table speak of exactly what MLflow serves? (`docs/ARCHITECTURE.md`, "The table")
 //!
-//! The fixtures are captured from installed servers by `tests/fixtures/capture.py`; a new MLflow version is one run of it
-//! and one line here.
+//! Each `tests/fixtures/mlflow-<version>` is captured from an installed server by `tests/fixtures/capture.py`. Those folders
+//! are the supported versions: a new one is one run of that script.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path as FilePath;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -15,24 +17,55 @@ use trackgate::policy::path::Path;
 use trackgate::policy::print;
 use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Verb};
 
-/// The supported versions.
-const ROUTES: &[&str] =
-    &[include_str!("fixtures/mlflow-3.17.2/routes.csv"), include_str!("fixtures/mlflow-3.18.0/routes.csv")];
-
-/// Versions whose messages were captured. The parts of 3.18.0 cannot be installed.
-const FIELDS: &[&str] = &[include_str!("fixtures/mlflow-3.17.2/fields.json")];
-
-#[derive(Deserialize)]
-struct Captured {
-    calls: Vec<CapturedCall>,
+/// A supported version: its routes, and the fields of its messages.
+struct Version {
+    name: String,
+    routes: String,
+    /// By verb and path, the message that the call takes.
+    calls: HashMap<(String, String), String>,
     messages: HashMap<String, BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
-struct CapturedCall {
-    method: String,
-    path: String,
-    message: String,
+struct Captured {
+    calls: Vec<(String, String, String)>,
+    messages: HashMap<String, BTreeMap<String, String>>,
+}
+
+impl Version {
+    fn message(&self, row: &Row) -> Option<(&str, &BTreeMap<String, String>)> {
+        let name = self.calls.get(&(row.verb.to_string(), row.path.to_owned()))?;
+        Some((name, &self.messages[name]))
+    }
+}
+
+/// The supported versions, oldest first.
+fn versions() -> &'static [Version] {
+    static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
+        let fixtures = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut versions: Vec<Version> = std::fs::read_dir(&fixtures)
+            .unwrap()
+            .filter_map(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap().strip_prefix("mlflow-")?.to_owned();
+                let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap();
+                let Captured { calls, messages } = serde_json::from_str(&read("fields.json")).unwrap();
+                let calls = calls.into_iter().map(|(verb, path, message)| ((verb, path), message)).collect();
+                Some(Version { name, routes: read("routes.csv"), calls, messages })
+            })
+            .collect();
+        versions.sort_by_key(|version| parts(&version.name));
+        versions
+    });
+    &VERSIONS
+}
+
+fn parts(version: &str) -> Vec<u16> {
+    version.split('.').map(|part| part.parse().unwrap()).collect()
+}
+
+fn routes() -> Vec<&'static str> {
+    versions().iter().map(|version| version.routes.as_str()).collect()
 }
 
 /// Fields that look like ids and are looked at: by call (`*`: by every one), with the reason why nobody must hold
@@ -43,18 +76,6 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("*", "datasets[].dataset.source", "a text about where data came from; the server never opens it"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
 ];
-
-fn captured() -> impl Iterator<Item = (Captured, HashMap<(String, String), String>)> {
-    FIELDS.iter().map(|text| {
-        let captured: Captured = serde_json::from_str(text).unwrap();
-        let calls = captured
-            .calls
-            .iter()
-            .map(|call| ((call.method.clone(), call.path.clone()), call.message.clone()))
-            .collect();
-        (captured, calls)
-    })
-}
 
 /// The fields of query and body that a row names.
 fn named(row: &Row) -> Vec<&'static str> {
@@ -81,33 +102,69 @@ fn named(row: &Row) -> Vec<&'static str> {
 }
 
 #[test]
+fn every_minor_version_since_3_1_and_the_last_of_2_are_supported() {
+    let found: Vec<&str> = versions().iter().map(|version| version.name.as_str()).collect();
+    assert_eq!(found[0], "2.22.5");
+    let minors: Vec<u16> = found[1..].iter().map(|version| parts(version)[1]).collect();
+    let newest = *minors.last().unwrap();
+    assert!(newest >= 18 && found[1..].iter().all(|version| version.starts_with("3.")), "{found:?}");
+    assert_eq!(minors, (1..=newest).collect::<Vec<_>>(), "a minor version is missing or there twice");
+}
+
+#[test]
 fn every_route_has_one_row_and_every_row_a_route() {
-    let differences: Vec<String> = compare(ROUTES).iter().map(ToString::to_string).collect();
+    let differences: BTreeSet<String> = compare(&routes()).iter().map(ToString::to_string).collect();
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[test]
 fn a_version_that_the_table_does_not_know_is_noticed() {
     let route = "POST,/api/2.0/mlflow/experiments/merge,mlflow.server.handlers._merge,flask";
-    assert!(compare(&[ROUTES[0], ROUTES[1], route]).iter().any(|found| matches!(found, Difference::NoRow { .. })));
-    assert!(compare(&ROUTES[..1]).iter().any(|found| matches!(found, Difference::Dead { .. })));
+    let mut more = routes();
+    more.push(route);
+    assert!(compare(&more).iter().any(|found| matches!(found, Difference::NoRow { .. })));
+    assert!(compare(&routes()[..1]).iter().any(|found| matches!(found, Difference::Dead { .. })));
 }
 
 #[test]
 fn every_field_that_a_row_names_is_a_field_of_the_message() {
-    for (captured, calls) in captured() {
-        let mut judged = 0;
+    // A field may have come with a later version, or gone with an earlier one: one of them has it.
+    let mut known: BTreeMap<(&str, &str, &str), bool> = BTreeMap::new();
+    for version in versions() {
         for row in rows() {
-            let Some(message) = calls.get(&(row.verb.to_string(), row.path.to_owned())) else { continue };
-            let fields = &captured.messages[message];
+            let Some((_, fields)) = version.message(row) else { continue };
             for field in named(row) {
-                let known = fields.contains_key(field) || fields.contains_key(&format!("{field}[]"));
-                assert!(known, "{} {}: {message} has no field `{field}`", row.verb, row.path);
-                judged += 1;
+                let here = fields.contains_key(field) || fields.contains_key(&format!("{field}[]"));
+                *known.entry((row.name, row.path, field)).or_default() |= here;
             }
         }
-        assert!(judged > 80, "only {judged} fields were compared");
     }
+    let unknown: Vec<_> = known.iter().filter(|(_, known)| !**known).map(|(named, _)| named).collect();
+    assert!(unknown.is_empty(), "fields that no version has: {unknown:#?}");
+    assert!(known.len() > 80, "only {} fields were compared", known.len());
+}
+
+#[test]
+fn in_every_version_some_field_of_each_need_is_there() {
+    let mut lacking = BTreeSet::new();
+    for version in versions() {
+        for row in rows() {
+            let Some((message, fields)) = version.message(row) else { continue };
+            for need in row.needs {
+                // A field that is absent is nobody's business, but for the one that says what is judged.
+                let Need::On { field, count: Count::One | Count::Each, .. } = need else { continue };
+                let there = |name: &str| {
+                    name.starts_with('{') || fields.contains_key(name) || fields.contains_key(&format!("{name}[]"))
+                };
+                // Of aliases one, of joined parts all.
+                let any = field.split('|').any(|alias| alias.split('/').all(there));
+                if !any && !field.starts_with("graphql.") {
+                    lacking.insert(format!("{} {}: {message} has no `{field}`", version.name, row.path));
+                }
+            }
+        }
+    }
+    assert!(lacking.is_empty(), "{lacking:#?}");
 }
 
 #[test]
@@ -116,26 +173,27 @@ fn every_field_that_looks_like_an_id_is_judged_or_looked_at() {
         let last = field.rsplit('.').next().unwrap_or(field).trim_end_matches("[]");
         ["_id", "_ids", "_uuid", "path", "source", "_uri", "_location"].iter().any(|end| last.ends_with(end))
     };
-    let mut unlooked = Vec::new();
+    let mut unlooked: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut used = HashSet::new();
-    for (captured, calls) in captured() {
+    for version in versions() {
         for row in rows().filter(|row| row.closed().is_none()) {
-            let Some(message) = calls.get(&(row.verb.to_string(), row.path.to_owned())) else { continue };
+            let Some((_, fields)) = version.message(row) else { continue };
             let named = named(row);
             let captures: Vec<&str> = row.path.split(['{', '}', '*', '/']).collect();
-            for field in captured.messages[message].keys().filter(|field| like_an_id(field)) {
+            for field in fields.keys().filter(|field| like_an_id(field)) {
                 let judged = named.contains(&field.trim_end_matches("[]")) || captures.contains(&field.as_str());
                 let harmless =
                     HARMLESS.iter().position(|(call, known, _)| (*call == "*" || *call == row.name) && known == field);
                 used.extend(harmless);
                 if !judged && harmless.is_none() {
-                    unlooked.push(format!("{} {}: {field}", row.verb, row.path));
+                    unlooked.entry(format!("{} {}: {field}", row.verb, row.path)).or_default().push(&version.name);
                 }
             }
         }
     }
     assert!(unlooked.is_empty(), "neither judged nor looked at: {unlooked:#?}");
-    assert_eq!(used.len(), HARMLESS.len(), "an entry of HARMLESS is not needed");
+    let idle: Vec<_> = (0..HARMLESS.len()).filter(|at| !used.contains(at)).map(|at| HARMLESS[at]).collect();
+    assert!(idle.is_empty(), "entries of HARMLESS that are not needed: {idle:#?}");
 }
 
 #[test]
