@@ -21,8 +21,8 @@ use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes
 struct Version {
     name: String,
     routes: String,
-    /// By verb and path, the message that the call takes.
-    calls: HashMap<(String, String), String>,
+    /// By verb and path, the messages that the call takes: some versions registered two calls at one place.
+    calls: HashMap<(String, String), Vec<String>>,
     messages: HashMap<String, BTreeMap<String, String>>,
 }
 
@@ -33,9 +33,9 @@ struct Captured {
 }
 
 impl Version {
-    fn message(&self, row: &Row) -> Option<(&str, &BTreeMap<String, String>)> {
-        let name = self.calls.get(&(row.verb.to_string(), row.path.to_owned()))?;
-        Some((name, &self.messages[name]))
+    fn messages<'a>(&'a self, row: &Row) -> impl Iterator<Item = (&'a str, &'a BTreeMap<String, String>)> {
+        let named = self.calls.get(&(row.verb.to_string(), row.path.to_owned()));
+        named.into_iter().flatten().map(|name| (name.as_str(), &self.messages[name]))
     }
 }
 
@@ -50,8 +50,11 @@ fn versions() -> &'static [Version] {
                 let name = entry.file_name().into_string().unwrap().strip_prefix("mlflow-")?.to_owned();
                 let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap();
                 let Captured { calls, messages } = serde_json::from_str(&read("fields.json")).unwrap();
-                let calls = calls.into_iter().map(|(verb, path, message)| ((verb, path), message)).collect();
-                Some(Version { name, routes: read("routes.csv"), calls, messages })
+                let mut by_place: HashMap<_, Vec<_>> = HashMap::new();
+                for (verb, path, message) in calls {
+                    by_place.entry((verb, path)).or_default().push(message);
+                }
+                Some(Version { name, routes: read("routes.csv"), calls: by_place, messages })
             })
             .collect();
         versions.sort_by_key(|version| parts(&version.name));
@@ -112,6 +115,13 @@ fn every_minor_version_since_3_1_and_the_last_of_2_are_supported() {
 }
 
 #[test]
+fn trackgate_itself_knows_the_same_versions() {
+    let found: Vec<&str> = versions().iter().map(|version| version.name.as_str()).collect();
+    let told: Vec<String> = trackgate::mlflow::version::compared().map(|version| version.to_string()).collect();
+    assert_eq!(told, found, "tests/fixtures/capture.py writes src/mlflow/versions.txt anew");
+}
+
+#[test]
 fn every_route_has_one_row_and_every_row_a_route() {
     let differences: BTreeSet<String> = compare(&routes()).iter().map(ToString::to_string).collect();
     assert!(differences.is_empty(), "{differences:#?}");
@@ -132,10 +142,11 @@ fn every_field_that_a_row_names_is_a_field_of_the_message() {
     let mut known: BTreeMap<(&str, &str, &str), bool> = BTreeMap::new();
     for version in versions() {
         for row in rows() {
-            let Some((_, fields)) = version.message(row) else { continue };
-            for field in named(row) {
-                let here = fields.contains_key(field) || fields.contains_key(&format!("{field}[]"));
-                *known.entry((row.name, row.path, field)).or_default() |= here;
+            for (_, fields) in version.messages(row) {
+                for field in named(row) {
+                    let here = fields.contains_key(field) || fields.contains_key(&format!("{field}[]"));
+                    *known.entry((row.name, row.path, field)).or_default() |= here;
+                }
             }
         }
     }
@@ -149,17 +160,17 @@ fn in_every_version_some_field_of_each_need_is_there() {
     let mut lacking = BTreeSet::new();
     for version in versions() {
         for row in rows() {
-            let Some((message, fields)) = version.message(row) else { continue };
-            for need in row.needs {
-                // A field that is absent is nobody's business, but for the one that says what is judged.
-                let Need::On { field, count: Count::One | Count::Each, .. } = need else { continue };
+            for (message, fields) in version.messages(row) {
                 let there = |name: &str| {
                     name.starts_with('{') || fields.contains_key(name) || fields.contains_key(&format!("{name}[]"))
                 };
-                // Of aliases one, of joined parts all.
-                let any = field.split('|').any(|alias| alias.split('/').all(there));
-                if !any && !field.starts_with("graphql.") {
-                    lacking.insert(format!("{} {}: {message} has no `{field}`", version.name, row.path));
+                for need in row.needs {
+                    // A field that is absent is nobody's business, but for the one that says what is judged.
+                    let Need::On { field, count: Count::One | Count::Each, .. } = need else { continue };
+                    // Of aliases one, of joined parts all.
+                    if !field.split('|').any(|alias| alias.split('/').all(there)) {
+                        lacking.insert(format!("{} {}: {message} has no `{field}`", version.name, row.path));
+                    }
                 }
             }
         }
@@ -177,10 +188,10 @@ fn every_field_that_looks_like_an_id_is_judged_or_looked_at() {
     let mut used = HashSet::new();
     for version in versions() {
         for row in rows().filter(|row| row.closed().is_none()) {
-            let Some((_, fields)) = version.message(row) else { continue };
             let named = named(row);
             let captures: Vec<&str> = row.path.split(['{', '}', '*', '/']).collect();
-            for field in fields.keys().filter(|field| like_an_id(field)) {
+            let fields = version.messages(row).flat_map(|(_, fields)| fields.keys());
+            for field in fields.filter(|field| like_an_id(field)) {
                 let judged = named.contains(&field.trim_end_matches("[]")) || captures.contains(&field.as_str());
                 let harmless =
                     HARMLESS.iter().position(|(call, known, _)| (*call == "*" || *call == row.name) && known == field);

@@ -31,11 +31,13 @@ pub use self::effect::{Judged, look_over};
 pub use self::filter::BadAnswer;
 pub use self::json::BadJson;
 pub use self::query::BadQuery;
+pub(crate) use self::version::ask as ask_version;
 use crate::access::decide::Permitted;
 use crate::clock::Clock;
 use crate::forward::{self, ForwardError, forward};
 use crate::message::{Body, Request};
 use crate::mlflow::resource::{Kind, Object};
+use crate::mlflow::version::Version;
 use crate::policy::classify::Call;
 use crate::policy::route::{Answer, Effect, List, Row};
 use crate::resolve::Resolver;
@@ -82,6 +84,17 @@ impl Shared {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.millis()
+    }
+
+    /// The server's version, as far as it is known.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.version.version()
+    }
+
+    /// Asks the server for its version, now and again, and logs what changes. Never ends.
+    pub async fn watch_version(&self, upstream: &Upstream, static_prefix: &str) {
+        self.version.watch(upstream, static_prefix).await;
     }
 }
 
@@ -189,10 +202,10 @@ pub async fn list(
         list::Way::Untouched => Ok(forward(permitted, None, tools.upstream, tools.forward).await?),
         list::Way::Empty => Ok(list::empty()),
         list::Way::Filtered(plan) => {
-            // `/version` lies beside `/api`, below the same static prefix.
             let path = permitted.get().path.as_str().strip_suffix(call.row.path).unwrap_or_default();
             let prefix = path.strip_suffix("/api/").or_else(|| path.strip_suffix("/ajax-api/")).unwrap_or_default();
-            let asker = Mlflow { permit: permitted.for_page(()), version: format!("{prefix}/version"), tools };
+            let prefix = prefix.to_owned();
+            let asker = Mlflow { permit: permitted.for_page(()), prefix, tools };
             // The body that came with the request was read, or is none.
             drop(permitted);
             list::filtered(&original, &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
@@ -203,7 +216,7 @@ pub async fn list(
 /// The real server.
 struct Mlflow<'a> {
     permit: Permitted<()>,
-    version: String,
+    prefix: String,
     tools: &'a Tools<'a>,
 }
 
@@ -213,8 +226,7 @@ impl list::Asker for Mlflow<'_> {
     }
 
     async fn version(&self) -> Option<String> {
-        let asked = self.tools.upstream.ask(&self.version).await.ok()?;
-        asked.status.is_success().then(|| String::from_utf8(asked.body.to_vec()).ok()).flatten()
+        version::ask(self.tools.upstream, &self.prefix).await
     }
 }
 

@@ -8,12 +8,14 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::{Ended, say, sentence};
+use crate::answer::ask_version;
 use crate::authenticate::fetch::Fetcher;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
 use crate::authenticate::{discovery, iap};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::mlflow::version::Version;
 use crate::serve;
 use crate::store::Store;
 use crate::upstream::Upstream;
@@ -24,9 +26,6 @@ pub(super) struct Check {
     #[arg(long)]
     offline: bool,
 }
-
-/// MLflow versions whose routes the table knows.
-const KNOWN_VERSIONS: [&str; 2] = ["3.17.2", "3.18.0"];
 
 impl Check {
     pub(super) async fn run(self, path: &Path) -> anyhow::Result<Ended> {
@@ -52,7 +51,11 @@ impl Check {
             if let Some(settings) = &config.authenticate.iap {
                 tell("iap", iap_keys(settings).await)?;
             }
-            tell("MLflow", mlflow(&config).await)?;
+            match mlflow(&config).await {
+                Ok((version, Some(remark))) => say::line(format!("note  MLflow: version {version}, {remark}"))?,
+                Ok((version, None)) => tell("MLflow", Ok(format!("version {version}")))?,
+                Err(error) => tell("MLflow", Err(error))?,
+            }
         }
         Ok(if found { Ended::FoundFaults } else { Ended::Well })
     }
@@ -85,20 +88,15 @@ async fn iap_keys(settings: &iap::Settings) -> anyhow::Result<String> {
     Ok("keys are good".to_owned())
 }
 
-async fn mlflow(config: &Config) -> anyhow::Result<String> {
+/// Which MLflow answers, and what is to be said of that version.
+pub(super) async fn mlflow(config: &Config) -> anyhow::Result<(Version, Option<String>)> {
     let upstream = Upstream::new(&config.upstream)?;
+    // What cannot be reached is told in its own words.
     let prefix = &config.resolve.static_prefix;
     let asked = upstream.ask(&format!("{prefix}/version")).await?;
-    if !asked.status.is_success() {
+    let Some(text) = ask_version(&upstream, prefix).await else {
         anyhow::bail!("it answers `{prefix}/version` with {}; is `upstream.static_prefix` right?", asked.status);
-    }
-    let version = String::from_utf8_lossy(&asked.body);
-    let version: String = version.trim().chars().filter(char::is_ascii_graphic).take(32).collect();
-    if KNOWN_VERSIONS.contains(&version.as_str()) {
-        return Ok(format!("version {version}"));
-    }
-    Ok(format!(
-        "version {version}, whose routes were not compared with our table ({} were): what it has anew is refused",
-        KNOWN_VERSIONS.join(" and ")
-    ))
+    };
+    let version: Version = text.parse().context("what it answers to `/version` is no version of MLflow")?;
+    Ok((version, version.remark()))
 }

@@ -8,7 +8,7 @@ use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Tunnels};
-use crate::gate::{Bodies, Gate, House, Room};
+use crate::gate::{Bodies, Gate, House, News, Room};
 use crate::resolve::Resolver;
 use crate::serve::{self, Addresses, Running, ServeError};
 use crate::store::{Store, StoreFault};
@@ -82,6 +82,7 @@ pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFau
         answer: crate::answer::Shared::new(config.answer, seal, clock),
         bodies: Bodies { json: config.bodies.json, large_json: config.bodies.large_json },
         room: Room::new(config.bodies.at_once),
+        news: News::default(),
     });
     Ok(Assembled { house, upstream, serve: config.serve, tunnels, writer, fetching })
 }
@@ -106,7 +107,12 @@ impl Assembled {
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
     pub async fn run(self, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
         let audit = self.house.audit.clone();
+        let (house, upstream) = (Arc::clone(&self.house), self.upstream.for_worker());
+        let prefix = self.house.clean.static_prefix.clone();
+        let watching = tokio::spawn(async move { house.answer.watch_version(&upstream, &prefix).await });
         let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, move || audit.reopen()).await;
+        watching.abort();
+        let _ = watching.await;
         self.close().await;
         Ok(served?)
     }

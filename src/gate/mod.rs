@@ -8,6 +8,7 @@ mod body;
 pub mod clean;
 mod closing;
 mod faults;
+mod news;
 pub mod refusal;
 mod room;
 
@@ -21,6 +22,7 @@ use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use self::refusal::{Form, Refusal};
+pub use self::news::News;
 pub use self::room::Room;
 use self::room::Share;
 use crate::access::decide::{Permitted, decide};
@@ -63,6 +65,8 @@ pub struct House {
     pub bodies: Bodies,
     /// What is held of them.
     pub room: Room,
+    /// Calls that the table does not know.
+    pub news: News,
 }
 
 /// How large bodies may be that are read whole, in bytes.
@@ -122,7 +126,10 @@ impl Gate {
         let call = match classified {
             Classified::Call(call) => call,
             Classified::WrongMethod => return Err(faults::wrong_method()),
-            Classified::Unknown => return Err(faults::unknown_call()),
+            Classified::Unknown => {
+                house.news.hear(request.verb, &request.path, house.answer.version());
+                return Err(faults::unknown_call());
+            }
         };
 
         clean::check_body(&call, &request)?;

@@ -7,3 +7,4 @@ pub mod graphql;
 pub mod ids;
 pub mod permission;
 pub mod resource;
+pub mod version;

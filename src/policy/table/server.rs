@@ -47,6 +47,7 @@ pub(super) static ROWS: &[Row] = &[
     get   ("version",                           "Version",             &[SignedIn]).root(),
     get   ("health",                            "Health",              &[SignedIn]).root(),
     get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]),
+    get   ("server-info",                       "GetServerInfoOf39",   &[SignedIn]).root(),
     get   ("build/{*filename}",                 "ServeBuild",          &[nobody(SPARE)]).root(),
     get   ("graphql",                           "GraphqlByGet",        &[nobody(GRAPHQL)]).root(),
     post  ("graphql",                           "Graphql",             &[SignedIn, read_any(Experiment, "graphql.experiment"), read_any(Run, "graphql.run"),
