@@ -21,8 +21,8 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
-use self::refusal::{Form, Refusal};
 pub use self::news::News;
+use self::refusal::{Form, Refusal};
 pub use self::room::Room;
 use self::room::Share;
 use crate::access::decide::{Permitted, decide};
