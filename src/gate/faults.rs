@@ -140,6 +140,9 @@ impl From<FieldFault> for Refusal {
             FieldFault::BadId { .. } => "bad-id",
             FieldFault::BadPath { .. } => "bad-artifact-path",
         };
+        if fault.is_plain() {
+            return Self::bad(reason, format!("The request is not valid: {fault}."));
+        }
         Self::bad(reason, format!("Refused because it could be read in more than one way: {fault}."))
     }
 }

@@ -135,7 +135,11 @@ impl Gate {
         clean::check_body(&call, &request)?;
         // Held until the answer's head is there.
         let _share = self.read_body(&call, &mut request, principal.as_deref()).await?;
-        let fields = fields::read(&call, request.query.as_deref(), request.payload.judged())?;
+        let fields = match fields::read(&call, request.query.as_deref(), request.payload.judged()) {
+            // Whatever it is meant to name, an administrator may; MLflow's own sentence says best what is wrong.
+            Err(fault) if is_admin(principal.as_deref()) && fault.is_for_mlflow_to_tell(call.row) => Fields::default(),
+            read => read?,
+        };
         let asked_at = house.answer.now();
         let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
@@ -305,6 +309,10 @@ impl Gate {
             }
         }
     }
+}
+
+fn is_admin(principal: Option<&Principal>) -> bool {
+    principal.is_some_and(|principal| principal.admin)
 }
 
 impl Handler for Gate {

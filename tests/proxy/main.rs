@@ -13,6 +13,7 @@ mod effects;
 mod faults;
 mod framing;
 mod http2;
+mod invalid;
 mod iap;
 mod judged;
 mod limits;

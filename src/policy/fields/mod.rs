@@ -18,7 +18,7 @@ pub use self::rewrite::{rewrite, rewrite_query};
 use self::plan::{Form, Part, Source, Want};
 use super::classify::Call;
 use super::path::{self, BadPath};
-use super::route::Count;
+use super::route::{Count, Effect, Row};
 use crate::mlflow::graphql::GraphQlFault;
 use crate::mlflow::ids::BadId;
 
@@ -93,6 +93,39 @@ pub enum FieldFault {
         /// What is wrong with it.
         fault: BadPath,
     },
+}
+
+impl FieldFault {
+    /// Whether the request can be read in one way only, and is merely not valid.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Self::WrongType { .. } | Self::Missing(_) | Self::Empty(_) | Self::BadId { .. } => true,
+            Self::QueryBesideBody
+            | Self::BadQuery
+            | Self::NotUtf8
+            | Self::NotJson(_)
+            | Self::NotAnObject
+            | Self::TooDeep { .. }
+            | Self::Repeated(_)
+            | Self::OtherSpelling { .. }
+            | Self::Differ(_)
+            | Self::GraphQl(_)
+            | Self::BadPath { .. } => false,
+        }
+    }
+
+    /// Whether MLflow may say itself what is wrong, where the caller needs no permission on what is named (an
+    /// administrator): the request is merely invalid, and nothing of ours follows from what it names.
+    #[must_use]
+    pub fn is_for_mlflow_to_tell(&self, row: &Row) -> bool {
+        let follows = match row.effect {
+            Effect::None => false,
+            Effect::Owns { id, .. } => id.contains('{'),
+            Effect::Renames { .. } | Effect::Forgets { .. } => true,
+        };
+        self.is_plain() && !follows
+    }
 }
 
 /// The values of the fields that a row names, each in its one spelling.
