@@ -15,7 +15,7 @@ use trackgate::policy::classify::{classify, rows};
 use trackgate::policy::compare::{Difference, compare};
 use trackgate::policy::path::Path;
 use trackgate::policy::print;
-use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Verb};
+use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Stamp, Verb};
 
 /// A supported version: its routes, and the fields of its messages.
 struct Version {
@@ -74,7 +74,6 @@ fn routes() -> Vec<&'static str> {
 /// Fields that look like ids and are looked at: by call (`*`: by every one), with the reason why nobody must hold
 /// anything for them.
 const HARMLESS: &[(&str, &str, &str)] = &[
-    ("*", "user_id", "who the run is said to be of; MLflow decides nothing by it"),
     ("*", "metrics[].run_id", "MLflow takes the request's own run"),
     ("*", "datasets[].dataset.source", "a text about where data came from; the server never opens it"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
@@ -94,6 +93,7 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::ModelSource(field)
                 | Check::NewModelName(field)
                 | Check::TagKey(field)
+                | Check::RunTags { run: _, key: field }
                 | Check::ExperimentToo(field)
                 | Check::SafePath(field) => field,
             },
@@ -101,6 +101,9 @@ fn named(row: &Row) -> Vec<&'static str> {
         };
         fields.extend(field.split(['|', '/']).filter(|field| !field.starts_with('{')));
     }
+    fields.extend(row.stamps.iter().map(|stamp| match stamp {
+        Stamp::Text(field) | Stamp::Tags(field) | Stamp::Map(field) | Stamp::Source(field) => *field,
+    }));
     fields
 }
 
@@ -254,6 +257,34 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
             assert!(matches!(row.answer, Answer::Keep(_)), "{} is narrowed but not filtered", row.name);
         }
     }
+}
+
+/// Fields that say who did something, and are not stamped: by call, with the reason.
+const UNSTAMPED: &[(&str, &str, &str)] = &[];
+
+#[test]
+fn every_field_that_says_who_did_it_is_stamped() {
+    let mut unstamped = Vec::new();
+    for (captured, calls) in captured() {
+        for row in rows().filter(|row| row.closed().is_none()) {
+            let Some(message) = calls.get(&(row.verb.to_string(), row.path.to_owned())) else { continue };
+            let stamped = |field: &str| {
+                row.stamps.iter().any(|stamp| match stamp {
+                    Stamp::Text(at) | Stamp::Tags(at) | Stamp::Map(at) | Stamp::Source(at) => *at == field,
+                })
+            };
+            for field in captured.messages[message].keys() {
+                let last = field.rsplit('.').next().unwrap_or(field);
+                let says_who = ["user_id", "created_by", "last_updated_by"].contains(&last)
+                    || field.ends_with("source.source_id");
+                let excused = UNSTAMPED.iter().any(|(call, known, _)| *call == row.name && known == field);
+                if says_who && !stamped(field) && !excused {
+                    unstamped.push(format!("{} {}: {field}", row.verb, row.path));
+                }
+            }
+        }
+    }
+    assert!(unstamped.is_empty(), "who did it is taken from the request: {unstamped:#?}");
 }
 
 #[test]

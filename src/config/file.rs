@@ -273,6 +273,7 @@ fn access(
     store.default_workspace_permission = section.or("default_workspace_permission", WorkspacePermission(None)).0;
     resolve.artifact_locations =
         section.or("artifact_locations", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
+    resolve.authors = section.or("authors", resolve.authors);
     answer.list_budget = section.or("list_budget", answer.list_budget);
     if answer.list_budget == 0 {
         section.fault("list_budget", "must not be 0: no list could be answered", None);

@@ -143,6 +143,7 @@ impl Gate {
         let asked_at = house.answer.now();
         let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
+        self.stamp(&call, &mut request, principal.as_deref())?;
         if answer::reads(call.row) {
             answer::make_readable(&mut request.headers);
         }
@@ -155,6 +156,18 @@ impl Gate {
             return Ok(Box::pin(self.answer_ourselves(permitted, &call, &credentials, record)).await);
         }
         self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, asked_at)).await
+    }
+
+    /// Writes the caller's own name where the request says who did it, and the row knows that place.
+    fn stamp(&self, call: &Call, request: &mut Request, principal: Option<&Principal>) -> Result<(), Refusal> {
+        if call.row.stamps.is_empty() || !self.house.resolver.stamps_authors() {
+            return Ok(());
+        }
+        if let (Some(principal), Some(body)) = (principal, request.payload.judged()) {
+            let stamped = fields::stamp(body, call.row.stamps, principal.identity.user.as_str())?;
+            request.payload = Payload::Judged(stamped.into());
+        }
+        Ok(())
     }
 
     /// Whether the call is answered without asking who calls. Behind IAP that is the probe alone.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row};
+use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Stamp};
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -30,6 +30,8 @@ pub struct Printed {
     pub name: &'static str,
     /// What the caller needs, all of it.
     pub needs: Vec<String>,
+    /// Where the caller's name is written into the request.
+    pub stamps: String,
     /// What happens to the answer.
     pub answer: String,
     /// What follows from success.
@@ -43,6 +45,7 @@ impl From<&Row> for Printed {
             path: path(row),
             name: row.name,
             needs: row.needs.iter().map(need).collect(),
+            stamps: stamps(row),
             answer: answer(row),
             effect: effect(row),
         }
@@ -114,6 +117,9 @@ fn need(need: &Need) -> String {
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
             Check::NewModelName(field) => format!("`{field}` can be granted on"),
             Check::TagKey(field) => format!("`{field}` no reserved tag"),
+            Check::RunTags { run, key } => {
+                format!("`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller")
+            }
             Check::SafePath(field) => format!("`{field}` relative and canonical"),
         },
     }
@@ -122,8 +128,25 @@ fn need(need: &Need) -> String {
 /// What happens to the answer, and what follows from success.
 #[must_use]
 pub fn follows(row: &Row) -> String {
-    let parts = [answer(row), effect(row)];
+    let parts = [stamps(row), answer(row), effect(row)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn stamps(row: &Row) -> String {
+    if row.stamps.is_empty() {
+        return String::new();
+    }
+    let places: Vec<_> = row
+        .stamps
+        .iter()
+        .map(|stamp| match stamp {
+            Stamp::Text(at) => format!("`{at}`"),
+            Stamp::Tags(at) => format!("tag `mlflow.user` of `{}`", at.trim_end_matches("[].key")),
+            Stamp::Map(at) => format!("`mlflow.user` of `{at}`"),
+            Stamp::Source(at) => format!("`{at}` of a human"),
+        })
+        .collect();
+    format!("the caller's name is written into {}", places.join(", "))
 }
 
 fn answer(row: &Row) -> String {

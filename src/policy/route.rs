@@ -21,6 +21,8 @@ pub struct Row {
     pub answer: Answer,
     /// What follows from success.
     pub effect: Effect,
+    /// Where the request says who did it: the caller's own name is written there, whatever was sent.
+    pub stamps: &'static [Stamp],
     /// How large and how slow a body may be.
     pub body: BodyClass,
     /// The answer is a file that MLflow may have to fetch whole before its first byte (or to delete): it takes its time.
@@ -141,6 +143,14 @@ pub enum Check {
     /// A tag key or a list of tags which may not be a reserved one (`mlflow.prompt.is_prompt` on an existing model,
     /// `mlflow.artifactLocation`, ...).
     TagKey(&'static str),
+    /// The same for tags of the run in `run`, whose author is told by one of them: `mlflow.user` may be set to the name
+    /// of whoever the run is of, by themselves.
+    RunTags {
+        /// The run.
+        run: &'static str,
+        /// Where the keys stand: `tags[].key`, or `key` where the request is the tag itself. Each has its `value` beside it.
+        key: &'static str,
+    },
     /// The experiment that each run in the field lies in is read besides: READ on it.
     ExperimentToo(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
@@ -279,6 +289,23 @@ pub enum New {
     First(&'static str),
 }
 
+/// A place in a body where MLflow takes the word of whoever writes for who did something. It becomes the caller's own
+/// name before the request is passed on; all other bytes stay. Places are paths as in [`Need::On`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// A text: it becomes the caller's name, and is added where it is absent (`user_id`, `created_by`). Nothing is
+    /// added where an object on the way to it is absent.
+    Text(&'static str),
+    /// The keys of a list of tags, `{"key": ..., "value": ...}`, as `tags[].key`: the one with the key `mlflow.user` gets the caller's name, and is
+    /// added where it is absent.
+    Tags(&'static str),
+    /// The same where the tags are the members of an object, which is named.
+    Map(&'static str),
+    /// The `source_id` of an assessment's source: it becomes the caller's name, unless the `source_type` beside it says
+    /// that a model or a program speaks.
+    Source(&'static str),
+}
+
 /// How large and how slow a request's body may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyClass {
@@ -335,6 +362,7 @@ impl Row {
             needs,
             answer: Answer::Stream,
             effect: Effect::None,
+            stamps: &[],
             body: BodyClass::Json,
             fetches: false,
             upgrade: false,
@@ -379,6 +407,12 @@ impl Row {
     /// Grants end with the object.
     pub(in crate::policy) const fn forgets(mut self, kind: Kind, field: &'static str) -> Self {
         self.effect = Effect::Forgets { kind, field };
+        self
+    }
+
+    /// The caller's own name is written there.
+    pub(in crate::policy) const fn stamps(mut self, stamps: &'static [Stamp]) -> Self {
+        self.stamps = stamps;
         self
     }
 

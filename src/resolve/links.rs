@@ -68,6 +68,8 @@ pub(super) struct Link {
     pub(super) experiment: Arc<str>,
     /// Empty for traces.
     pub(super) artifact_uri: Arc<str>,
+    /// Whom a run is of: no call of MLflow changes that (3.17.2, `SqlRun.user_id`). Empty for all else.
+    pub(super) author: Arc<str>,
 }
 
 /// The links known so far.
@@ -153,7 +155,7 @@ impl Links {
                     return Err(Miss::Fault(ResolveFault::Unreadable("it is about another trace")));
                 }
                 let experiment = info.trace_location.mlflow_experiment.map(|place| place.experiment_id);
-                Ok(Link { experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?, artifact_uri: Arc::from("") })
+                Ok(Link { experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?, artifact_uri: empty(), author: empty() })
             }
             // What no look-up is written for does not exist.
             _ => Err(Miss::Absent),
@@ -229,6 +231,11 @@ impl Links {
     }
 }
 
+/// The text that says nothing, shared.
+fn empty() -> Arc<str> {
+    Arc::default()
+}
+
 fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -275,6 +282,8 @@ pub(super) struct Info<'a> {
     pub(super) experiment_id: Cow<'a, str>,
     #[serde(borrow, default)]
     artifact_uri: Cow<'a, str>,
+    #[serde(borrow, default)]
+    user_id: Cow<'a, str>,
 }
 
 impl Info<'_> {
@@ -282,7 +291,8 @@ impl Info<'_> {
         if self.run_id != id {
             return Err(Miss::Fault(ResolveFault::Unreadable("it is about another object")));
         }
-        Ok(Link { experiment: experiment_id(&self.experiment_id)?, artifact_uri: Arc::from(&*self.artifact_uri) })
+        let (artifact_uri, author) = (Arc::from(&*self.artifact_uri), Arc::from(&*self.user_id));
+        Ok(Link { experiment: experiment_id(&self.experiment_id)?, artifact_uri, author })
     }
 }
 

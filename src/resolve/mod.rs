@@ -26,7 +26,7 @@ use crate::access::decide::Requirement;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::classify::Call;
-use crate::policy::fields::Fields;
+use crate::policy::fields::{Fields, is_author_tag};
 use crate::policy::path;
 use crate::policy::route::{Check, Count, Need};
 
@@ -45,6 +45,7 @@ const NO_PATH: &str = "without a path, every experiment is listed";
 const LOCATION: &str = "the server would write to any place that `artifact_location` names";
 const SOURCE: &str = "the server would read any place that `source` names";
 const RESERVED: &str = "the tag is MLflow's own";
+const FORGED: &str = "the tag `mlflow.user` tells who made it, and that does not change";
 
 /// Tags by which MLflow's handlers decide something: where artifacts are read from, and which objects are prompts.
 const RESERVED_TAGS: [&str; 2] = ["mlflow.artifactLocation", "mlflow.prompt.is_prompt"];
@@ -60,11 +61,15 @@ pub struct Settings {
     pub links: u64,
     /// The most look-ups that one request may cost.
     pub most_look_ups: usize,
+    /// Whether who made something is who called, whatever a request says ([`Row::stamps`]).
+    ///
+    /// [`Row::stamps`]: crate::policy::route::Row::stamps
+    pub authors: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { static_prefix: String::new(), artifact_locations: Vec::new(), links: 200_000, most_look_ups: 256 }
+        Self { static_prefix: String::new(), artifact_locations: Vec::new(), links: 200_000, most_look_ups: 256, authors: true }
     }
 }
 
@@ -93,6 +98,12 @@ impl Resolver {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { links: Links::new(&settings), settings: Arc::new(settings) }
+    }
+
+    /// Whether the caller's own name is written where a request says who did it.
+    #[must_use]
+    pub fn stamps_authors(&self) -> bool {
+        self.settings.authors
     }
 
     /// Turns the needs of the call's row into requirements.
@@ -262,8 +273,15 @@ impl Resolver {
                 }
             }
             Check::TagKey(field) => {
-                if fields.each(field).iter().any(|key| RESERVED_TAGS.contains(&&**key)) {
-                    resolved.ask(Requirement::Admin(RESERVED));
+                resolved.no_reserved(fields.each(field));
+                if self.settings.authors && fields.each(field).iter().any(|key| is_author_tag(key)) {
+                    resolved.ask(Requirement::Admin(FORGED));
+                }
+            }
+            Check::RunTags { run, key } => {
+                resolved.no_reserved(fields.each(key));
+                if self.settings.authors && !fields.claimed().is_empty() {
+                    self.check_author(fields.one(run), fields.claimed(), upstream, resolved).await?;
                 }
             }
             Check::ArtifactLocation(field) => {
@@ -278,6 +296,25 @@ impl Resolver {
                     self.check_source(text, fields, upstream, resolved).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whose run it is may be said again by themselves, and by nobody else.
+    async fn check_author<A: Ask>(
+        &self,
+        run: Option<&str>,
+        claimed: &[Arc<str>],
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        let object = Object { kind: Kind::Run, id: Arc::from(run.unwrap_or_default()) };
+        let author = self.links.find(&object, upstream).await?.map(|link| link.author);
+        match author {
+            Some(author) if claimed.iter().all(|name| *name == author) => {
+                resolved.ask(Requirement::Is { name: author, why: FORGED });
+            }
+            _ => resolved.ask(Requirement::Admin(FORGED)),
         }
         Ok(())
     }
@@ -323,6 +360,14 @@ impl Resolver {
 impl Resolved {
     fn ask(&mut self, requirement: Requirement) {
         self.requirements.push(requirement);
+    }
+
+    /// Tags by which MLflow decides something are for administrators.
+    fn no_reserved(&mut self, keys: &[Arc<str>]) {
+        let is_reserved = |key: &Arc<str>| RESERVED_TAGS.iter().any(|tag| key.trim().eq_ignore_ascii_case(tag));
+        if keys.iter().any(is_reserved) {
+            self.ask(Requirement::Admin(RESERVED));
+        }
     }
 
     fn hold(&mut self, action: Action, resource: Resource) {

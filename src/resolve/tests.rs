@@ -44,7 +44,7 @@ impl Scripted {
 
     fn run(self, id: &str, experiment: &str) -> Self {
         let body = format!(
-            r#"{{"run":{{"info":{{"run_id":"{id}","run_uuid":"{id}","experiment_id":"{experiment}",
+            r#"{{"run":{{"info":{{"run_id":"{id}","run_uuid":"{id}","experiment_id":"{experiment}","user_id":"ann",
             "artifact_uri":"mlflow-artifacts:/{experiment}/{id}/artifacts"}},"data":{{"metrics":[{{"value":NaN}}]}}}}}}"#
         )
         .replace("NaN", r#""NaN""#);
@@ -86,6 +86,7 @@ fn told(resolved: &Resolved) -> Vec<String> {
             Requirement::Nothing => "nothing".to_owned(),
             Requirement::Admin(why) | Requirement::Absent(why) => format!("admin: {why}"),
             Requirement::Nobody(_) => "nobody".to_owned(),
+            Requirement::Is { name, why: _ } => format!("is {name}"),
             Requirement::Holds { action, resource } => {
                 let levels: Vec<String> = resource.levels().map(ToString::to_string).collect();
                 format!("{action} {}", levels.join(" in "))
@@ -119,6 +120,40 @@ async fn a_run_is_judged_in_its_experiment_and_asked_for_once() {
         assert_eq!(resolved.objects.len(), 2);
     }
     assert_eq!(upstream.asked.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn whose_a_run_is_may_be_said_again_by_its_author_alone() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let set = async |key: &str, value: &str| {
+        post(&upstream, "runs/set-tag", &format!(r#"{{"run_id":"{RUN}","key":"{key}","value":"{value}"}}"#)).await
+    };
+    let edit = &*format!("edit run {RUN} in experiment 7");
+    let forged = &*format!("admin: {FORGED}");
+    assert_eq!(set("mlflow.user", "ann").await, [edit, "is ann"]);
+    assert_eq!(set("mlflow.user", "bob").await, [edit, forged]);
+    assert_eq!(set("MLFLOW.USER ", "bob").await, [edit, forged]);
+    assert_eq!(set("mlflow.users", "bob").await, [edit]);
+    let batch = |names: &str| format!(r#"{{"run_id":"{RUN}","tags":[{{"key":"a","value":"b"}}{names}]}}"#);
+    let tag = |name: &str| format!(r#",{{"value":"{name}","key":"mlflow.user"}}"#);
+    assert_eq!(post(&upstream, "runs/log-batch", &batch("")).await, [edit]);
+    assert_eq!(post(&upstream, "runs/log-batch", &batch(&tag("ann"))).await, [edit, "is ann"]);
+    assert_eq!(post(&upstream, "runs/log-batch", &batch(&(tag("ann") + &tag("bob")))).await, [edit, forged]);
+    let delete = format!(r#"{{"run_id":"{RUN}","key":"mlflow.user"}}"#);
+    assert_eq!(post(&upstream, "runs/delete-tag", &delete).await, [edit, forged]);
+}
+
+#[tokio::test]
+async fn without_the_setting_an_author_is_a_tag_like_any_other() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let resolver = Resolver::new(Settings { authors: false, ..Settings::default() });
+    let body = format!(r#"{{"run_id":"{RUN}","key":"mlflow.user","value":"bob"}}"#);
+    for path in ["set-tag", "delete-tag"] {
+        let path = format!("/api/2.0/mlflow/runs/{path}");
+        let resolved = resolve(&resolver, Verb::Post, &path, None, &body, &upstream).await.unwrap();
+        assert_eq!(told(&resolved), [format!("edit run {RUN} in experiment 7")]);
+    }
+    assert!(!resolver.stamps_authors());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod harness;
 
 mod answer;
 mod authenticate;
+mod authors;
 mod certified;
 mod drain;
 mod effects;

@@ -9,16 +9,18 @@ mod graphql;
 mod plan;
 mod query;
 mod rewrite;
+mod stamp;
 
 use std::sync::Arc;
 
 pub(super) use self::plan::Plan;
 pub use self::rewrite::{rewrite, rewrite_query};
+pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
 
 use self::plan::{Form, Part, Source, Want};
 use super::classify::Call;
 use super::path::{self, BadPath};
-use super::route::{Count, Effect, Row};
+use super::route::{Check, Count, Effect, Need, Row};
 use crate::mlflow::graphql::GraphQlFault;
 use crate::mlflow::ids::BadId;
 
@@ -133,6 +135,8 @@ impl FieldFault {
 pub struct Fields {
     wants: &'static [Want],
     values: Vec<Option<Vec<Arc<str>>>>,
+    /// Whom the tags of a request name as the author of the run that they are for.
+    claimed: Vec<Arc<str>>,
 }
 
 impl Fields {
@@ -151,6 +155,12 @@ impl Fields {
             .find(|(want, _)| want.is_called(field))
             .and_then(|(_, values)| values.as_deref())
             .unwrap_or_default()
+    }
+
+    /// Whom the tags of the request name as the author of the run that they are for ([`Check::RunTags`]).
+    #[must_use]
+    pub fn claimed(&self) -> &[Arc<str>] {
+        &self.claimed
     }
 
     /// Whether the field was sent at all: absent and empty are different.
@@ -192,7 +202,16 @@ pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fie
     for want in &plan.wants {
         values.push(want.gather(&slots)?);
     }
-    Ok(Fields { wants: &plan.wants, values })
+    let mut fields = Fields { wants: &plan.wants, values, claimed: Vec::new() };
+    for need in call.row.needs {
+        if let Need::Checked(Check::RunTags { key, .. }) = need
+            && fields.each(key).iter().any(|key| is_author_tag(key))
+        {
+            let claimed = stamp::claimed(body.unwrap_or_default(), key)?;
+            fields.claimed.extend(claimed.into_iter().map(Arc::from));
+        }
+    }
+    Ok(fields)
 }
 
 impl Want {

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::mlflow::ids::{BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId};
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
-use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Verb};
+use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Stamp, Verb};
 
 /// How the fields of one row are read.
 #[derive(Debug)]
@@ -124,6 +124,15 @@ impl Plan {
         for need in row.needs {
             plan.want_of(need);
         }
+        for stamp in row.stamps {
+            match stamp {
+                Stamp::Text(field) | Stamp::Tags(field) | Stamp::Source(field) => {
+                    let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
+                    plan.want(field, count, Form::Text, false);
+                }
+                Stamp::Map(_) => {}
+            }
+        }
         if let Answer::Keep(list) = row.answer
             && list.paged.is_some()
         {
@@ -146,6 +155,11 @@ impl Plan {
         };
         if plan.slots.iter().any(|slot| slot.name.starts_with("graphql.")) {
             plan.source = Source::GraphQl;
+        }
+        for stamp in row.stamps {
+            if let Stamp::Map(map) = stamp {
+                plan.shape.insert_map(map);
+            }
         }
         plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl);
         if plan.source == Source::Body {
@@ -195,7 +209,7 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) => {
+                Check::TagKey(field) | Check::RunTags { run: _, key: field } => {
                     let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
                     self.want(field, count, Form::Text, false);
                 }
@@ -298,28 +312,50 @@ fn part_form(kind: Kind, index: usize) -> (Form, bool) {
 
 impl Node {
     fn insert(&mut self, steps: &'static str, slot: usize) {
-        let (step, rest) = match steps.split_once('.') {
-            Some((step, rest)) => (step, Some(rest)),
-            None => (steps, None),
+        let (name, list, rest) = step(steps);
+        let holds = match (rest, list) {
+            (None, _) => Holds::Value(slot),
+            (Some(_), true) => Holds::Objects(Self::default()),
+            (Some(_), false) => Holds::Object(Self::default()),
         };
-        let (name, list) = match step.strip_suffix("[]") {
-            Some(name) => (name, true),
-            None => (step, false),
-        };
+        if let (Some(rest), Some(node)) = (rest, self.member(name, holds)) {
+            node.insert(rest, slot);
+        }
+    }
+
+    /// An object of which nothing is read but that it is one, and that no member of it stands twice.
+    fn insert_map(&mut self, steps: &'static str) {
+        let (name, list, rest) = step(steps);
+        let holds = if list { Holds::Objects(Self::default()) } else { Holds::Object(Self::default()) };
+        if let (Some(rest), Some(node)) = (rest, self.member(name, holds)) {
+            node.insert_map(rest);
+        }
+    }
+
+    /// The member of that name, which is made if it is not there; what it holds, if that are objects.
+    fn member(&mut self, name: &'static str, holds: Holds) -> Option<&mut Self> {
         let known = self.members.iter().position(|member| member.name == name);
         let index = known.unwrap_or_else(|| {
-            let holds = match (rest, list) {
-                (None, _) => Holds::Value(slot),
-                (Some(_), true) => Holds::Objects(Self::default()),
-                (Some(_), false) => Holds::Object(Self::default()),
-            };
             let camel = camel(name);
             self.members.push(Member { name, camel: (camel != name).then_some(camel), holds });
             self.members.len() - 1
         });
-        if let (Some(rest), Holds::Object(node) | Holds::Objects(node)) = (rest, &mut self.members[index].holds) {
-            node.insert(rest, slot);
+        match &mut self.members[index].holds {
+            Holds::Object(node) | Holds::Objects(node) => Some(node),
+            Holds::Value(_) => None,
         }
+    }
+}
+
+/// The first step of a path: its name, whether a list stands there, and what follows.
+fn step(steps: &'static str) -> (&'static str, bool, Option<&'static str>) {
+    let (step, rest) = match steps.split_once('.') {
+        Some((step, rest)) => (step, Some(rest)),
+        None => (steps, None),
+    };
+    match step.strip_suffix("[]") {
+        Some(name) => (name, true, rest),
+        None => (step, false, rest),
     }
 }
 

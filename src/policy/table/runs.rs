@@ -1,10 +1,10 @@
 //! What does each call about runs, what they hold, and logged models need?
 
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
-use crate::policy::route::Check::{SafePath, TagKey};
+use crate::policy::route::Check::{RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, listed, manage,
+    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, listed, manage,
     narrowed, patch, post, read, read_each, read_opt,
 };
 
@@ -53,23 +53,29 @@ const LOGGED_MODELS: List = List {
     paged: Some(Paging { default: 50, most: 2_147_483_647, narrow_by: None }),
 };
 
+/// Who made it stands in both.
+const AUTHOR: &[Stamp] = &[Stamp::Text("user_id"), Stamp::Tags("tags[].key")];
+
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Runs
-    post  ("2.0/mlflow/runs/create",              "CreateRun",             &[edit(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/runs/create",              "CreateRun",             &[edit(Experiment, "experiment_id")]).stamps(AUTHOR),
     get   ("2.0/mlflow/runs/get",                 "GetRun",                &[read(Run, "run_id|run_uuid")]).hides(RUN_LINKS),
     post  ("2.0/mlflow/runs/update",              "UpdateRun",             &[edit(Run, "run_id|run_uuid")]),
     post  ("2.0/mlflow/runs/delete",              "DeleteRun",             &[delete_(Run, "run_id")]),
     post  ("2.0/mlflow/runs/restore",             "RestoreRun",            &[delete_(Run, "run_id")]),
     post  ("2.0/mlflow/runs/search",              "SearchRuns",            &[narrowed(Experiment, "experiment_ids")]).keeps(RUNS),
-    post  ("2.0/mlflow/runs/create-promptlab-run", "CreatePromptlabRun",   &[edit(Experiment, "experiment_id")]).ajax().large(),
+    // MLflow fails on any tag here, so the author stands in `user_id` alone.
+    post  ("2.0/mlflow/runs/create-promptlab-run", "CreatePromptlabRun",   &[edit(Experiment, "experiment_id"), Checked(TagKey("tags[].key"))])
+                                                                             .ajax().large().stamps(&[Stamp::Text("user_id")]),
 
     // What runs hold
     post  ("2.0/mlflow/runs/log-metric",          "LogMetric",             &[edit(Run, "run_id|run_uuid"), edit_opt(LoggedModel, "model_id")]),
     post  ("2.0/mlflow/runs/log-parameter",       "LogParam",              &[edit(Run, "run_id|run_uuid")]),
-    post  ("2.0/mlflow/runs/set-tag",             "SetTag",                &[edit(Run, "run_id|run_uuid"), Checked(TagKey("key"))]),
+    post  ("2.0/mlflow/runs/set-tag",             "SetTag",                &[edit(Run, "run_id|run_uuid"), Checked(RunTags { run: "run_id|run_uuid", key: "key" })]),
     post  ("2.0/mlflow/runs/delete-tag",          "DeleteTag",             &[edit(Run, "run_id"), Checked(TagKey("key"))]),
-    post  ("2.0/mlflow/runs/log-batch",           "LogBatch",              &[edit(Run, "run_id"), edit_any(LoggedModel, "metrics[].model_id")]).large(),
+    post  ("2.0/mlflow/runs/log-batch",           "LogBatch",              &[edit(Run, "run_id"), edit_any(LoggedModel, "metrics[].model_id"),
+                                                                              Checked(RunTags { run: "run_id", key: "tags[].key" })]).large(),
     post  ("2.0/mlflow/runs/log-inputs",          "LogInputs",             &[edit(Run, "run_id"), edit_any(LoggedModel, "models[].model_id")]).large(),
     post  ("2.0/mlflow/runs/outputs",             "LogOutputs",            &[edit(Run, "run_id"), edit_any(LoggedModel, "models[].model_id")]).large(),
     post  ("2.0/mlflow/runs/log-model",           "LogModel",              &[edit(Run, "run_id")]).large(),
@@ -78,7 +84,7 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/metrics/get-history-bulk-interval", "GetMetricHistoryBulkInterval", &[read_each(Run, "run_ids")]),
 
     // Logged models
-    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), read_opt(Run, "source_run_id")]).large(),
+    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), read_opt(Run, "source_run_id")]).large().stamps(&[Stamp::Tags("tags[].key")]),
     post  ("2.0/mlflow/logged-models/search",                  "SearchLoggedModels",       &[narrowed(Experiment, "experiment_ids")]).keeps(LOGGED_MODELS),
     get   ("2.0/mlflow/logged-models/{model_id}",              "GetLoggedModel",           &[read(LoggedModel, "{model_id}")]).hides(LOGGED_MODEL_LINKS),
     patch ("2.0/mlflow/logged-models/{model_id}",              "FinalizeLoggedModel",      &[edit(LoggedModel, "{model_id}|model_id")]).hides(LOGGED_MODEL_LINKS),
