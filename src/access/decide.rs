@@ -35,13 +35,6 @@ pub enum Requirement {
     Absent(&'static str),
     /// Refused to everybody, and why.
     Nobody(&'static str),
-    /// To be the one of that name, or an administrator, and why.
-    Is {
-        /// Who.
-        name: Arc<str>,
-        /// Why nobody else.
-        why: &'static str,
-    },
     /// `action` on `resource`.
     Holds {
         /// What is wanted.
@@ -86,10 +79,6 @@ pub enum Reason {
     Admin,
     /// The caller is not.
     NotAdmin(&'static str),
-    /// The caller is the one whom it takes.
-    Themselves,
-    /// The caller is another one than it takes.
-    SomebodyElse(&'static str),
     /// What the request names does not exist.
     Absent(&'static str),
     /// The row is closed to everybody.
@@ -132,8 +121,6 @@ impl Reason {
             Self::Stranger => "no-credential",
             Self::Admin => "admin",
             Self::NotAdmin(_) => "not-admin",
-            Self::Themselves => "own",
-            Self::SomebodyElse(_) => "not-own",
             Self::Absent(_) => "no-such-object",
             Self::Nobody(_) => "closed-route",
             Self::Grant { permission: Permission::Deny, .. } => "denied-by-grant",
@@ -160,8 +147,6 @@ impl fmt::Display for Reason {
             Self::Stranger => f.write_str("nobody is signed in"),
             Self::Admin => f.write_str("the caller is an administrator"),
             Self::NotAdmin(why) => write!(f, "only an administrator may: {why}"),
-            Self::Themselves => f.write_str("the caller is the one whom it takes"),
-            Self::SomebodyElse(why) => write!(f, "only somebody else or an administrator may: {why}"),
             Self::Absent(why) => f.write_str(why),
             Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
             Self::Grant { subject, kind, pattern, permission, action } => {
@@ -257,11 +242,6 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         Requirement::Absent(why) => match principal {
             Some(principal) if principal.admin => Ok(Reason::Admin),
             _ => Err(Reason::Absent(why)),
-        },
-        Requirement::Is { name, why } => match principal {
-            Some(principal) if principal.identity.user.as_str() == &**name => Ok(Reason::Themselves),
-            Some(principal) if principal.admin => Ok(Reason::Admin),
-            _ => Err(Reason::SomebodyElse(why)),
         },
         Requirement::Holds { .. }
         | Requirement::Among { .. }

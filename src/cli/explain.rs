@@ -262,7 +262,6 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::Nothing => "nothing".to_owned(),
         Requirement::SignedIn => "to be signed in".to_owned(),
         Requirement::Admin(_) => "to be an administrator".to_owned(),
-        Requirement::Is { name, why: _ } => format!("to be {name}"),
         Requirement::Absent(why) => (*why).to_owned(),
         Requirement::Nobody(_) => "nobody may".to_owned(),
         Requirement::Holds { action, resource } => format!("{action} on {}", place(resource)),

@@ -222,7 +222,6 @@ fn told(denial: &Denial, call: &Call) -> String {
     match &denial.requirement {
         Requirement::Nobody(why) => format!("Not available through Trackgate ({}): {why}.", call.row.name),
         Requirement::Admin(_)
-        | Requirement::Is { .. }
         | Requirement::Absent(_)
         | Requirement::Holds { .. }
         | Requirement::Among { .. }

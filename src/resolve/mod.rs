@@ -22,7 +22,7 @@ pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
 use self::source::Source;
-use crate::access::decide::Requirement;
+use crate::access::decide::{Named, Requirement};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::classify::Call;
@@ -309,13 +309,15 @@ impl Resolver {
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
         let object = Object { kind: Kind::Run, id: Arc::from(run.unwrap_or_default()) };
-        let author = self.links.find(&object, upstream).await?.map(|link| link.author);
-        match author {
-            Some(author) if claimed.iter().all(|name| *name == author) => {
-                resolved.ask(Requirement::Is { name: author, why: FORGED });
+        let link = self.links.find(&object, upstream).await?;
+        let author = link.filter(|link| claimed.iter().all(|name| *name == link.author));
+        resolved.ask(match author {
+            Some(link) => {
+                let named = vec![Named { users: vec![Arc::clone(&link.author)], least: Action::Edit }];
+                Requirement::Among { action: None, resource: link.place(object), named }
             }
-            _ => resolved.ask(Requirement::Admin(FORGED)),
-        }
+            None => Requirement::Admin(FORGED),
+        });
         Ok(())
     }
 
