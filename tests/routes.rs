@@ -275,8 +275,8 @@ fn every_field_that_says_who_did_it_is_stamped() {
             };
             for field in captured.messages[message].keys() {
                 let last = field.rsplit('.').next().unwrap_or(field);
-                let says_who = ["user_id", "created_by", "last_updated_by"].contains(&last)
-                    || field.ends_with("source.source_id");
+                let says_who =
+                    ["user_id", "created_by", "last_updated_by"].contains(&last) || field.ends_with("source.source_id");
                 let excused = UNSTAMPED.iter().any(|(call, known, _)| *call == row.name && known == field);
                 if says_who && !stamped(field) && !excused {
                     unstamped.push(format!("{} {}: {field}", row.verb, row.path));

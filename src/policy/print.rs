@@ -118,7 +118,9 @@ fn need(need: &Need) -> String {
             Check::NewModelName(field) => format!("`{field}` can be granted on"),
             Check::TagKey(field) => format!("`{field}` no reserved tag"),
             Check::RunTags { run, key } => {
-                format!("`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller")
+                format!(
+                    "`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller"
+                )
             }
             Check::SafePath(field) => format!("`{field}` relative and canonical"),
         },

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_path_lies_in_its_experiment_or_below_the_objects_own_place() {
-        let link = |uri: &str| Link { experiment: Arc::from("1"), artifact_uri: Arc::from(uri), author: Arc::default() };
+        let link =
+            |uri: &str| Link { experiment: Arc::from("1"), artifact_uri: Arc::from(uri), author: Arc::default() };
         let lies = |path: &str, uri: &str| lies_in(path, &tier(path).unwrap(), &link(uri));
         let default = format!("mlflow-artifacts:/1/{RUN}/artifacts");
         assert!(lies(&format!("1/{RUN}/artifacts/a"), &default));

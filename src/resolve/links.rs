@@ -155,7 +155,11 @@ impl Links {
                     return Err(Miss::Fault(ResolveFault::Unreadable("it is about another trace")));
                 }
                 let experiment = info.trace_location.mlflow_experiment.map(|place| place.experiment_id);
-                Ok(Link { experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?, artifact_uri: empty(), author: empty() })
+                Ok(Link {
+                    experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?,
+                    artifact_uri: empty(),
+                    author: empty(),
+                })
             }
             // What no look-up is written for does not exist.
             _ => Err(Miss::Absent),

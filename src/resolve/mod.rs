@@ -69,7 +69,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { static_prefix: String::new(), artifact_locations: Vec::new(), links: 200_000, most_look_ups: 256, authors: true }
+        Self {
+            static_prefix: String::new(),
+            artifact_locations: Vec::new(),
+            links: 200_000,
+            most_look_ups: 256,
+            authors: true,
+        }
     }
 }
 

@@ -278,7 +278,8 @@ mod tests {
     fn the_source_of_a_human_is_the_caller_and_that_of_a_judge_stays() {
         let source = [Stamp::Source("assessment.source.source_id")];
         for kind in [r#""HUMAN""#, "1", r#""1""#, r#""SOURCE_TYPE_UNSPECIFIED""#, "0", "null", r#""new""#] {
-            let body = |id: &str| format!(r#"{{"assessment":{{"source":{{"source_type":{kind},"source_id":"{id}"}}}}}}"#);
+            let body =
+                |id: &str| format!(r#"{{"assessment":{{"source":{{"source_type":{kind},"source_id":"{id}"}}}}}}"#);
             assert_eq!(stamped(&body("bob"), &source), body("ann@x"));
         }
         for kind in [r#""LLM_JUDGE""#, r#""CODE""#, "2", "3"] {
@@ -308,7 +309,8 @@ mod tests {
         assert_eq!(claims(r#"{"key":"mlflow.user","value":"bob"}"#, "key"), ["bob"]);
         assert_eq!(claims(r#"{"key":"other","value":"bob"}"#, "key"), Vec::<&str>::new());
         assert_eq!(claims(r#"{"value":1,"key":"MLFLOW.USER "}"#, "key"), [""]);
-        let body = r#"{"tags":[{"key":"a","value":"b"},{"value":"x","key":"mlflow.user"},{"key":"mlflow.user","value":"y"}]}"#;
+        let body =
+            r#"{"tags":[{"key":"a","value":"b"},{"value":"x","key":"mlflow.user"},{"key":"mlflow.user","value":"y"}]}"#;
         assert_eq!(claims(body, "tags[].key"), ["x", "y"]);
         assert_eq!(claims("{}", "tags[].key"), Vec::<&str>::new());
     }
