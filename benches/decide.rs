@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use trackgate::access::decide::{Requirement, decide};
 use trackgate::access::grant::{GrantSet, Pattern, Subject};
 use trackgate::access::identity::{Identity, Principal, Proof};
-use trackgate::mlflow::ids::{GroupName, UserName};
+use trackgate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use trackgate::mlflow::permission::{Action, Permission};
 use trackgate::mlflow::resource::{Kind, Object, Resource};
 use trackgate::policy::classify::{Call, Classified, classify};
@@ -47,6 +47,7 @@ fn principal() -> Arc<Principal> {
     Arc::new(Principal {
         identity: Arc::new(identity),
         admin: false,
+        workspace: WorkspaceName::default(),
         grants: grants.into_iter().map(Arc::new).collect(),
     })
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 
+use crate::mlflow::ids::WorkspaceName;
 use crate::policy::path::Path;
 use crate::policy::route::Verb;
 
@@ -42,6 +43,8 @@ pub enum Door {
 pub struct Request {
     /// Our name for it: in the audit log, in the answer, in error pages.
     pub id: Arc<str>,
+    /// The workspace that it acts in; `None` where workspaces are off.
+    pub workspace: Option<WorkspaceName>,
     /// The method, HEAD being GET with [`Request::head_only`].
     pub verb: Verb,
     /// Whether the client asked with HEAD.

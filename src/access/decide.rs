@@ -302,8 +302,8 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
     if principal.admin {
         return Ok(Reason::Admin);
     }
-    let workspace = workspace_object();
-    for object in resource.levels().chain([&*workspace]) {
+    let workspace = principal.workspace.object();
+    for object in resource.levels().chain([&workspace]) {
         if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object) {
             return Err(reason);
         }
@@ -336,9 +336,9 @@ pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Resu
     if principal.admin {
         return Ok(Reason::Admin);
     }
-    let workspace = workspace_object();
+    let workspace = principal.workspace.object();
     let mut speaking: Option<Reason> = None;
-    for object in resource.levels().chain((resource.object.kind != Kind::Workspace).then_some(&*workspace)) {
+    for object in resource.levels().chain((resource.object.kind != Kind::Workspace).then_some(&workspace)) {
         let level = strongest(principal, action, object);
         let Some((reason, permission)) = level else { continue };
         if permission == Permission::Deny {
@@ -413,8 +413,7 @@ pub fn visible_of(principal: &Principal, kind: Kind) -> Visible {
     if principal.admin {
         return Visible::All;
     }
-    let workspace = Resource::workspace();
-    let everything = match strongest(principal, Action::Read, &workspace.object) {
+    let everything = match strongest(principal, Action::Read, &principal.workspace.object()) {
         Some((_, Permission::Deny)) => return Visible::Only(Vec::new()),
         Some((_, Permission::Manage)) => true,
         _ => false,
@@ -449,9 +448,4 @@ pub fn visible_of(principal: &Principal, kind: Kind) -> Visible {
             Visible::Only(exact)
         }
     }
-}
-
-fn workspace_object() -> Arc<Object> {
-    static WORKSPACE: std::sync::OnceLock<Arc<Object>> = std::sync::OnceLock::new();
-    Arc::clone(WORKSPACE.get_or_init(|| Arc::new(Resource::workspace().object)))
 }

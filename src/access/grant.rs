@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::mlflow::ids::{BadId, ExperimentId, GroupName, LoggedModelId, RunId, TraceId, UserName};
+use crate::mlflow::ids::{BadId, ExperimentId, GroupName, LoggedModelId, RunId, TraceId, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Grantable, Kind, Object};
 
@@ -80,11 +80,8 @@ impl Pattern {
             return Err(BadPattern::StarInside);
         }
         match kind {
-            Kind::Workspace => {
-                if text != "default" {
-                    return Err(BadPattern::NotByName(kind));
-                }
-            }
+            // It speaks of the workspace that the grant is in; another one's name speaks of nothing.
+            Kind::Workspace => drop(WorkspaceName::parse(text)?),
             Kind::Experiment => drop(ExperimentId::parse(text)?),
             Kind::Run => drop(RunId::parse(text)?),
             Kind::LoggedModel => drop(LoggedModelId::parse(text)?),
@@ -201,6 +198,13 @@ impl GrantSet {
             .filter(move |(kind, pattern, _)| *kind == object.kind && pattern.matches(&object.id))
             .map(|(_, pattern, permission)| (Held::Pattern(pattern), *permission));
         exact.into_iter().chain(prefixes)
+    }
+
+    /// Whether anything in it is not a DENY.
+    #[must_use]
+    pub fn gives_something(&self) -> bool {
+        let prefixes = self.prefixes.iter().map(|(_, _, permission)| permission);
+        self.exact.values().flat_map(HashMap::values).chain(prefixes).any(|permission| *permission != Permission::Deny)
     }
 
     /// The exact grants on things of `kind`.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::grant::GrantSet;
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
+use crate::mlflow::permission::Permission;
 
 /// A caller who proved who they are. Made only in `authenticate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,19 @@ pub struct Principal {
     pub identity: Arc<Identity>,
     /// Administrators pass every check but `Nobody`.
     pub admin: bool,
+    /// The workspace that the request acts in. The grants below are those of this workspace and of no other.
+    pub workspace: WorkspaceName,
     /// The person's own grants and those of each of their groups.
     pub grants: Vec<Arc<GrantSet>>,
+}
+
+impl Principal {
+    /// Whether the caller has any business in the workspace: an administrator, or somebody who holds something there and
+    /// is not denied the whole of it. To everybody else the workspace is one that does not exist.
+    #[must_use]
+    pub fn belongs(&self) -> bool {
+        let workspace = self.workspace.object();
+        let denied = || self.grants.iter().flat_map(|set| set.on(&workspace)).any(|(_, held)| held == Permission::Deny);
+        self.admin || (self.grants.iter().any(|set| set.gives_something()) && !denied())
+    }
 }

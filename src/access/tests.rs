@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::decide::{Named, Reason, Requirement, Visible, decide, holds, meets, visible, visible_of};
 use super::grant::{Grant, GrantSet, Pattern, Subject};
 use super::identity::{Identity, Principal, Proof};
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
 
@@ -35,6 +35,7 @@ fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
             until: UNIX_EPOCH,
         }),
         admin,
+        workspace: WorkspaceName::default(),
         grants: sets.into_iter().map(Arc::new).collect(),
     })
 }

@@ -16,7 +16,7 @@ use super::narrow::sees_every;
 use super::{AnswerFault, Shared, Tools, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
-use crate::mlflow::ids::{ExperimentId, ModelName, UserName};
+use crate::mlflow::ids::{ExperimentId, ModelName, UserName, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
@@ -34,20 +34,27 @@ pub(crate) trait Ledger {
     fn forget(&self, object: &Object, user: &UserName) -> impl Future<Output = Result<(), StoreFault>>;
 }
 
-impl Ledger for Store {
+/// The store, where the request acts: nothing that happens in one workspace touches the grants of another.
+struct Book<'a> {
+    store: &'a Store,
+    workspace: WorkspaceName,
+}
+
+impl Ledger for Book<'_> {
     async fn own(&self, object: &Object, user: &UserName, since: Option<u64>) -> Result<(), StoreFault> {
+        let Self { store, workspace } = self;
         match since {
-            None => Store::own(self, object.kind, &object.id, user).await,
-            Some(since) => Store::own_if_unmade(self, object.kind, &object.id, user, since).await,
+            None => store.own(workspace, object.kind, &object.id, user).await,
+            Some(since) => store.own_if_unmade(workspace, object.kind, &object.id, user, since).await,
         }
     }
 
     async fn rename(&self, object: &Object, new: &str, user: &UserName) -> Result<(), StoreFault> {
-        Store::rename(self, object.kind, &object.id, new, user).await
+        self.store.rename(&self.workspace, object.kind, &object.id, new, user).await
     }
 
     async fn forget(&self, object: &Object, user: &UserName) -> Result<(), StoreFault> {
-        Store::forget(self, object.kind, &object.id, user).await
+        self.store.forget(&self.workspace, object.kind, &object.id, user).await
     }
 }
 
@@ -74,7 +81,9 @@ pub async fn look_over(
         }
     };
     let homes = super::Lookups { tools };
-    Box::pin(over(answer, principal, call.row, &named, judged, tools.shared, tools.store, &homes)).await
+    let workspace = principal.map(|principal| principal.workspace.clone()).unwrap_or_default();
+    let book = Book { store: tools.store, workspace };
+    Box::pin(over(answer, principal, call.row, &named, judged, tools.shared, &book, &homes)).await
 }
 
 /// What a call was judged on.

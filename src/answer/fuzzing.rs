@@ -246,6 +246,7 @@ fn request(row: &Row, asked: &[u8]) -> Option<Original> {
         Verb::Post | Verb::Put | Verb::Patch | Verb::Delete => (None, Payload::Judged(Bytes::copy_from_slice(asked))),
     };
     Some(Original::from(&Request {
+        workspace: None,
         id: "fuzz".into(),
         verb: row.verb,
         head_only: false,

@@ -251,7 +251,7 @@ impl hide::Homes for Lookups<'_> {
         let mut unknown = Vec::new();
         for (kind, id) in ids {
             let object = Object { kind, id };
-            match resolver.remembered(&object).await.and_then(|resource| resource.within) {
+            match resolver.remembered(&object, upstream.workspace()).await.and_then(|resource| resource.within) {
                 Some(within) => drop(found.insert((object.kind, object.id), within.id)),
                 None => unknown.push(object),
             }

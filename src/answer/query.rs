@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::json::{BadJson, Value, write_string};
 use super::token::{Mark, mark};
 use crate::message::{Body, Payload, Peer, Request};
+use crate::mlflow::ids::WorkspaceName;
 use crate::policy::path::Path;
 use crate::policy::route::Verb;
 
@@ -69,6 +70,7 @@ pub(crate) enum Rows {
 #[derive(Debug, Clone)]
 pub(crate) struct Original {
     id: Arc<str>,
+    workspace: Option<WorkspaceName>,
     verb: Verb,
     path: Path,
     query: Option<String>,
@@ -81,6 +83,7 @@ impl From<&Request> for Original {
     fn from(request: &Request) -> Self {
         Self {
             id: Arc::clone(&request.id),
+            workspace: request.workspace.clone(),
             verb: request.verb,
             path: request.path.clone(),
             query: request.query.clone(),
@@ -135,7 +138,7 @@ pub(crate) struct Changes<'a> {
 }
 
 impl Query {
-    /// Reads what `request` asks for. `caller` and `call` go into the mark.
+    /// Reads what `request` asks for. The call, the caller and the workspace go into the mark.
     ///
     /// # Errors
     /// [`BadQuery`] for what could be read in two ways.
@@ -147,7 +150,8 @@ impl Query {
             .map(|(name, raw)| (&**name, &**raw))
             .collect();
         rest.sort_unstable();
-        let mark = mark([call, caller].into_iter().chain(rest.into_iter().flat_map(|(name, raw)| [name, raw])));
+        let own = [call, caller, request.workspace.as_ref().map_or("", WorkspaceName::as_str)];
+        let mark = mark(own.into_iter().chain(rest.into_iter().flat_map(|(name, raw)| [name, raw])));
         let source = Source::of(request)?;
         let rows = match source.scalar(ROWS)? {
             None => Rows::Absent,
@@ -195,6 +199,7 @@ pub(crate) fn page_of(request: &Original, changes: Changes<'_>) -> Result<Reques
     headers.remove(http::header::CONTENT_LENGTH);
     Ok(Request {
         id: Arc::clone(&request.id),
+        workspace: request.workspace.clone(),
         verb: request.verb,
         head_only: false,
         path: request.path.clone(),
@@ -439,6 +444,7 @@ pub(crate) mod tests {
     fn request(verb: Verb, query: Option<&str>, payload: Payload) -> Original {
         Original::from(&Request {
             id: "r".into(),
+            workspace: None,
             verb,
             head_only: false,
             path: Path::parse("/api/2.0/mlflow/experiments/search").unwrap(),
@@ -530,7 +536,12 @@ pub(crate) mod tests {
         assert_eq!(first, mark(r#"{"pageToken": "t", "filter": "f"}"#));
         assert_ne!(first, mark(r#"{"filter": "g"}"#));
         assert_ne!(first, mark(r#"{"filter": "f", "view_type": "ALL"}"#));
-        assert_ne!(first, Query::read(&post(r#"{"filter": "f"}"#), "SearchExperiments", "bob").unwrap().mark);
+        let mut body = post(r#"{"filter": "f"}"#);
+        assert_ne!(first, Query::read(&body, "SearchExperiments", "bob").unwrap().mark);
+        body.workspace = Some(WorkspaceName::parse("team-a").unwrap());
+        let there = read(&body).unwrap().mark;
+        body.workspace = Some(WorkspaceName::default());
+        assert!(there != first && there != read(&body).unwrap().mark);
     }
 
     #[test]

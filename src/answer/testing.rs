@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::access::grant::{GrantSet, Pattern, Subject};
 use crate::access::identity::{Identity, Principal, Proof};
-use crate::mlflow::ids::UserName;
+use crate::mlflow::ids::{UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 #[cfg(test)]
@@ -60,5 +60,5 @@ pub(crate) fn ann(grants: &[(Kind, &str, Permission)]) -> Principal {
         proof: Proof::Bearer,
         until: SystemTime::UNIX_EPOCH,
     };
-    Principal { identity: Arc::new(identity), admin: false, grants: vec![Arc::new(set)] }
+    Principal { identity: Arc::new(identity), admin: false, workspace: WorkspaceName::default(), grants: vec![Arc::new(set)] }
 }

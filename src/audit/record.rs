@@ -13,6 +13,7 @@ use super::writer::State;
 use crate::access::decide::Reason;
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
+use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::resource::Object;
 
 /// How a request ended.
@@ -46,6 +47,7 @@ pub(super) struct Entry {
     method: Cow<'static, str>,
     path: String,
     call: Option<&'static str>,
+    workspace: Option<WorkspaceName>,
     objects: Vec<Object>,
     outcome: Outcome,
     reason: Cow<'static, str>,
@@ -94,6 +96,7 @@ impl Record {
             method: Cow::Borrowed(""),
             path: String::new(),
             call: None,
+            workspace: None,
             objects: Vec::new(),
             outcome: Outcome::Error,
             reason: Cow::Borrowed("unfinished"),
@@ -178,6 +181,13 @@ impl Record {
     pub fn call(&mut self, name: &'static str) {
         if let Some(entry) = &mut self.entry {
             entry.call = Some(name);
+        }
+    }
+
+    /// The workspace that it acts in, where there are several.
+    pub fn workspace(&mut self, workspace: &WorkspaceName) {
+        if let Some(entry) = &mut self.entry {
+            entry.workspace = Some(workspace.clone());
         }
     }
 
@@ -266,6 +276,9 @@ impl Entry {
         line.text("path", &self.path);
         if let Some(call) = self.call {
             line.text("call", call);
+        }
+        if let Some(workspace) = &self.workspace {
+            line.text("workspace", workspace.as_str());
         }
         if !self.objects.is_empty() {
             let named = self.objects.iter().map(|object| fmt::from_fn(|f| write!(f, "{}:{}", object.kind, object.id)));

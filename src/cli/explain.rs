@@ -15,7 +15,7 @@ use super::{Ended, open_store, say};
 use crate::access::decide::{Requirement, decide};
 use crate::access::identity::{Identity, Principal, Proof};
 use crate::config::Config;
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::resource::Resource;
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
@@ -45,6 +45,9 @@ pub(super) struct Explain {
     /// A group that the issuer would name; may be repeated.
     #[arg(long = "group")]
     groups: Vec<String>,
+    /// The workspace that the request names, where MLflow has several.
+    #[arg(long, value_parser = WorkspaceName::parse)]
+    workspace: Option<WorkspaceName>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -94,6 +97,9 @@ impl Explain {
 
     async fn story(&self, config: &Config, store: &Store) -> anyhow::Result<Story> {
         let mut story = Story::default();
+        if self.workspace.is_some() && !config.clean.workspaces {
+            bail!("`upstream.workspaces` is off: there are no workspaces");
+        }
         let Some(call) = self.call(config, &mut story)? else { return Ok(story) };
         let (_, query) = split(&self.path);
         let fields = match self.fields(&call, query) {
@@ -103,10 +109,11 @@ impl Explain {
                 return Ok(story);
             }
         };
+        let workspace = self.workspace.clone().unwrap_or_default();
         let principal = if call.row.open_to_strangers() {
             None
         } else {
-            match store.suppose(self.identity()?) {
+            match store.suppose(self.identity()?, &workspace) {
                 Ok(principal) => Some(principal),
                 Err(PrincipalFault::Disabled) => {
                     story.tell("refused", format!("user {} is disabled", self.who));
@@ -116,7 +123,20 @@ impl Explain {
             }
         };
         story.tell("who", who(principal.as_deref()));
-        let upstream = Upstream::new(&config.upstream)?;
+        if config.clean.workspaces {
+            story.tell("in", format!("workspace {workspace}"));
+            if let Some(principal) = &principal
+                && !workspace.is_default()
+                && !principal.belongs()
+            {
+                story.tell("refused", format!("404: {} holds nothing in workspace {workspace}", self.who));
+                return Ok(story);
+            }
+        }
+        let mut upstream = Upstream::new(&config.upstream)?;
+        if config.clean.workspaces {
+            upstream = upstream.within(&workspace);
+        }
         let resolved = Resolver::new(config.resolve.clone())
             .resolve(&call, &fields, &upstream)
             .await
@@ -155,7 +175,7 @@ impl Explain {
                 return Ok(None);
             }
         };
-        match classify(verb, &path_of_call) {
+        match classify(verb, &path_of_call).known(config.clean.workspaces) {
             Classified::Call(call) => {
                 story.tell("row", format!("{} {} ({})", call.row.verb, path(call.row), call.row.name));
                 story.tell("needs", needs(call.row));

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::people::{told, user_name};
 use super::{Form, say};
 use crate::access::grant::{Grant, Pattern, Subject};
+use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
-use crate::store::{By, EVERYBODY, Store};
+use crate::store::{By, EVERYBODY, GrantRecord, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GrantCommand {
@@ -38,6 +39,9 @@ pub(super) enum GrantCommand {
         /// Only those on this kind of object.
         #[arg(long, value_parser = Kind::from_str)]
         kind: Option<Kind>,
+        /// Only those in this workspace.
+        #[arg(long, value_parser = WorkspaceName::parse)]
+        workspace: Option<WorkspaceName>,
         #[command(flatten)]
         form: Form,
     },
@@ -57,10 +61,16 @@ pub(super) struct On {
     /// Take a name that ends in `*` as it is, not as a beginning.
     #[arg(long)]
     exactly: bool,
+    /// The workspace in which the grant holds, where MLflow has several.
+    #[arg(long, value_parser = WorkspaceName::parse, default_value = "default")]
+    workspace: WorkspaceName,
 }
 
 impl On {
     fn pattern(&self) -> anyhow::Result<Pattern> {
+        if self.kind == Kind::Workspace && self.pattern != "*" && self.pattern != self.workspace.as_str() {
+            bail!("a grant on a workspace holds in it: write `workspace '*' ... --workspace {}`", self.pattern);
+        }
         if self.exactly && self.kind == Kind::RegisteredModel {
             return Ok(Pattern::Exactly(Arc::from(self.pattern.as_str())));
         }
@@ -73,28 +83,31 @@ impl GrantCommand {
     pub(super) async fn run(self, store: &Store, by: By) -> anyhow::Result<()> {
         match self {
             Self::Add { on, permission } => {
+                let workspace = on.workspace.clone();
                 let grant = Grant { pattern: on.pattern()?, subject: on.subject, kind: on.kind, permission };
                 let told_of = stranger(store, &grant.subject);
+                let place = place(&workspace);
                 told(
-                    store.grant(grant.clone(), by).await?,
-                    &format!("granted: {grant}"),
-                    &format!("granted already: {grant}"),
+                    store.grant(&workspace, grant.clone(), by).await?,
+                    &format!("granted: {grant}{place}"),
+                    &format!("granted already: {grant}{place}"),
                 )?;
                 told_of.map_or(Ok(()), say::line)
             }
             Self::Remove { on } => {
                 let pattern = on.pattern()?;
-                let what = format!("{}: {} {pattern}", on.subject, on.kind);
-                if !store.revoke(on.subject, on.kind, pattern, by).await?.anything() {
+                let what = format!("{}: {} {pattern}{}", on.subject, on.kind, place(&on.workspace));
+                if !store.revoke(&on.workspace, on.subject, on.kind, pattern, by).await?.anything() {
                     bail!("there is no such grant ({what}); `trackgate grant list` shows those there are");
                 }
                 say::line(format!("taken back: {what}"))
             }
-            Self::List { subject, kind, form } => {
+            Self::List { subject, kind, workspace, form } => {
                 let mut grants = store.grants();
                 grants.retain(|record| {
                     subject.as_ref().is_none_or(|subject| record.grant.subject == *subject)
                         && kind.is_none_or(|kind| record.grant.kind == kind)
+                        && workspace.as_ref().is_none_or(|workspace| record.workspace == *workspace)
                 });
                 if form.json {
                     let rows: Vec<_> = grants
@@ -102,7 +115,7 @@ impl GrantCommand {
                         .map(|record| {
                             let (subject_kind, subject) = words(&record.grant.subject);
                             json!({
-                                "subject_kind": subject_kind, "subject": subject, "kind": record.grant.kind.as_str(),
+                                "workspace": record.workspace.as_str(), "subject_kind": subject_kind, "subject": subject, "kind": record.grant.kind.as_str(),
                                 "pattern": record.grant.pattern.to_string(),
                                 "exact": matches!(record.grant.pattern, Pattern::Exactly(_)),
                                 "permission": record.grant.permission.as_str(),
@@ -112,28 +125,39 @@ impl GrantCommand {
                         .collect();
                     return say::json(&rows);
                 }
+                let none = "there are no such grants";
+                let cells = |record: &GrantRecord| {
+                    let (subject_kind, subject) = words(&record.grant.subject);
+                    [
+                        format!("{subject_kind}:{subject}"),
+                        record.grant.kind.to_string(),
+                        record.grant.pattern.to_string(),
+                        record.grant.permission.to_string(),
+                        say::when(record.created),
+                        record.by.clone(),
+                    ]
+                };
+                // Who has no workspaces need not hear of them.
+                if grants.iter().all(|record| record.workspace.is_default()) {
+                    let rows: Vec<_> = grants.iter().map(cells).collect();
+                    return say::table(["SUBJECT", "KIND", "OBJECT", "PERMISSION", "SINCE", "BY"], &rows, none);
+                }
                 let rows: Vec<_> = grants
                     .iter()
                     .map(|record| {
-                        let (subject_kind, subject) = words(&record.grant.subject);
-                        [
-                            format!("{subject_kind}:{subject}"),
-                            record.grant.kind.to_string(),
-                            record.grant.pattern.to_string(),
-                            record.grant.permission.to_string(),
-                            say::when(record.created),
-                            record.by.clone(),
-                        ]
+                        let [subject, kind, object, permission, since, by] = cells(record);
+                        [subject, record.workspace.to_string(), kind, object, permission, since, by]
                     })
                     .collect();
-                say::table(
-                    ["SUBJECT", "KIND", "OBJECT", "PERMISSION", "SINCE", "BY"],
-                    &rows,
-                    "there are no such grants",
-                )
+                say::table(["SUBJECT", "WORKSPACE", "KIND", "OBJECT", "PERMISSION", "SINCE", "BY"], &rows, none)
             }
         }
     }
+}
+
+/// Said where it is not the one that everybody has.
+fn place(workspace: &WorkspaceName) -> String {
+    if workspace.is_default() { String::new() } else { format!(" in workspace {workspace}") }
 }
 
 fn subject(text: &str) -> Result<Subject, String> {

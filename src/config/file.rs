@@ -41,7 +41,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let mut serve = listen(root.section("listen"), public_url.as_ref());
     let mut resolve = resolve::Settings::default();
     let mut answer = answer::Settings::default();
-    let (upstream, static_prefix) = upstream(root.section("upstream"));
+    let (upstream, static_prefix, workspaces) = upstream(root.section("upstream"));
     resolve.static_prefix.clone_from(&static_prefix);
     let (bodies, failed_credentials) = limits(root.section("limits"), &mut serve.limits, &mut answer);
     let (session, session_idle) = session(root.section("session"));
@@ -67,6 +67,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         clean: clean::Settings {
             hosts: Hosts::new(&public_url, &extra_hosts),
             static_prefix,
+            workspaces,
             url_length: serve.limits.url_length,
             ..clean::Settings::new(public_url.clone())
         },
@@ -143,14 +144,15 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
     }
 }
 
-/// MLflow's address, and its static prefix.
-fn upstream(section: Section<'_>) -> (upstream::Settings, String) {
+/// MLflow's address, its static prefix, and whether it has workspaces.
+fn upstream(section: Section<'_>) -> (upstream::Settings, String, bool) {
     let default = upstream::Settings::default();
     let url = match UpstreamUrl::of("http://127.0.0.1:5000") {
         Ok(url) => section.or("url", url).target,
         Err(_) => default.target,
     };
     let static_prefix = section.or("static_prefix", Prefix::default()).0;
+    let workspaces = section.or("workspaces", false);
     let settings = upstream::Settings {
         target: url,
         ca_file: section.maybe("ca_file"),
@@ -165,7 +167,7 @@ fn upstream(section: Section<'_>) -> (upstream::Settings, String) {
         section.fault("ca_file", "has no effect: `upstream.url` is not https", None);
     }
     section.finish();
-    (settings, static_prefix)
+    (settings, static_prefix, workspaces)
 }
 
 /// Fills in the limits of several rooms; returns those of bodies, and `failed_credentials`.

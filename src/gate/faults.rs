@@ -15,6 +15,7 @@ use crate::authenticate::{AuthFault, STRANGER_CHALLENGE};
 use crate::forward::ForwardError;
 use crate::message::BodyError;
 use crate::mlflow::error::ErrorCode;
+use crate::mlflow::ids::WorkspaceName;
 use crate::policy::classify::Call;
 use crate::policy::fields::{FieldFault, Fields};
 use crate::policy::route::Need;
@@ -32,6 +33,16 @@ pub(super) fn stranger(headers: &HeaderMap) -> Refusal {
     let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
     refusal.challenge = Some(STRANGER_CHALLENGE);
     refusal.login = true;
+    refusal
+}
+
+/// The caller has no business in the workspace. In MLflow's own words for one that does not exist (3.17.2,
+/// `SqlAlchemyStore._get_workspace`): the two look alike.
+pub(super) fn no_such_workspace(workspace: &WorkspaceName) -> Refusal {
+    let message = format!("Workspace '{workspace}' not found");
+    let mut refusal =
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::ResourceDoesNotExist, "no-such-workspace", message);
+    refusal.verbatim = true;
     refusal
 }
 
@@ -281,6 +292,10 @@ impl From<ResolveFault> for Refusal {
     fn from(fault: ResolveFault) -> Self {
         match &fault {
             ResolveFault::TooMany { .. } => Self::bad("too-many-objects", format!("The request is refused: {fault}.")),
+            ResolveFault::NoWorkspaces => Self::unavailable(
+                "no-workspaces",
+                "The MLflow server has no workspaces, though Trackgate is set up for them; tell its operators.",
+            ),
             ResolveFault::Upstream(_) | ResolveFault::Status(_) | ResolveFault::Unreadable(_) => Self::unavailable(
                 "look-up-failed",
                 "The MLflow server cannot be asked what this request is about; try again later.",

@@ -25,15 +25,17 @@ pub use self::news::News;
 use self::refusal::{Form, Refusal};
 pub use self::room::Room;
 use self::room::Share;
-use crate::access::decide::{Permitted, decide};
+use crate::access::decide::{Permitted, decide, visible};
 use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Payload, Peer, Request};
+use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::resource::Resource;
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
-use crate::policy::route::{Answer, BodyClass};
+use crate::policy::route::{Answer, BodyClass, Scope};
 use crate::resolve::{Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
@@ -111,17 +113,39 @@ impl Gate {
         let house = &*self.house;
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
-        let (mut request, credentials) = clean::clean(record.id(), parts, body, peer, &house.clean)?;
+        let (request, credentials) = clean::clean(record.id(), parts, body, peer, &house.clean)?;
         record.client(request.peer.address);
 
-        let classified = classify(request.verb, &request.path);
+        let Some(workspace) = &request.workspace else {
+            return self.walk_on(request, credentials, upgrade, record).await;
+        };
+        record.workspace(workspace);
+        let within = self.within(workspace);
+        within.walk_on(request, credentials, upgrade, record).await
+    }
+
+    /// The same gate, through which nothing reaches MLflow but in this workspace.
+    fn within(&self, workspace: &WorkspaceName) -> Self {
+        Self { house: Arc::clone(&self.house), upstream: self.upstream.within(workspace) }
+    }
+
+    /// The way from the clean request on.
+    async fn walk_on(
+        &self,
+        mut request: Request,
+        credentials: Credentials,
+        upgrade: Option<OnUpgrade>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let house = &*self.house;
+        let classified = classify(request.verb, &request.path).known(house.clean.workspaces);
         if let Classified::Call(call) = &classified {
             record.call(call.row.name);
         }
         let principal = if self.lets_strangers_in(&classified, &request) {
             None
         } else {
-            Some(self.recognise(&request, &credentials, record).await?)
+            Some(self.recognise(&classified, &request, &credentials, record).await?)
         };
         let call = match classified {
             Classified::Call(call) => call,
@@ -131,6 +155,10 @@ impl Gate {
                 return Err(faults::unknown_call());
             }
         };
+
+        if let (Some(principal), Some(workspace)) = (&principal, &request.workspace) {
+            self.check_workspace(&call, principal, workspace).await?;
+        }
 
         clean::check_body(&call, &request)?;
         // Held until the answer's head is there.
@@ -183,6 +211,7 @@ impl Gate {
     /// Who asks. Strangers are refused here: the few rows for them do not come this way.
     async fn recognise(
         &self,
+        classified: &Classified,
         request: &Request,
         credentials: &Credentials,
         record: &mut Record,
@@ -195,13 +224,40 @@ impl Gate {
             clean::check_origin(request, &house.clean)?;
         }
         let identity = authenticated.identity;
-        match house.store.principal(Arc::clone(&identity)) {
+        let workspace = request.workspace.clone().unwrap_or_default();
+        let principal = |identity| match classified {
+            Classified::Call(call) if call.row.scope == Scope::Workspaces => house.store.tenant(identity, &workspace),
+            Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => {
+                house.store.principal(identity, &workspace)
+            }
+        };
+        match principal(Arc::clone(&identity)) {
             Err(PrincipalFault::Unrecognised) => {
                 Box::pin(house.store.recognise(&identity)).await?;
-                Ok(house.store.principal(identity)?)
+                Ok(principal(identity)?)
             }
             known => Ok(known?),
         }
+    }
+
+    /// Whether the caller may know of the workspace, and whether the server does.
+    async fn check_workspace(
+        &self,
+        call: &Call,
+        principal: &Principal,
+        workspace: &WorkspaceName,
+    ) -> Result<(), Refusal> {
+        if call.is_local() || call.row.scope == Scope::Anywhere || workspace.is_default() {
+            return Ok(());
+        }
+        let belongs = match call.row.scope {
+            Scope::Inside | Scope::Anywhere => principal.belongs(),
+            Scope::Workspaces => visible(principal, &Resource::of_workspace(workspace)),
+        };
+        if !belongs {
+            return Err(faults::no_such_workspace(workspace));
+        }
+        Ok(Box::pin(self.house.resolver.has_workspaces(&self.upstream)).await?)
     }
 
     /// Reads the body whole where the row names a field of it.

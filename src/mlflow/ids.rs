@@ -5,7 +5,7 @@
 //! that what was judged is what MLflow acts on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -163,6 +163,49 @@ id!(
     |text| ascii_word(text, 255)
 );
 
+id!(
+    /// A workspace as MLflow names it (3.17.2, `WorkspaceNameValidator`): 2 to 63 of `a-z`, `0-9` and `-`, no `-` at either
+    /// end, and none of the words that begin MLflow's own paths.
+    WorkspaceName,
+    "workspace name",
+    workspace_name
+);
+
+impl WorkspaceName {
+    /// Whether it is the workspace that MLflow takes where none is named, and the only one where workspaces are off.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        &*self.0 == DEFAULT_WORKSPACE
+    }
+}
+
+/// MLflow's `DEFAULT_WORKSPACE_NAME`.
+const DEFAULT_WORKSPACE: &str = "default";
+
+impl Default for WorkspaceName {
+    /// The workspace `default`. One text, shared: this is on every request's way.
+    fn default() -> Self {
+        static DEFAULT: LazyLock<WorkspaceName> = LazyLock::new(|| WorkspaceName(Arc::from(DEFAULT_WORKSPACE)));
+        DEFAULT.clone()
+    }
+}
+
+fn workspace_name(text: &str) -> Result<(), &'static str> {
+    if !(2..=63).contains(&text.len()) {
+        return Err("it does not have 2 to 63 characters");
+    }
+    if !text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
+        return Err("it has something else than lower-case letters, digits and `-`");
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return Err("it begins or ends with `-`");
+    }
+    if matches!(text, "workspaces" | "api" | "ajax-api" | "static-files") {
+        return Err("the name is reserved");
+    }
+    Ok(())
+}
+
 /// How a scorer is named in grants: `experiment id/url-quoted name`
 /// (3.17.2, `server/auth/sqlalchemy_store.py` `_scorer_pattern`).
 #[must_use]
@@ -272,6 +315,38 @@ mod tests {
         for spelling in ["0123456789ABCDEF0123456789abcdef", "0123456789abcdef", "", "g123456789abcdef0123456789abcdef"]
         {
             assert!(RunId::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn a_workspace_has_the_one_spelling_that_mlflow_takes() {
+        assert!(WorkspaceName::default().is_default());
+        assert!(!WorkspaceName::parse("team-a").unwrap().is_default());
+        for name in ["default", "team-a", "a1", "0-0", &"a".repeat(63)] {
+            assert!(WorkspaceName::parse(name).is_ok(), "{name:?}");
+        }
+        for name in [
+            "",
+            "a",
+            "Team",
+            "team_a",
+            "-a",
+            "a-",
+            "a b",
+            " team",
+            "team ",
+            "team\n",
+            "a/b",
+            "../a",
+            "a.b",
+            "\u{e9}quipe",
+            "workspaces",
+            "api",
+            "ajax-api",
+            "static-files",
+            &"a".repeat(64),
+        ] {
+            assert!(WorkspaceName::parse(name).is_err(), "{name:?}");
         }
     }
 

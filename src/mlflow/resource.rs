@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::ids::WorkspaceName;
+
 /// What Python's `urllib.parse.quote(text, safe='')` quotes.
 const UNQUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
@@ -216,6 +218,14 @@ pub struct Object {
     pub id: Arc<str>,
 }
 
+impl WorkspaceName {
+    /// The workspace as an object that grants speak of.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        Object { kind: Kind::Workspace, id: self.to_shared() }
+    }
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.id)
@@ -232,10 +242,16 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// The workspace itself.
+    /// The workspace itself, where there is but one.
     #[must_use]
     pub fn workspace() -> Self {
-        Self { object: Object { kind: Kind::Workspace, id: Arc::from("default") }, within: None }
+        Self::of_workspace(&WorkspaceName::default())
+    }
+
+    /// One of several workspaces itself.
+    #[must_use]
+    pub fn of_workspace(name: &WorkspaceName) -> Self {
+        Self { object: name.object(), within: None }
     }
 
     /// An experiment or a registered model: a thing that lies in nothing but the workspace.

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use super::fields::Plan;
 use super::local::LOCAL;
 use super::path::Path;
-use super::route::{Prefixes, Row, Verb};
+use super::route::{Prefixes, Row, Scope, Verb};
 use super::table::MLFLOW;
 
 /// A request that has a row.
@@ -30,6 +30,17 @@ pub enum Classified {
     WrongMethod,
     /// Nothing speaks of it.
     Unknown,
+}
+
+impl Classified {
+    /// The same, where calls about workspaces do not exist unless there are workspaces.
+    #[must_use]
+    pub fn known(self, workspaces: bool) -> Self {
+        match self {
+            Self::Call(call) if call.row.scope == Scope::Workspaces && !workspaces => Self::Unknown,
+            other => other,
+        }
+    }
 }
 
 /// The most captures that a row may have.

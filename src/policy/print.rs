@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Stamp};
+use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Scope, Stamp};
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -30,6 +30,8 @@ pub struct Printed {
     pub name: &'static str,
     /// What the caller needs, all of it.
     pub needs: Vec<String>,
+    /// What the active workspace is to it.
+    pub scope: String,
     /// Where the caller's name is written into the request.
     pub stamps: String,
     /// What happens to the answer.
@@ -45,6 +47,7 @@ impl From<&Row> for Printed {
             path: path(row),
             name: row.name,
             needs: row.needs.iter().map(need).collect(),
+            scope: scope(row).to_owned(),
             stamps: stamps(row),
             answer: answer(row),
             effect: effect(row),
@@ -127,11 +130,19 @@ fn need(need: &Need) -> String {
     }
 }
 
-/// What happens to the answer, and what follows from success.
+/// In which workspaces, what happens to the answer, and what follows from success.
 #[must_use]
 pub fn follows(row: &Row) -> String {
-    let parts = [stamps(row), answer(row), effect(row)];
+    let parts = [scope(row).to_owned(), stamps(row), answer(row), effect(row)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn scope(row: &Row) -> &'static str {
+    match row.scope {
+        Scope::Inside => "",
+        Scope::Anywhere => "whatever workspace is named",
+        Scope::Workspaces => "there is no such call where workspaces are off",
+    }
 }
 
 fn stamps(row: &Row) -> String {

@@ -17,6 +17,8 @@ pub struct Row {
     pub name: &'static str,
     /// All of these must hold.
     pub needs: &'static [Need],
+    /// What the active workspace is to it.
+    pub scope: Scope,
     /// What happens to the answer on its way back.
     pub answer: Answer,
     /// What follows from success.
@@ -57,6 +59,17 @@ pub enum Prefixes {
     Ajax,
     /// At the root, without either.
     None,
+}
+
+/// What the active workspace is to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// It acts in it: to whom the workspace is hidden, the call is.
+    Inside,
+    /// Nothing: it is answered whatever workspace is named, even one that does not exist.
+    Anywhere,
+    /// It is about workspaces themselves. Where they are off, there is no such call.
+    Workspaces,
 }
 
 /// One thing that must hold.
@@ -360,6 +373,7 @@ impl Row {
             prefixes: Prefixes::Both,
             name,
             needs,
+            scope: Scope::Inside,
             answer: Answer::Stream,
             effect: Effect::None,
             stamps: &[],
@@ -384,6 +398,18 @@ impl Row {
     /// Served at the root.
     pub(in crate::policy) const fn root(mut self) -> Self {
         self.prefixes = Prefixes::None;
+        self
+    }
+
+    /// Answered whatever workspace is named.
+    pub(in crate::policy) const fn anywhere(mut self) -> Self {
+        self.scope = Scope::Anywhere;
+        self
+    }
+
+    /// About workspaces themselves.
+    pub(in crate::policy) const fn about_workspaces(mut self) -> Self {
+        self.scope = Scope::Workspaces;
         self
     }
 

@@ -6,7 +6,7 @@
 
 use super::links::Link;
 use super::proxied;
-use crate::mlflow::ids::{LoggedModelId, RunId, TraceId};
+use crate::mlflow::ids::{LoggedModelId, RunId, TraceId, WorkspaceName};
 use crate::mlflow::resource::Kind;
 
 /// The object that a path names, and what stands before it.
@@ -47,8 +47,21 @@ pub(super) fn tier(path: &str) -> Option<Tier<'_>> {
     None
 }
 
+/// The path below the place of its workspace. MLflow keeps the artifacts of a workspace in `workspaces/<name>`, puts that in
+/// front of a path that does not begin so, and refuses one that leads to another workspace (3.17.2,
+/// `_get_workspace_scoped_repo_path_if_enabled`).
+pub(super) fn within<'a>(path: &'a str, workspace: Option<&WorkspaceName>) -> Option<&'a str> {
+    let Some(workspace) = workspace else { return Some(path) };
+    if path == "workspaces" {
+        return None;
+    }
+    let Some(rest) = path.strip_prefix("workspaces/") else { return Some(path) };
+    let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
+    (name == workspace.as_str()).then_some(below)
+}
+
 /// Whether the path is where the object's artifacts lie.
-pub(super) fn lies_in(path: &str, tier: &Tier<'_>, link: &Link) -> bool {
+pub(super) fn lies_in(path: &str, tier: &Tier<'_>, link: &Link, workspace: Option<&WorkspaceName>) -> bool {
     if tier.before == &*link.experiment {
         return true;
     }
@@ -57,7 +70,7 @@ pub(super) fn lies_in(path: &str, tier: &Tier<'_>, link: &Link) -> bool {
         return false;
     }
     proxied(&link.artifact_uri).is_some_and(|root| {
-        let root = root.trim_end_matches('/');
+        let Some(root) = within(root.trim_end_matches('/'), workspace) else { return false };
         !root.is_empty() && path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
 }
@@ -101,10 +114,34 @@ mod tests {
     }
 
     #[test]
+    fn a_path_never_leads_into_another_workspace() {
+        let a = WorkspaceName::parse("team-a").unwrap();
+        for (path, below) in [
+            ("1/x", Some("1/x")),
+            ("workspaces/team-a/1/x", Some("1/x")),
+            ("workspaces/team-a", Some("")),
+            ("workspaces/team-b/1/x", None),
+            ("workspaces/default/1/x", None),
+            ("workspaces/team-ab/1/x", None),
+            ("workspaces", None),
+            ("workspacesx/1", Some("workspacesx/1")),
+        ] {
+            assert_eq!(within(path, Some(&a)), below, "{path}");
+            assert_eq!(within(path, None), Some(path), "no workspaces, no such folders");
+        }
+        let link =
+            |uri: &str| Link { experiment: Arc::from("1"), artifact_uri: Arc::from(uri), author: Arc::default() };
+        let path = format!("teams/x/{RUN}/artifacts/a");
+        let lies = |uri: &str| lies_in(&path, &tier(&path).unwrap(), &link(uri), Some(&a));
+        assert!(lies(&format!("mlflow-artifacts:/workspaces/team-a/teams/x/{RUN}/artifacts")));
+        assert!(!lies(&format!("mlflow-artifacts:/workspaces/team-b/teams/x/{RUN}/artifacts")));
+    }
+
+    #[test]
     fn a_path_lies_in_its_experiment_or_below_the_objects_own_place() {
         let link =
             |uri: &str| Link { experiment: Arc::from("1"), artifact_uri: Arc::from(uri), author: Arc::default() };
-        let lies = |path: &str, uri: &str| lies_in(path, &tier(path).unwrap(), &link(uri));
+        let lies = |path: &str, uri: &str| lies_in(path, &tier(path).unwrap(), &link(uri), None);
         let default = format!("mlflow-artifacts:/1/{RUN}/artifacts");
         assert!(lies(&format!("1/{RUN}/artifacts/a"), &default));
         assert!(!lies(&format!("2/{RUN}/artifacts/a"), &default));

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::Resolver;
 use super::links::Info;
 use crate::message::Body;
-use crate::mlflow::ids::{ExperimentId, LoggedModelId, RunId};
+use crate::mlflow::ids::{ExperimentId, LoggedModelId, RunId, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object, Resource};
 use crate::upstream::{Asked, Upstream, UpstreamError};
 
@@ -29,6 +29,11 @@ const MOST_EXPERIMENTS: usize = 100;
 pub trait Search {
     /// Asks with a POST of JSON; the answer is read whole.
     fn search(&self, target: &str, body: Bytes) -> impl Future<Output = Result<Asked, UpstreamError>>;
+
+    /// The workspace in which it is searched, if there are several.
+    fn workspace(&self) -> Option<&WorkspaceName> {
+        None
+    }
 }
 
 impl Search for Upstream {
@@ -39,6 +44,10 @@ impl Search for Upstream {
             target.parse().map_err(|fault: http::uri::InvalidUri| UpstreamError::Settings(fault.to_string()))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.ask_with(request).await
+    }
+
+    fn workspace(&self) -> Option<&WorkspaceName> {
+        Self::workspace(self)
     }
 }
 
@@ -55,10 +64,10 @@ struct Row<'a> {
 }
 
 impl Resolver {
-    /// The object with what it lies in, if that is remembered.
-    pub async fn remembered(&self, object: &Object) -> Option<Resource> {
+    /// The object with what it lies in, if that is remembered of this workspace.
+    pub async fn remembered(&self, object: &Object, workspace: Option<&WorkspaceName>) -> Option<Resource> {
         match object.kind {
-            Kind::Run | Kind::LoggedModel => Some(self.links.known(object).await?.place(object.clone())),
+            Kind::Run | Kind::LoggedModel => Some(self.links.known(object, workspace).await?.place(object.clone())),
             _ => None,
         }
     }
@@ -103,7 +112,7 @@ impl Resolver {
                         continue;
                     }
                     if let Ok(link) = row.info.link(&object.id) {
-                        self.links.remember(object, link).await;
+                        self.links.remember(&object, upstream.workspace(), link).await;
                     }
                 }
             }
@@ -159,7 +168,7 @@ mod tests {
         assert_eq!(scripted.asked.borrow()[0].0, "/ml/api/2.0/mlflow/logged-models/search");
         assert_eq!(scripted.asked.borrow()[0].1["experiment_ids"], serde_json::json!(["7"]));
         for one in &models {
-            assert_eq!(&*resolver.remembered(one).await.unwrap().within.unwrap().id, "7");
+            assert_eq!(&*resolver.remembered(one, None).await.unwrap().within.unwrap().id, "7");
         }
     }
 
@@ -168,8 +177,8 @@ mod tests {
         let scripted = Scripted { answer: answer(&[(&model(2), "7"), (&model(1), "8")]), asked: RefCell::default() };
         let resolver = Resolver::new(Settings::default());
         resolver.learn(&[model(1)], &["7".into()], &scripted).await;
-        assert_eq!(resolver.remembered(&model(1)).await, None);
-        assert_eq!(resolver.remembered(&model(2)).await, None);
+        assert_eq!(resolver.remembered(&model(1), None).await, None);
+        assert_eq!(resolver.remembered(&model(2), None).await, None);
     }
 
     #[tokio::test]
@@ -178,7 +187,7 @@ mod tests {
             let scripted = Scripted { answer: text.to_owned(), asked: RefCell::default() };
             let resolver = Resolver::new(Settings::default());
             resolver.learn(&[model(1)], &["7".into()], &scripted).await;
-            assert_eq!(resolver.remembered(&model(1)).await, None);
+            assert_eq!(resolver.remembered(&model(1), None).await, None);
         }
     }
 

@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Settings;
-use crate::mlflow::ids::{ExperimentId, ModelVersion};
+use crate::mlflow::ids::{ExperimentId, ModelVersion, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object};
 use crate::policy::path;
 use crate::upstream::{Asked, Upstream, UpstreamError};
@@ -23,11 +23,20 @@ use crate::upstream::{Asked, Upstream, UpstreamError};
 pub trait Ask {
     /// Asks with a GET; the answer is read whole.
     fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>>;
+
+    /// The workspace in which it is asked, if there are several.
+    fn workspace(&self) -> Option<&WorkspaceName> {
+        None
+    }
 }
 
 impl Ask for Upstream {
     fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>> {
         Self::ask(self, target)
+    }
+
+    fn workspace(&self) -> Option<&WorkspaceName> {
+        Self::workspace(self)
     }
 }
 
@@ -43,6 +52,9 @@ pub enum ResolveFault {
     /// Its answer is not what this version of it should say.
     #[error("MLflow's answer to a look-up cannot be read: {0}")]
     Unreadable(&'static str),
+    /// It has no workspaces, though the settings say so: what one names in one workspace, it would do in another.
+    #[error("the MLflow server has no workspaces, or has them off, though `upstream.workspaces` is on")]
+    NoWorkspaces,
     /// The caller names too many unknown things at once.
     #[error("the request names more than {most} things that must be judged; send it in parts")]
     TooMany {
@@ -57,7 +69,7 @@ impl ResolveFault {
     pub fn is_clients_fault(&self) -> bool {
         match self {
             Self::TooMany { .. } => true,
-            Self::Upstream(_) | Self::Status(_) | Self::Unreadable(_) => false,
+            Self::Upstream(_) | Self::Status(_) | Self::Unreadable(_) | Self::NoWorkspaces => false,
         }
     }
 }
@@ -72,10 +84,23 @@ pub(super) struct Link {
     pub(super) author: Arc<str>,
 }
 
+/// An object, and the workspace in which it was asked for: what is there in one is not there in another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    object: Object,
+    workspace: Option<WorkspaceName>,
+}
+
+impl Place {
+    fn of(object: &Object, workspace: Option<&WorkspaceName>) -> Self {
+        Self { object: object.clone(), workspace: workspace.cloned() }
+    }
+}
+
 /// The links known so far.
 #[derive(Clone)]
 pub(super) struct Links {
-    known: Cache<Object, Link>,
+    known: Cache<Place, Link>,
     prefix: Arc<str>,
 }
 
@@ -94,22 +119,22 @@ impl Links {
     }
 
     /// How many of these would have to be asked for.
-    pub(super) async fn unknown(&self, objects: &[Object]) -> usize {
+    pub(super) async fn unknown(&self, objects: &[Object], workspace: Option<&WorkspaceName>) -> usize {
         let mut unknown = 0;
         for object in objects {
-            unknown += usize::from(self.known.get(object).await.is_none());
+            unknown += usize::from(self.known(object, workspace).await.is_none());
         }
         unknown
     }
 
     /// Where it lies, if that is remembered.
-    pub(super) async fn known(&self, object: &Object) -> Option<Link> {
-        self.known.get(object).await
+    pub(super) async fn known(&self, object: &Object, workspace: Option<&WorkspaceName>) -> Option<Link> {
+        self.known.get(&Place::of(object, workspace)).await
     }
 
     /// Remembers where it lies.
-    pub(super) async fn remember(&self, object: Object, link: Link) {
-        self.known.insert(object, link).await;
+    pub(super) async fn remember(&self, object: &Object, workspace: Option<&WorkspaceName>, link: Link) {
+        self.known.insert(Place::of(object, workspace), link).await;
     }
 
     /// What stands before every path.
@@ -123,11 +148,12 @@ impl Links {
         if object.kind == Kind::Trace {
             return settle(Box::pin(self.ask(object, upstream)).await);
         }
-        if let Some(link) = self.known.get(object).await {
+        let place = Place::of(object, upstream.workspace());
+        if let Some(link) = self.known.get(&place).await {
             return Ok(Some(link));
         }
         // Boxed: it is large and rare, and every request's future would carry room for it.
-        let found = Box::pin(self.known.try_get_with(object.clone(), self.ask(object, upstream))).await;
+        let found = Box::pin(self.known.try_get_with(place, self.ask(object, upstream))).await;
         settle(found.map_err(|miss| match &*miss {
             Miss::Absent => Miss::Absent,
             Miss::Fault(fault) => Miss::Fault(fault.clone()),

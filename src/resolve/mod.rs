@@ -9,6 +9,7 @@ mod artifact;
 mod bulk;
 mod links;
 mod source;
+mod workspaces;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
 use self::source::Source;
+use self::workspaces::Workspaces;
 use crate::access::decide::{Named, Requirement};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Home, Kind, Object, Resource};
@@ -41,6 +43,7 @@ const FEW: usize = 32;
 const MISSING: &str = "there is no such object";
 const ELSEWHERE: &str = "the artifact path is not below the run, model or trace it names";
 const NO_TIER: &str = "the artifact path is in no run, logged model or trace";
+const OTHER_WORKSPACE: &str = "the artifact path leads into another workspace";
 const NO_PATH: &str = "without a path, every experiment is listed";
 const LOCATION: &str = "the server would write to any place that `artifact_location` names";
 const SOURCE: &str = "the server would read any place that `source` names";
@@ -97,13 +100,14 @@ pub struct Resolved {
 pub struct Resolver {
     links: Links,
     settings: Arc<Settings>,
+    workspaces: Workspaces,
 }
 
 impl Resolver {
     /// A resolver that remembers nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { links: Links::new(&settings), settings: Arc::new(settings) }
+        Self { links: Links::new(&settings), settings: Arc::new(settings), workspaces: Workspaces::default() }
     }
 
     /// Whether the caller's own name is written where a request says who did it.
@@ -124,14 +128,14 @@ impl Resolver {
                 Need::Anyone | Need::SignedIn | Need::On { count: Count::Narrowed, .. } => {}
                 Need::Admin(why) => resolved.ask(Requirement::Admin(why)),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
-                Need::Create => resolved.hold(Action::Create, Resource::workspace()),
+                Need::Create => resolved.hold(Action::Create, workspace(upstream)),
                 Need::OnOrCreate { action, kind, field } => {
                     for id in fields.each(field) {
                         let object = Object { kind, id: Arc::clone(id) };
                         if Box::pin(self.links.exists(&object, upstream)).await? {
                             resolved.hold(action, Resource::top(kind, Arc::clone(id)));
                         } else {
-                            resolved.hold(Action::Create, Resource::workspace());
+                            resolved.hold(Action::Create, workspace(upstream));
                             resolved.objects.push(object.clone());
                             resolved.absent.push(object);
                         }
@@ -174,7 +178,6 @@ impl Resolver {
     pub async fn place<A: Ask>(&self, kind: Kind, id: &str, upstream: &A) -> Result<Option<Resource>, ResolveFault> {
         let id = Arc::from(id);
         Ok(match kind.home() {
-            Home::Workspace if kind == Kind::Workspace => Some(Resource::workspace()),
             Home::Workspace => Some(Resource::top(kind, id)),
             Home::Named(_) => Resource::named(kind, &id),
             Home::Experiment => {
@@ -196,7 +199,6 @@ impl Resolver {
             return Err(ResolveFault::TooMany { most: MOST_NAMED });
         }
         match kind.home() {
-            Home::Workspace if kind == Kind::Workspace => resolved.hold(action, Resource::workspace()),
             Home::Workspace => {
                 for id in ids {
                     resolved.hold(action, Resource::top(kind, Arc::clone(id)));
@@ -215,7 +217,7 @@ impl Resolver {
                     return Ok(());
                 }
                 let objects: Vec<Object> = ids.iter().map(|id| Object { kind, id: Arc::clone(id) }).collect();
-                if self.links.unknown(&objects).await > self.settings.most_look_ups {
+                if self.links.unknown(&objects, upstream.workspace()).await > self.settings.most_look_ups {
                     return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
                 }
                 let found: Vec<Option<Resource>> = futures_util::stream::iter(objects)
@@ -238,7 +240,10 @@ impl Resolver {
         upstream: &A,
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
-        let path = path.trim_end_matches('/');
+        let Some(path) = artifact::within(path.trim_end_matches('/'), upstream.workspace()) else {
+            resolved.ask(Requirement::Absent(OTHER_WORKSPACE));
+            return Ok(());
+        };
         if path.is_empty() {
             resolved.ask(Requirement::Admin(NO_PATH));
             return Ok(());
@@ -252,7 +257,7 @@ impl Resolver {
             resolved.ask(Requirement::Absent(MISSING));
             return Ok(());
         };
-        if !artifact::lies_in(path, &tier, &link) {
+        if !artifact::lies_in(path, &tier, &link, upstream.workspace()) {
             resolved.ask(Requirement::Absent(ELSEWHERE));
             return Ok(());
         }
@@ -363,6 +368,11 @@ impl Resolver {
         }
         Ok(())
     }
+}
+
+/// The workspace in which MLflow is asked, itself.
+fn workspace<A: Ask>(upstream: &A) -> Resource {
+    upstream.workspace().map_or_else(Resource::workspace, Resource::of_workspace)
 }
 
 impl Resolved {

@@ -8,11 +8,11 @@ use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::fault::StoreFault;
-use super::holdings::{self, Over};
+use super::holdings::{self, Over, named};
 use super::people;
 use super::session::{NewSession, SessionKey};
 use crate::access::grant::{Grant, Pattern, Subject};
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::resource::Kind;
 
 /// Who makes a change.
@@ -49,11 +49,11 @@ pub(super) enum Change {
     RemoveGroup(GroupName),
     AddMember(GroupName, UserName),
     RemoveMember(GroupName, UserName),
-    Grant(Grant),
-    Revoke { subject: Subject, kind: Kind, pattern: Pattern },
-    Own { kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
-    Rename { kind: Kind, old: Arc<str>, new: Arc<str> },
-    Forget { kind: Kind, id: Arc<str> },
+    Grant(WorkspaceName, Grant),
+    Revoke { workspace: WorkspaceName, subject: Subject, kind: Kind, pattern: Pattern },
+    Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
+    Rename { workspace: WorkspaceName, kind: Kind, old: Arc<str>, new: Arc<str> },
+    Forget { workspace: WorkspaceName, kind: Kind, id: Arc<str> },
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -103,7 +103,7 @@ impl Change {
             | Self::RemoveGroup(_)
             | Self::AddMember(..)
             | Self::RemoveMember(..)
-            | Self::Grant(_)
+            | Self::Grant(..)
             | Self::Revoke { .. }
             | Self::Own { .. }
             | Self::Rename { .. }
@@ -161,14 +161,16 @@ impl Change {
             Self::RemoveGroup(group) => ("remove", format!("group {group}"), none()),
             Self::AddMember(group, user) => ("add-member", format!("group {group}"), user.to_string()),
             Self::RemoveMember(group, user) => ("remove-member", format!("group {group}"), user.to_string()),
-            Self::Grant(grant) => {
-                let object = format!("{} {}", grant.kind, grant.pattern);
+            Self::Grant(workspace, grant) => {
+                let object = named(workspace, grant.kind, &grant.pattern.to_string());
                 ("grant", object, format!("{} {}", grant.subject, grant.permission))
             }
-            Self::Revoke { subject, kind, pattern } => ("revoke", format!("{kind} {pattern}"), subject.to_string()),
-            Self::Own { kind, id, user, .. } => ("own", format!("{kind} {id}"), user.to_string()),
-            Self::Rename { kind, old, new } => ("rename", format!("{kind} {new}"), old.to_string()),
-            Self::Forget { kind, id } => ("forget", format!("{kind} {id}"), none()),
+            Self::Revoke { workspace, subject, kind, pattern } => {
+                ("revoke", named(workspace, *kind, &pattern.to_string()), subject.to_string())
+            }
+            Self::Own { workspace, kind, id, user, .. } => ("own", named(workspace, *kind, id), user.to_string()),
+            Self::Rename { workspace, kind, old, new } => ("rename", named(workspace, *kind, new), old.to_string()),
+            Self::Forget { workspace, kind, id } => ("forget", named(workspace, *kind, id), none()),
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
             Self::OpenSession(_) | Self::EndSession(_) | Self::SeenSessions(_) | Self::SweepSessions { .. } => {
@@ -195,14 +197,16 @@ impl Change {
             }
             Self::AddMember(group, user) => people::add_member(t, group, user, now).await?,
             Self::RemoveMember(group, user) => people::remove_member(t, group, user).await?,
-            Self::Grant(grant) => holdings::put(t, grant, by, now, Over::Anything).await?,
-            Self::Revoke { subject, kind, pattern } => holdings::revoke(t, subject, *kind, pattern).await?,
-            Self::Own { kind, id, user, unless_since } => match unless_since {
-                Some(since) if holdings::made_by_another(t, *kind, id, user, *since).await? => 0,
-                _ => holdings::own(t, *kind, id, user, by, now).await?,
+            Self::Grant(workspace, grant) => holdings::put(t, workspace, grant, by, now, Over::Anything).await?,
+            Self::Revoke { workspace, subject, kind, pattern } => {
+                holdings::revoke(t, workspace, subject, *kind, pattern).await?
+            }
+            Self::Own { workspace, kind, id, user, unless_since } => match unless_since {
+                Some(since) if holdings::made_by_another(t, workspace, *kind, id, user, *since).await? => 0,
+                _ => holdings::own(t, workspace, *kind, id, user, by, now).await?,
             },
-            Self::Rename { kind, old, new } => holdings::rename(t, *kind, old, new).await?,
-            Self::Forget { kind, id } => holdings::forget(t, *kind, id).await?,
+            Self::Rename { workspace, kind, old, new } => holdings::rename(t, workspace, *kind, old, new).await?,
+            Self::Forget { workspace, kind, id } => holdings::forget(t, workspace, *kind, id).await?,
             Self::OpenSession(new) => people::open_session(t, new, now).await?,
             Self::EndSession(key) => people::end_session(t, *key).await?,
             Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await?,

@@ -9,7 +9,7 @@ use sqlx::{Sqlite, Transaction};
 use super::changes::By;
 use super::fault::StoreFault;
 use crate::access::grant::{Grant, Pattern, Subject};
-use crate::mlflow::ids::UserName;
+use crate::mlflow::ids::{UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 
@@ -22,6 +22,7 @@ pub(super) enum Over {
 
 pub(super) async fn put(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     grant: &Grant,
     by: &By,
     now: i64,
@@ -30,12 +31,13 @@ pub(super) async fn put(
     let (subject_kind, subject) = subject_columns(&grant.subject);
     let (form, pattern) = pattern_columns(&grant.pattern);
     Ok(sqlx::query(
-        "INSERT INTO grants (subject_kind, subject, kind, form, pattern, permission, created, created_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (subject_kind, subject, kind, form, pattern) DO UPDATE \
+        "INSERT INTO grants (workspace, subject_kind, subject, kind, form, pattern, permission, created, created_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (workspace, subject_kind, subject, kind, form, pattern) DO UPDATE \
          SET permission = excluded.permission, created = excluded.created, created_by = excluded.created_by \
-         WHERE grants.permission <> excluded.permission AND (grants.permission <> 'DENY' OR $9 = 1)",
+         WHERE grants.permission <> excluded.permission AND (grants.permission <> 'DENY' OR $10 = 1)",
     )
+    .bind(workspace.as_str())
     .bind(subject_kind)
     .bind(subject)
     .bind(grant.kind.as_str())
@@ -52,6 +54,7 @@ pub(super) async fn put(
 
 pub(super) async fn revoke(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     subject: &Subject,
     kind: Kind,
     pattern: &Pattern,
@@ -59,8 +62,10 @@ pub(super) async fn revoke(
     let (subject_kind, name) = subject_columns(subject);
     let (form, text) = pattern_columns(pattern);
     Ok(sqlx::query(
-        "DELETE FROM grants WHERE subject_kind = $1 AND subject = $2 AND kind = $3 AND form = $4 AND pattern = $5",
+        "DELETE FROM grants WHERE workspace = $1 AND subject_kind = $2 AND subject = $3 AND kind = $4 AND form = $5 \
+         AND pattern = $6",
     )
+    .bind(workspace.as_str())
     .bind(subject_kind)
     .bind(name)
     .bind(kind.as_str())
@@ -71,7 +76,7 @@ pub(super) async fn revoke(
     .rows_affected())
 }
 
-/// Everything that a subject holds.
+/// Everything that a subject holds, in whatever workspace.
 pub(super) async fn drop_all_of(t: &mut Transaction<'_, Sqlite>, subject: &Subject) -> Result<u64, StoreFault> {
     let (subject_kind, name) = subject_columns(subject);
     Ok(sqlx::query("DELETE FROM grants WHERE subject_kind = $1 AND subject = $2")
@@ -82,16 +87,29 @@ pub(super) async fn drop_all_of(t: &mut Transaction<'_, Sqlite>, subject: &Subje
         .rows_affected())
 }
 
-/// Everything on exactly this object and on what is named after it.
-pub(super) async fn forget(t: &mut Transaction<'_, Sqlite>, kind: Kind, id: &str) -> Result<u64, StoreFault> {
-    let inside = clear_inside(t, kind, id, Denials::Go).await?;
-    Ok(inside + clear(t, kind, id, Denials::Go).await?)
+/// Everything on exactly this object and on what is named after it; with a workspace, everything in it.
+pub(super) async fn forget(
+    t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
+    kind: Kind,
+    id: &str,
+) -> Result<u64, StoreFault> {
+    if kind == Kind::Workspace {
+        return Ok(sqlx::query("DELETE FROM grants WHERE workspace = $1")
+            .bind(id)
+            .execute(&mut **t)
+            .await?
+            .rows_affected());
+    }
+    let inside = clear_inside(t, workspace, kind, id, Denials::Go).await?;
+    Ok(inside + clear(t, workspace, kind, id, Denials::Go).await?)
 }
 
 /// Gives MANAGE on a new object. Grants that lie on its very name are of an older object: they go, so that nobody
 /// comes by a right on the new one by accident. A DENY stays: it takes nothing from anybody who should have it.
 pub(super) async fn own(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     kind: Kind,
     id: &Arc<str>,
     user: &UserName,
@@ -104,15 +122,16 @@ pub(super) async fn own(
         pattern: Pattern::Exactly(Arc::clone(id)),
         permission: Permission::Manage,
     };
-    let inside = clear_inside(t, kind, id, Denials::Stay).await?;
-    let before = clear(t, kind, id, Denials::Stay).await?;
-    Ok(inside + before + put(t, &grant, by, now, Over::AllButDeny).await?)
+    let inside = clear_inside(t, workspace, kind, id, Denials::Stay).await?;
+    let before = clear(t, workspace, kind, id, Denials::Stay).await?;
+    Ok(inside + before + put(t, workspace, &grant, by, now, Over::AllButDeny).await?)
 }
 
 /// Moves grants from the old name to the new one, those on things inside with them. What lay on the new name before
 /// goes; where somebody is denied on either name, the DENY is what remains.
 pub(super) async fn rename(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     kind: Kind,
     old: &str,
     new: &str,
@@ -120,56 +139,65 @@ pub(super) async fn rename(
     if old == new {
         return Ok(0);
     }
-    let moving: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM grants WHERE kind = $1 AND form = 'exact' AND pattern = $2")
-            .bind(kind.as_str())
-            .bind(old)
-            .fetch_one(&mut **t)
-            .await?;
+    let moving: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM grants WHERE workspace = $3 AND kind = $1 AND form = 'exact' AND pattern = $2",
+    )
+    .bind(kind.as_str())
+    .bind(old)
+    .bind(workspace.as_str())
+    .fetch_one(&mut **t)
+    .await?;
     // The same once more (an answer that came too late, asked for again) must not clear what has just been moved.
-    if moving == 0 && last_entry(t, kind, new).await? == Some(("rename".to_owned(), old.to_owned())) {
+    if moving == 0 && last_entry(t, workspace, kind, new).await? == Some(("rename".to_owned(), old.to_owned())) {
         return Ok(0);
     }
-    let mut rows = clear_inside(t, kind, new, Denials::Stay).await?;
-    rows += clear(t, kind, new, Denials::Stay).await?;
+    let mut rows = clear_inside(t, workspace, kind, new, Denials::Stay).await?;
+    rows += clear(t, workspace, kind, new, Denials::Stay).await?;
     rows += sqlx::query(
-        "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND pattern = $2 AND EXISTS (SELECT 1 FROM grants AS \
-         denied WHERE denied.subject_kind = grants.subject_kind AND denied.subject = grants.subject \
-         AND denied.kind = $1 AND denied.form = 'exact' AND denied.pattern = $3)",
+        "DELETE FROM grants WHERE workspace = $4 AND kind = $1 AND form = 'exact' AND pattern = $2 AND EXISTS \
+         (SELECT 1 FROM grants AS denied WHERE denied.workspace = $4 AND denied.subject_kind = grants.subject_kind \
+         AND denied.subject = grants.subject AND denied.kind = $1 AND denied.form = 'exact' AND denied.pattern = $3)",
     )
     .bind(kind.as_str())
     .bind(old)
     .bind(new)
+    .bind(workspace.as_str())
     .execute(&mut **t)
     .await?
     .rows_affected();
-    rows += sqlx::query("UPDATE grants SET pattern = $3 WHERE kind = $1 AND form = 'exact' AND pattern = $2")
-        .bind(kind.as_str())
-        .bind(old)
-        .bind(new)
-        .execute(&mut **t)
-        .await?
-        .rows_affected();
+    rows += sqlx::query(
+        "UPDATE grants SET pattern = $3 WHERE workspace = $4 AND kind = $1 AND form = 'exact' AND pattern = $2",
+    )
+    .bind(kind.as_str())
+    .bind(old)
+    .bind(new)
+    .bind(workspace.as_str())
+    .execute(&mut **t)
+    .await?
+    .rows_affected();
     let Some(inner) = Kind::versions(kind) else { return Ok(rows) };
     rows += sqlx::query(
-        "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2 AND EXISTS \
-         (SELECT 1 FROM grants AS denied WHERE denied.subject_kind = grants.subject_kind \
+        "DELETE FROM grants WHERE workspace = $4 AND kind = $1 AND form = 'exact' \
+         AND substr(pattern, 1, length($2)) = $2 AND EXISTS \
+         (SELECT 1 FROM grants AS denied WHERE denied.workspace = $4 AND denied.subject_kind = grants.subject_kind \
          AND denied.subject = grants.subject AND denied.kind = $1 AND denied.form = 'exact' \
          AND denied.pattern = $3 || substr(grants.pattern, length($2) + 1))",
     )
     .bind(inner.as_str())
     .bind(format!("{old}/"))
     .bind(format!("{new}/"))
+    .bind(workspace.as_str())
     .execute(&mut **t)
     .await?
     .rows_affected();
     rows += sqlx::query(
         "UPDATE grants SET pattern = $3 || substr(pattern, length($2) + 1) \
-         WHERE kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2",
+         WHERE workspace = $4 AND kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2",
     )
     .bind(inner.as_str())
     .bind(format!("{old}/"))
     .bind(format!("{new}/"))
+    .bind(workspace.as_str())
     .execute(&mut **t)
     .await?
     .rows_affected();
@@ -179,6 +207,7 @@ pub(super) async fn rename(
 /// Whether somebody else has come to own an object of this name since then.
 pub(super) async fn made_by_another(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     kind: Kind,
     id: &str,
     user: &UserName,
@@ -189,16 +218,23 @@ pub(super) async fn made_by_another(
         "SELECT EXISTS (SELECT 1 FROM changes WHERE object = $1 AND at >= $2 \
          AND (verb = 'rename' OR (verb = 'own' AND detail <> $3)))",
     )
-    .bind(format!("{kind} {id}"))
+    .bind(named(workspace, kind, id))
     .bind(since)
     .bind(user.to_string())
     .fetch_one(&mut **t)
     .await?)
 }
 
+/// How the log of changes names an object: by its workspace too, but for the `default` one.
+pub(super) fn named(workspace: &WorkspaceName, kind: Kind, id: &str) -> String {
+    // No kind begins with a bracket, so that nothing in one workspace is called like something in another.
+    if workspace.is_default() { format!("{kind} {id}") } else { format!("[{workspace}] {kind} {id}") }
+}
+
 /// Verb and detail of the newest line in the log about this object.
 async fn last_entry(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     kind: Kind,
     id: &str,
 ) -> Result<Option<(String, String)>, StoreFault> {
@@ -206,7 +242,7 @@ async fn last_entry(
         "SELECT verb, detail FROM changes WHERE object = $1 AND verb IN ('own', 'rename', 'forget') \
          ORDER BY id DESC LIMIT 1",
     )
-    .bind(format!("{kind} {id}"))
+    .bind(named(workspace, kind, id))
     .fetch_optional(&mut **t)
     .await?)
 }
@@ -218,13 +254,21 @@ enum Denials {
     Go,
 }
 
-async fn clear(t: &mut Transaction<'_, Sqlite>, kind: Kind, id: &str, denials: Denials) -> Result<u64, StoreFault> {
+async fn clear(
+    t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
+    kind: Kind,
+    id: &str,
+    denials: Denials,
+) -> Result<u64, StoreFault> {
     Ok(sqlx::query(
-        "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND pattern = $2 AND (permission <> 'DENY' OR $3 = 1)",
+        "DELETE FROM grants WHERE workspace = $4 AND kind = $1 AND form = 'exact' AND pattern = $2 \
+         AND (permission <> 'DENY' OR $3 = 1)",
     )
     .bind(kind.as_str())
     .bind(id)
     .bind(i64::from(denials == Denials::Go))
+    .bind(workspace.as_str())
     .execute(&mut **t)
     .await?
     .rows_affected())
@@ -233,18 +277,20 @@ async fn clear(t: &mut Transaction<'_, Sqlite>, kind: Kind, id: &str, denials: D
 /// The same for what is named after the object it lies in.
 async fn clear_inside(
     t: &mut Transaction<'_, Sqlite>,
+    workspace: &WorkspaceName,
     kind: Kind,
     id: &str,
     denials: Denials,
 ) -> Result<u64, StoreFault> {
     let Some(inner) = Kind::versions(kind) else { return Ok(0) };
     Ok(sqlx::query(
-        "DELETE FROM grants WHERE kind = $1 AND form = 'exact' AND substr(pattern, 1, length($2)) = $2 \
-         AND (permission <> 'DENY' OR $3 = 1)",
+        "DELETE FROM grants WHERE workspace = $4 AND kind = $1 AND form = 'exact' \
+         AND substr(pattern, 1, length($2)) = $2 AND (permission <> 'DENY' OR $3 = 1)",
     )
     .bind(inner.as_str())
     .bind(format!("{id}/"))
     .bind(i64::from(denials == Denials::Go))
+    .bind(workspace.as_str())
     .execute(&mut **t)
     .await?
     .rows_affected())

@@ -44,7 +44,7 @@ use self::snapshot::Snapshot;
 use crate::access::grant::{Grant, GrantSet, Pattern, Subject};
 use crate::access::identity::{Identity, Principal};
 use crate::clock::Clock;
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 
@@ -55,7 +55,7 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Administrators besides those in the store.
     pub admins: Vec<UserName>,
-    /// What everybody who is signed in holds on the workspace.
+    /// What everybody who is signed in holds on the workspace `default`.
     pub default_workspace_permission: Option<Permission>,
     /// A session ends after so long without use. Its absolute end stands in [`Identity::until`].
     pub session_idle: Duration,
@@ -144,16 +144,32 @@ impl Store {
 
     // --- who asks ---
 
-    /// The identity with all that it holds, from one snapshot. Memory only.
+    /// The identity with all that it holds in a workspace, from one snapshot. Memory only.
     ///
     /// # Errors
     /// [`PrincipalFault`] when the store refuses the caller, or does not know them: then [`Store::recognise`] comes
     /// first.
-    pub fn principal(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+    pub fn principal(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
         if !self.current() {
             return Err(PrincipalFault::NotCurrent);
         }
-        self.memory.snapshot.load().principal(identity)
+        self.memory.snapshot.load().principal(identity, workspace)
+    }
+
+    /// The identity as somebody who may see the workspaces in which it holds something, and nothing else: for calls that
+    /// are about workspaces themselves. Memory only.
+    ///
+    /// # Errors
+    /// As [`Store::principal`].
+    pub fn tenant(&self, identity: Arc<Identity>, workspace: &WorkspaceName) -> Result<Arc<Principal>, PrincipalFault> {
+        if !self.current() {
+            return Err(PrincipalFault::NotCurrent);
+        }
+        self.memory.snapshot.load().tenant(identity, workspace)
     }
 
     /// What somebody of this name would hold, whether ever seen or not: for `trackgate explain`, which judges no
@@ -161,8 +177,12 @@ impl Store {
     ///
     /// # Errors
     /// [`PrincipalFault::Disabled`].
-    pub fn suppose(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
-        self.memory.snapshot.load().suppose(identity)
+    pub fn suppose(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
+        self.memory.snapshot.load().suppose(identity, workspace)
     }
 
     /// Notes an identity at its first sight: the issuer's `sub` is bound to the user name, for good.
@@ -189,13 +209,20 @@ impl Store {
 
     // --- what follows from a request ---
 
-    /// Gives `user`, who made the object, MANAGE on it. Grants on exactly this object from before are of an older
+    /// Gives `user`, who made the object in `workspace`, MANAGE on it. Grants on exactly this object from before are of an older
     /// object of the same name, and are removed first; a DENY stays.
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn own(&self, kind: Kind, id: &str, user: &UserName) -> Result<(), StoreFault> {
-        let change = Change::Own { kind, id: Arc::from(id), user: user.clone(), unless_since: None };
+    pub async fn own(
+        &self,
+        workspace: &WorkspaceName,
+        kind: Kind,
+        id: &str,
+        user: &UserName,
+    ) -> Result<(), StoreFault> {
+        let workspace = workspace.clone();
+        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_since: None };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 
@@ -204,8 +231,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn own_if_unmade(&self, kind: Kind, id: &str, user: &UserName, since: u64) -> Result<(), StoreFault> {
-        let change = Change::Own { kind, id: Arc::from(id), user: user.clone(), unless_since: Some(since) };
+    pub async fn own_if_unmade(
+        &self,
+        workspace: &WorkspaceName,
+        kind: Kind,
+        id: &str,
+        user: &UserName,
+        since: u64,
+    ) -> Result<(), StoreFault> {
+        let workspace = workspace.clone();
+        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_since: Some(since) };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 
@@ -214,17 +249,31 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn rename(&self, kind: Kind, old: &str, new: &str, user: &UserName) -> Result<(), StoreFault> {
-        let change = Change::Rename { kind, old: Arc::from(old), new: Arc::from(new) };
+    pub async fn rename(
+        &self,
+        workspace: &WorkspaceName,
+        kind: Kind,
+        old: &str,
+        new: &str,
+        user: &UserName,
+    ) -> Result<(), StoreFault> {
+        let change = Change::Rename { workspace: workspace.clone(), kind, old: Arc::from(old), new: Arc::from(new) };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 
-    /// Removes every grant on exactly this object (and on the versions of such a model).
+    /// Removes every grant on exactly this object (and on the versions of such a model). Where the object is a workspace
+    /// by itself, every grant in it.
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn forget(&self, kind: Kind, id: &str, user: &UserName) -> Result<(), StoreFault> {
-        let change = Change::Forget { kind, id: Arc::from(id) };
+    pub async fn forget(
+        &self,
+        workspace: &WorkspaceName,
+        kind: Kind,
+        id: &str,
+        user: &UserName,
+    ) -> Result<(), StoreFault> {
+        let change = Change::Forget { workspace: workspace.clone(), kind, id: Arc::from(id) };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 
@@ -383,20 +432,27 @@ impl Store {
         self.make(Change::RemoveMember(group.clone(), user.clone()), by).await
     }
 
-    /// Gives a grant, replacing the subject's earlier one on the same pattern.
+    /// Gives a grant in a workspace, replacing the subject's earlier one on the same pattern there.
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn grant(&self, grant: Grant, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::Grant(grant), by).await
+    pub async fn grant(&self, workspace: &WorkspaceName, grant: Grant, by: By) -> Result<Changed, StoreFault> {
+        self.make(Change::Grant(workspace.clone(), grant), by).await
     }
 
     /// Takes a grant back.
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
-    pub async fn revoke(&self, subject: Subject, kind: Kind, pattern: Pattern, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::Revoke { subject, kind, pattern }, by).await
+    pub async fn revoke(
+        &self,
+        workspace: &WorkspaceName,
+        subject: Subject,
+        kind: Kind,
+        pattern: Pattern,
+        by: By,
+    ) -> Result<Changed, StoreFault> {
+        self.make(Change::Revoke { workspace: workspace.clone(), subject, kind, pattern }, by).await
     }
 
     /// Puts a change into the keeper's queue, at once, and waits for it. Dropping the future does not undo it.
@@ -414,7 +470,7 @@ impl Store {
     }
 }
 
-/// What the settings give to all, as grants of the group that all are in.
+/// What the settings give to all in the workspace `default`, as grants of the group that all are in.
 fn everybody(permission: Permission) -> Option<Arc<GrantSet>> {
     let mut set = GrantSet::new(Subject::Group(GroupName::parse(EVERYBODY).ok()?));
     set.insert(Kind::Workspace, Pattern::Prefix(Arc::from("")), permission);

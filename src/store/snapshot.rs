@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fault::PrincipalFault;
-use crate::access::grant::{Grant, GrantSet, Subject};
+use crate::access::grant::{Grant, GrantSet, Pattern, Subject};
 use crate::access::identity::{Identity, Principal};
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
+use crate::mlflow::permission::Permission;
+use crate::mlflow::resource::Kind;
 
 /// The group that everybody who signs in belongs to.
 pub const EVERYBODY: &str = "everybody";
@@ -49,6 +51,8 @@ pub struct Group {
 /// A grant, as `grant list` shows it.
 #[derive(Debug, Clone)]
 pub struct GrantRecord {
+    /// In which workspace.
+    pub workspace: WorkspaceName,
     /// What is granted.
     pub grant: Grant,
     /// Milliseconds since the epoch.
@@ -64,9 +68,48 @@ pub(super) struct Snapshot {
     pub(super) groups: Vec<Group>,
     pub(super) grants: Vec<GrantRecord>,
     people: HashMap<UserName, Person>,
-    group_sets: HashMap<GroupName, Arc<GrantSet>>,
     admins: HashSet<UserName>,
+    /// What groups hold in the workspace `default`.
+    group_sets: HashMap<GroupName, Arc<GrantSet>>,
+    /// What everybody holds there.
     everybody: Vec<Arc<GrantSet>>,
+    /// What is held in the other workspaces.
+    elsewhere: HashMap<WorkspaceName, Holders>,
+}
+
+/// Who holds what in one workspace.
+#[derive(Debug, Default)]
+struct Holders {
+    users: HashMap<UserName, Arc<GrantSet>>,
+    groups: HashMap<GroupName, Arc<GrantSet>>,
+}
+
+impl Holders {
+    fn of<'a>(grants: impl Iterator<Item = &'a Grant>) -> Self {
+        let mut users: HashMap<&UserName, GrantSet> = HashMap::new();
+        let mut groups: HashMap<&GroupName, GrantSet> = HashMap::new();
+        for grant in grants {
+            let new = || GrantSet::new(grant.subject.clone());
+            let set = match &grant.subject {
+                Subject::User(name) => users.entry(name).or_insert_with(new),
+                Subject::Group(name) => groups.entry(name).or_insert_with(new),
+            };
+            set.insert(grant.kind, grant.pattern.clone(), grant.permission);
+        }
+        Self {
+            users: users.into_iter().map(|(name, set)| (name.clone(), Arc::new(set))).collect(),
+            groups: groups.into_iter().map(|(name, set)| (name.clone(), Arc::new(set))).collect(),
+        }
+    }
+
+    /// Everything that reaches somebody of this name, in these groups of the store and these of the issuer.
+    fn reach(&self, user: &UserName, groups: &[GroupName], vouched: &[GroupName]) -> Vec<Arc<GrantSet>> {
+        let everybody = self.groups.iter().filter(|(name, _)| name.as_str() == EVERYBODY).map(|(_, set)| set);
+        let named = groups.iter().chain(vouched.iter().filter(|name| !groups.contains(name)));
+        let of_groups =
+            named.filter(|name| name.as_str() != EVERYBODY).filter_map(|name| self.groups.get(name)).chain(everybody);
+        self.users.get(user).into_iter().chain(of_groups).cloned().collect()
+    }
 }
 
 /// What a decision needs to know of one user.
@@ -76,7 +119,7 @@ struct Person {
     disabled: bool,
     identities: Vec<Binding>,
     groups: Vec<GroupName>,
-    /// The user's own, those of the store's groups, everybody's.
+    /// In the workspace `default`: the user's own, those of the store's groups, everybody's.
     sets: Vec<Arc<GrantSet>>,
 }
 
@@ -89,21 +132,16 @@ impl Snapshot {
         admins: &HashSet<UserName>,
         everybody: &[Arc<GrantSet>],
     ) -> Self {
-        let mut by_user: HashMap<UserName, GrantSet> = HashMap::new();
-        let mut by_group: HashMap<GroupName, GrantSet> = HashMap::new();
-        for GrantRecord { grant, .. } in &grants {
-            let set = match &grant.subject {
-                Subject::User(name) => {
-                    by_user.entry(name.clone()).or_insert_with(|| GrantSet::new(grant.subject.clone()))
-                }
-                Subject::Group(name) => {
-                    by_group.entry(name.clone()).or_insert_with(|| GrantSet::new(grant.subject.clone()))
-                }
-            };
-            set.insert(grant.kind, grant.pattern.clone(), grant.permission);
+        let mut places: HashMap<&WorkspaceName, Vec<&Grant>> = HashMap::new();
+        for GrantRecord { workspace, grant, .. } in &grants {
+            places.entry(workspace).or_default().push(grant);
         }
-        let group_sets: HashMap<GroupName, Arc<GrantSet>> =
-            by_group.into_iter().map(|(name, set)| (name, Arc::new(set))).collect();
+        let mut elsewhere: HashMap<WorkspaceName, Holders> = places
+            .into_iter()
+            .map(|(workspace, grants)| (workspace.clone(), Holders::of(grants.into_iter())))
+            .collect();
+        let Holders { users: mut by_user, groups: group_sets } =
+            elsewhere.remove(&WorkspaceName::default()).unwrap_or_default();
         let mut memberships: HashMap<&UserName, Vec<GroupName>> = HashMap::new();
         for group in &groups {
             for member in &group.members {
@@ -120,7 +158,7 @@ impl Snapshot {
             .iter()
             .map(|user| {
                 let groups = memberships.remove(&user.name).unwrap_or_default();
-                let own = by_user.remove(&user.name).map(Arc::new);
+                let own = by_user.remove(&user.name);
                 let sets = own
                     .into_iter()
                     .chain(groups.iter().filter_map(|name| group_sets.get(name).cloned()))
@@ -136,40 +174,56 @@ impl Snapshot {
                 (user.name.clone(), person)
             })
             .collect();
-        Self { users, groups, grants, people, group_sets, admins: admins.clone(), everybody }
+        Self { users, groups, grants, people, admins: admins.clone(), group_sets, everybody, elsewhere }
     }
 
-    /// The identity with all that it holds.
-    pub(super) fn principal(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+    /// The identity with all that it holds in `workspace`.
+    pub(super) fn principal(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
         let person = self.person(&identity)?;
-        Ok(self.with_grants(person, identity))
+        Ok(self.with_grants(person, identity, workspace))
     }
 
-    /// What somebody of this name would hold.
-    pub(super) fn suppose(&self, identity: Arc<Identity>) -> Result<Arc<Principal>, PrincipalFault> {
+    /// What somebody of this name would hold in `workspace`.
+    pub(super) fn suppose(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
         match self.people.get(&identity.user) {
             Some(person) if person.disabled => Err(PrincipalFault::Disabled),
-            Some(person) => Ok(self.with_grants(person, identity)),
-            None => {
-                let own =
-                    self.grants.iter().filter(|record| record.grant.subject == Subject::User(identity.user.clone()));
-                let mut set = GrantSet::new(Subject::User(identity.user.clone()));
-                for GrantRecord { grant, .. } in own {
-                    set.insert(grant.kind, grant.pattern.clone(), grant.permission);
-                }
-                let person = Person {
-                    admin: self.admins.contains(&identity.user),
-                    disabled: false,
-                    identities: Vec::new(),
-                    groups: Vec::new(),
-                    sets: std::iter::once(Arc::new(set)).chain(self.everybody.iter().cloned()).collect(),
-                };
-                Ok(self.with_grants(&person, identity))
-            }
+            Some(person) => Ok(self.with_grants(person, identity, workspace)),
+            None => Ok(self.with_grants(&self.nobody_yet(&identity.user), identity, workspace)),
         }
     }
 
-    fn with_grants(&self, person: &Person, identity: Arc<Identity>) -> Arc<Principal> {
+    /// Somebody who was never seen, with what was given in advance.
+    fn nobody_yet(&self, user: &UserName) -> Person {
+        let default = self.grants.iter().filter(|record| record.workspace.is_default()).map(|record| &record.grant);
+        let own = Holders::of(default.filter(|grant| grant.subject == Subject::User(user.clone())));
+        Person {
+            admin: self.admins.contains(user),
+            disabled: false,
+            identities: Vec::new(),
+            groups: Vec::new(),
+            sets: own.users.into_values().chain(self.everybody.iter().cloned()).collect(),
+        }
+    }
+
+    fn with_grants(&self, person: &Person, identity: Arc<Identity>, workspace: &WorkspaceName) -> Arc<Principal> {
+        let grants = self.reach(person, &identity, workspace);
+        Arc::new(Principal { admin: person.admin, workspace: workspace.clone(), grants, identity })
+    }
+
+    fn reach(&self, person: &Person, identity: &Identity, workspace: &WorkspaceName) -> Vec<Arc<GrantSet>> {
+        if !workspace.is_default() {
+            let holders = self.elsewhere.get(workspace);
+            return holders
+                .map_or_else(Vec::new, |holders| holders.reach(&identity.user, &person.groups, &identity.groups));
+        }
         let mut grants = Vec::with_capacity(person.sets.len() + identity.groups.len());
         grants.extend_from_slice(&person.sets);
         for name in &identity.groups {
@@ -181,7 +235,24 @@ impl Snapshot {
                 grants.push(Arc::clone(set));
             }
         }
-        Arc::new(Principal { admin: person.admin, grants, identity })
+        grants
+    }
+
+    /// The identity with READ on each workspace that it belongs to, and with nothing else.
+    pub(super) fn tenant(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
+        let person = self.person(&identity)?;
+        let mut homes = GrantSet::new(Subject::User(identity.user.clone()));
+        for name in self.elsewhere.keys().chain([&WorkspaceName::default()]) {
+            if self.with_grants(person, Arc::clone(&identity), name).belongs() {
+                homes.insert(Kind::Workspace, Pattern::Exactly(name.to_shared()), Permission::Read);
+            }
+        }
+        let grants = vec![Arc::new(homes)];
+        Ok(Arc::new(Principal { admin: person.admin, workspace: workspace.clone(), grants, identity }))
     }
 
     /// Whether the identity is known, is who it was before, and is not disabled.

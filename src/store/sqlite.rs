@@ -18,7 +18,7 @@ use super::fault::StoreFault;
 use super::session::{Row, Session, Sessions};
 use super::snapshot::{Binding, GrantRecord, Group, User};
 use crate::access::grant::{Grant, Pattern, Subject};
-use crate::mlflow::ids::{GroupName, UserName};
+use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 
@@ -42,11 +42,14 @@ pub(super) async fn open(file: &Path, wait: Duration, most_pages: Option<u32>) -
 }
 
 fn migrator() -> Migrator {
-    let migrations = [(
-        1,
-        "users, groups, grants, sessions",
-        include_str!("../../migrations/sqlite/0001_users_groups_grants_sessions.sql"),
-    )];
+    let migrations = [
+        (
+            1,
+            "users, groups, grants, sessions",
+            include_str!("../../migrations/sqlite/0001_users_groups_grants_sessions.sql"),
+        ),
+        (2, "workspaces", include_str!("../../migrations/sqlite/0002_workspaces.sql")),
+    ];
     Migrator::with_migrations(
         migrations
             .into_iter()
@@ -89,8 +92,8 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Everything
     let groups: Vec<(String, i64)> =
         sqlx::query_as("SELECT name, created FROM user_groups ORDER BY name").fetch_all(&mut *transaction).await?;
     let grants: Vec<GrantRow> = sqlx::query_as(
-        "SELECT subject_kind, subject, kind, form, pattern, permission, created, created_by FROM grants \
-         ORDER BY subject_kind, subject, kind, form, pattern",
+        "SELECT workspace, subject_kind, subject, kind, form, pattern, permission, created, created_by FROM grants \
+         ORDER BY workspace <> 'default', workspace, subject_kind, subject, kind, form, pattern",
     )
     .fetch_all(&mut *transaction)
     .await?;
@@ -140,13 +143,14 @@ pub(super) async fn load_sessions(connection: &mut SqliteConnection) -> Result<S
     Ok(sessions.map(|session| (session.key, Arc::new(session))).collect())
 }
 
-type GrantRow = (String, String, String, String, String, String, i64, String);
+type GrantRow = (String, String, String, String, String, String, String, i64, String);
 type SessionRow = (String, String, String, String, String, String, Option<String>, i64, i64, i64);
 
 // What cannot be read must not be left out: it could be a DENY.
 fn grant(row: GrantRow) -> Result<GrantRecord, StoreFault> {
-    let (subject_kind, subject, kind, form, pattern, permission, created, by) = row;
+    let (workspace, subject_kind, subject, kind, form, pattern, permission, created, by) = row;
     let unreadable = || StoreFault::Corrupt(format!("a grant of {subject_kind} `{subject}` cannot be read"));
+    let workspace = WorkspaceName::parse(&workspace).map_err(|_| unreadable())?;
     let subject = match subject_kind.as_str() {
         "user" => Subject::User(user_name(&subject)?),
         "group" => Subject::Group(group_name(&subject)?),
@@ -159,7 +163,8 @@ fn grant(row: GrantRow) -> Result<GrantRecord, StoreFault> {
         "prefix" => Pattern::Prefix(Arc::from(pattern)),
         _ => return Err(unreadable()),
     };
-    Ok(GrantRecord { grant: Grant { subject, kind, pattern, permission }, created: created.unsigned_abs(), by })
+    let grant = Grant { subject, kind, pattern, permission };
+    Ok(GrantRecord { workspace, grant, created: created.unsigned_abs(), by })
 }
 
 fn user_name(text: &str) -> Result<UserName, StoreFault> {

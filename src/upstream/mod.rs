@@ -20,7 +20,7 @@ mod upload;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
@@ -28,12 +28,16 @@ use tokio::time::Instant;
 pub use settings::{BadTarget, Settings, Target};
 
 use crate::message::{Body, BodyError};
+use crate::mlflow::ids::WorkspaceName;
 use connect::Connector;
 use link::{Failed, Link};
 use pool::Pool;
 
 /// The most that [`Upstream::ask`] reads of an answer: a run comes with all its latest metrics, parameters and tags.
 const MOST_ASKED: usize = 16 * 1024 * 1024;
+
+/// MLflow's `WORKSPACE_HEADER_NAME`.
+const WORKSPACE: HeaderName = HeaderName::from_static("x-mlflow-workspace");
 
 /// A pooled connection that rested at least this long may have been closed by the server in this very moment; a
 /// request that may be repeated is then kept until its answer comes.
@@ -102,6 +106,7 @@ pub struct Asked {
 pub struct Upstream {
     connector: std::sync::Arc<Connector>,
     pool: Pool,
+    workspace: Option<WorkspaceName>,
 }
 
 impl Upstream {
@@ -111,7 +116,7 @@ impl Upstream {
     /// [`UpstreamError::Settings`] if the CA file cannot be used or the name is no host name.
     pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
         let connector = std::sync::Arc::new(Connector::new(settings)?);
-        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector })
+        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None })
     }
 
     /// The same server with a pool of its own, for another worker thread.
@@ -121,7 +126,20 @@ impl Upstream {
         Self {
             pool: Pool::new(settings.pool_size, settings.pool_idle),
             connector: std::sync::Arc::clone(&self.connector),
+            workspace: None,
         }
+    }
+
+    /// The same client, whose every request names this workspace.
+    #[must_use]
+    pub fn within(&self, workspace: &WorkspaceName) -> Self {
+        Self { workspace: Some(workspace.clone()), ..self.clone() }
+    }
+
+    /// The workspace that every request names, if one does.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceName> {
+        self.workspace.as_ref()
     }
 
     /// What the client was made with.
@@ -143,7 +161,7 @@ impl Upstream {
     /// # Errors
     /// See [`UpstreamError`]. Nothing is sent twice that may have been processed.
     pub async fn send(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
-        let mut request = self.prepare(request);
+        let mut request = self.prepare(request)?;
         let idle = self.settings().idle_timeout;
         while let Some(mut link) = self.pool.take() {
             let again = if link.rested(RESTED) { copy(&request) } else { None };
@@ -204,11 +222,18 @@ impl Upstream {
         Ok(Asked { status, body })
     }
 
-    fn prepare(&self, mut request: Request<Body>) -> Request<Body> {
+    fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, UpstreamError> {
+        // INVARIANT: the workspace that was judged is the one that MLflow acts in, for what is passed on and for every
+        // question of our own.
+        if let Some(workspace) = &self.workspace {
+            let name = HeaderValue::from_str(workspace.as_str());
+            let name = name.map_err(|fault| UpstreamError::Settings(fault.to_string()))?;
+            request.headers_mut().insert(WORKSPACE, name);
+        }
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, self.connector.authority.clone());
         }
-        request
+        Ok(request)
     }
 }
 

@@ -21,6 +21,7 @@ use trackgate::access::grant::{Grant, Pattern, Subject};
 use trackgate::cli;
 use trackgate::clock::Clock;
 use trackgate::config::Config;
+use trackgate::mlflow::ids::WorkspaceName;
 use trackgate::store::By;
 
 use super::certs::Folder;
@@ -135,6 +136,11 @@ file = "{audit}"
 
     /// Gives a grant, as `trackgate grant add` does.
     pub async fn grant(&self, subject: &str, kind: &str, pattern: &str, permission: &str) {
+        self.grant_in("default", subject, kind, pattern, permission).await;
+    }
+
+    /// Gives a grant in a workspace.
+    pub async fn grant_in(&self, workspace: &str, subject: &str, kind: &str, pattern: &str, permission: &str) {
         let kind = kind.parse().unwrap();
         let grant = Grant {
             subject: subject.parse::<Subject>().unwrap(),
@@ -145,7 +151,7 @@ file = "{audit}"
         if let Subject::User(user) = &grant.subject {
             self.open().house().store.add_user(user, By::Trackgate).await.unwrap();
         }
-        self.open().house().store.grant(grant, By::Trackgate).await.unwrap();
+        self.open().house().store.grant(&WorkspaceName::parse(workspace).unwrap(), grant, By::Trackgate).await.unwrap();
     }
 
     /// An ID token for `name@example.com`.

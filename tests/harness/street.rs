@@ -156,6 +156,7 @@ impl Handler for Passer {
             _ => Verb::Patch,
         };
         let request = message::Request {
+            workspace: None,
             id: Arc::from("test-request"),
             verb,
             head_only: parts.method == Method::HEAD,

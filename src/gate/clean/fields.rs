@@ -7,11 +7,14 @@ use http::{HeaderMap, Version};
 
 use super::{Unclean, is_old};
 use crate::message::remove_fields;
+use crate::mlflow::ids::WorkspaceName;
 use crate::policy::route::Verb;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+const WORKSPACE: HeaderName = HeaderName::from_static("x-mlflow-workspace");
 
 static OF_THE_CONNECTION: [HeaderName; 8] =
     [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE, HTTP2_SETTINGS];
@@ -105,6 +108,19 @@ fn must_not_vanish(name: &HeaderName) -> bool {
             | "x-request-id"
     ) || name.starts_with("sec-")
         || tells_identity(name)
+}
+
+/// The workspace that a request names. MLflow takes the default one where none is named or the name is empty, as its pages
+/// send it (3.17.2, `resolve_workspace_from_header`, which also trims: here a name has one spelling).
+pub(super) fn workspace(headers: &HeaderMap) -> Result<WorkspaceName, Unclean> {
+    let mut fields = headers.get_all(WORKSPACE).iter();
+    let (field, further) = (fields.next(), fields.next());
+    if further.is_some() {
+        return Err(Unclean::Workspace(None));
+    }
+    let Some(field) = field.filter(|field| !field.is_empty()) else { return Ok(WorkspaceName::default()) };
+    let name = field.to_str().map_err(|_| Unclean::Workspace(None))?;
+    WorkspaceName::parse(name).map_err(|bad| Unclean::Workspace(Some(bad)))
 }
 
 /// Removes every field by which we, MLflow, or another gate's habits tell who is asking or where from.

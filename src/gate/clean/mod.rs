@@ -34,6 +34,8 @@ pub struct Settings {
     pub hosts: Hosts,
     /// What `mlflow server --static-prefix` was given.
     pub static_prefix: String,
+    /// Whether the MLflow server has workspaces. Where it has not, nobody hears of them.
+    pub workspaces: bool,
     /// The longest path and query together.
     pub url_length: usize,
 }
@@ -43,7 +45,7 @@ impl Settings {
     #[must_use]
     pub fn new(public_url: Url) -> Self {
         let hosts = Hosts::new(&public_url, &[]);
-        Self { public_url, hosts, static_prefix: String::new(), url_length: 16 * 1024 }
+        Self { public_url, hosts, static_prefix: String::new(), workspaces: false, url_length: 16 * 1024 }
     }
 }
 
@@ -79,6 +81,7 @@ pub fn clean(
         // MLflow reads the body of a GET whose query is empty (3.17.2, `_get_request_message`).
         return Err(Unclean::BodyOnGet);
     }
+    let workspace = if settings.workspaces { Some(fields::workspace(&headers)?) } else { None };
     let credentials = credential::take(&mut headers);
     fields::strip_identity(&mut headers);
     if upgrade {
@@ -86,6 +89,7 @@ pub fn clean(
     }
     let request = Request {
         id,
+        workspace,
         verb,
         head_only: method == Method::HEAD,
         path: path.below(&settings.static_prefix),

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use crate::mlflow::ids::BadId;
 use crate::policy::path::BadPath;
 
 /// A request that could be read in two ways, or is nothing that MLflow's clients send.
@@ -52,6 +53,9 @@ pub enum Unclean {
     /// A GET or HEAD with a body.
     #[error("a GET request has no body here")]
     BodyOnGet,
+    /// Two workspaces, or a name that is none.
+    #[error("`X-MLFLOW-WORKSPACE` does not name one workspace{}", .0.as_ref().map(|bad| format!(": {bad}")).unwrap_or_default())]
+    Workspace(Option<BadId>),
     /// `Content-Encoding` where MLflow does not decode: it would read no body at all.
     #[error("an encoded body is not served here")]
     EncodedBody,
@@ -83,7 +87,8 @@ impl Unclean {
             | Self::Framing
             | Self::ConnectionField
             | Self::ConnectionNames
-            | Self::BodyOnGet => StatusCode::BAD_REQUEST,
+            | Self::BodyOnGet
+            | Self::Workspace(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -105,6 +110,7 @@ impl Unclean {
             Self::ConnectionNames => "connection-names-field",
             Self::Expectation => "expectation",
             Self::BodyOnGet => "body-on-get",
+            Self::Workspace(_) => "bad-workspace",
             Self::EncodedBody => "encoded-body",
             Self::NotJson => "not-json",
             Self::ForeignOrigin => "foreign-origin",

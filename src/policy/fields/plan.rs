@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use crate::mlflow::ids::{BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId};
+use crate::mlflow::ids::{
+    BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId, WorkspaceName,
+};
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
 use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Stamp, Verb};
@@ -277,10 +279,10 @@ fn form_of(kind: Kind) -> Form {
         Kind::Run => Form::Id(|text| RunId::parse(text).map(drop)),
         Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
         Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
+        Kind::Workspace => Form::Id(|text| WorkspaceName::parse(text).map(drop)),
         Kind::RegisteredModel | Kind::Prompt => Form::Id(|text| ModelName::parse(text).map(drop)),
         Kind::ModelVersion
         | Kind::PromptVersion
-        | Kind::Workspace
         | Kind::Assessment
         | Kind::ReviewQueue
         | Kind::LabelSchema

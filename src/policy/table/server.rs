@@ -46,7 +46,7 @@ pub(super) static ROWS: &[Row] = &[
     get   ("static-files/{*path}",              "ServeStaticFile",     &[SignedIn]).root(),
     get   ("version",                           "Version",             &[SignedIn]).root(),
     get   ("health",                            "Health",              &[SignedIn]).root(),
-    get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]),
+    get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]).anywhere(),
     get   ("server-info",                       "GetServerInfoOf39",   &[SignedIn]).root(),
     get   ("build/{*filename}",                 "ServeBuild",          &[nobody(SPARE)]).root(),
     get   ("graphql",                           "GraphqlByGet",        &[nobody(GRAPHQL)]).root(),

@@ -1,15 +1,23 @@
 //! What does each call about workspaces need?
+//!
+//! The caller of these holds READ on each workspace in which anything is granted to them, and nothing else
+//! (`store::Store::tenant`). Grants end with their workspace, whatever MLflow does with its objects (`mode`).
 
-use crate::policy::route::{Row, delete, get, nobody, patch, post};
+use crate::mlflow::resource::Kind::Workspace;
+use crate::policy::route::Need::SignedIn;
+use crate::policy::route::{List, Row, admin, delete, get, patch, post, read};
 
-const WORKSPACES: &str = "workspaces are off";
+const OF_ADMINS: &str = "who works where is for administrators to say";
+
+const WORKSPACES: List = List { member: "workspaces", kind: Workspace, id: "name", own: None, links: &[], paged: None };
 
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Workspaces
-    get   ("3.0/mlflow/workspaces",                  "ListWorkspaces",  &[nobody(WORKSPACES)]),
-    post  ("3.0/mlflow/workspaces",                  "CreateWorkspace", &[nobody(WORKSPACES)]),
-    delete("3.0/mlflow/workspaces/{workspace_name}", "DeleteWorkspace", &[nobody(WORKSPACES)]),
-    get   ("3.0/mlflow/workspaces/{workspace_name}", "GetWorkspace",    &[nobody(WORKSPACES)]),
-    patch ("3.0/mlflow/workspaces/{workspace_name}", "UpdateWorkspace", &[nobody(WORKSPACES)]),
+    get   ("3.0/mlflow/workspaces",                  "ListWorkspaces",  &[SignedIn]).keeps(WORKSPACES).about_workspaces(),
+    post  ("3.0/mlflow/workspaces",                  "CreateWorkspace", &[admin(OF_ADMINS)]).about_workspaces(),
+    delete("3.0/mlflow/workspaces/{workspace_name}", "DeleteWorkspace", &[admin(OF_ADMINS)]).about_workspaces()
+                                                                          .forgets(Workspace, "{workspace_name}"),
+    get   ("3.0/mlflow/workspaces/{workspace_name}", "GetWorkspace",    &[read(Workspace, "{workspace_name}")]).about_workspaces(),
+    patch ("3.0/mlflow/workspaces/{workspace_name}", "UpdateWorkspace", &[admin(OF_ADMINS)]).about_workspaces(),
 ];

@@ -22,11 +22,11 @@ fn child() {
         for n in first.. {
             // Give one, take the one before the last back: both must last.
             let read = grant("user:alice@example.com", Kind::Experiment, &n.to_string(), Permission::Read);
-            store.grant(read, by()).await.unwrap();
+            store.grant(&home(), read, by()).await.unwrap();
             println!("+{n}");
             if let Some(old) = n.checked_sub(2) {
                 let read = grant("user:alice@example.com", Kind::Experiment, &old.to_string(), Permission::Read);
-                store.revoke(read.subject, read.kind, read.pattern, by()).await.unwrap();
+                store.revoke(&home(), read.subject, read.kind, read.pattern, by()).await.unwrap();
                 println!("-{old}");
             }
         }

@@ -59,6 +59,11 @@ fn identity(name: &str, subject: &str) -> Arc<Identity> {
     })
 }
 
+/// The only workspace where there is but one.
+fn home() -> WorkspaceName {
+    WorkspaceName::default()
+}
+
 fn by() -> By {
     By::Operator("test".to_owned())
 }
@@ -77,7 +82,7 @@ fn experiment(id: &str) -> Resource {
 
 async fn may(store: &Store, who: &Arc<Identity>, action: Action, resource: &Resource) -> bool {
     store.recognise(who).await.unwrap();
-    holds(&store.principal(Arc::clone(who)).unwrap(), action, resource).is_ok()
+    holds(&store.principal(Arc::clone(who), &home()).unwrap(), action, resource).is_ok()
 }
 
 /// Waits for something another task does.
@@ -98,10 +103,10 @@ async fn a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it
     let alice = identity("alice@example.com", "1");
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
     let edit = grant("user:alice@example.com", Kind::Experiment, "7", Permission::Edit);
-    assert!(store.grant(edit.clone(), by()).await.unwrap().anything());
+    assert!(store.grant(&home(), edit.clone(), by()).await.unwrap().anything());
     assert!(may(&store, &alice, Action::Edit, &experiment("7")).await);
-    assert!(!store.grant(edit.clone(), by()).await.unwrap().anything(), "the same again is no change");
-    store.revoke(edit.subject, edit.kind, edit.pattern, by()).await.unwrap();
+    assert!(!store.grant(&home(), edit.clone(), by()).await.unwrap().anything(), "the same again is no change");
+    store.revoke(&home(), edit.subject, edit.kind, edit.pattern, by()).await.unwrap();
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
 }
 
@@ -109,7 +114,7 @@ async fn a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it
 async fn what_was_acknowledged_is_there_after_opening_anew() {
     let place = Place::new();
     let store = place.open().await;
-    store.own(Kind::Experiment, "3", &user("alice@example.com")).await.unwrap();
+    store.own(&home(), Kind::Experiment, "3", &user("alice@example.com")).await.unwrap();
     store.close().await;
     let store = place.open().await;
     assert!(may(&store, &identity("alice@example.com", "1"), Action::Delete, &experiment("3")).await);
@@ -120,9 +125,9 @@ async fn nobody_is_a_principal_before_being_recognised() {
     let place = Place::new();
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
-    assert_eq!(store.principal(Arc::clone(&alice)).unwrap_err(), PrincipalFault::Unrecognised);
+    assert_eq!(store.principal(Arc::clone(&alice), &home()).unwrap_err(), PrincipalFault::Unrecognised);
     store.recognise(&alice).await.unwrap();
-    assert!(store.principal(alice).is_ok());
+    assert!(store.principal(alice, &home()).is_ok());
 }
 
 #[tokio::test]
@@ -130,14 +135,14 @@ async fn a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked()
     let place = Place::new();
     let store = place.open().await;
     let (first, second) = (identity("alice@example.com", "1"), identity("alice@example.com", "2"));
-    store.grant(grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read), by()).await.unwrap();
     store.recognise(&first).await.unwrap();
     let refused = store.recognise(&second).await.unwrap_err();
     assert!(matches!(refused, RecogniseFault::Refused(PrincipalFault::SubjectChanged)), "{refused}");
-    assert_eq!(store.principal(Arc::clone(&second)).unwrap_err(), PrincipalFault::SubjectChanged);
+    assert_eq!(store.principal(Arc::clone(&second), &home()).unwrap_err(), PrincipalFault::SubjectChanged);
     store.relink(&user("alice@example.com"), by()).await.unwrap();
     assert!(may(&store, &second, Action::Read, &experiment("7")).await);
-    assert_eq!(store.principal(first).unwrap_err(), PrincipalFault::SubjectChanged);
+    assert_eq!(store.principal(first, &home()).unwrap_err(), PrincipalFault::SubjectChanged);
 }
 
 #[tokio::test]
@@ -158,10 +163,10 @@ async fn a_disabled_user_is_refused_and_signed_out_at_once() {
     let key = SessionKey::of(b"secret");
     store.open_session(session(key, &alice)).await.unwrap();
     store.set_disabled(&alice.user, true, by()).await.unwrap();
-    assert_eq!(store.principal(Arc::clone(&alice)).unwrap_err(), PrincipalFault::Disabled);
+    assert_eq!(store.principal(Arc::clone(&alice), &home()).unwrap_err(), PrincipalFault::Disabled);
     assert!(store.session(&key).unwrap().is_none());
     store.set_disabled(&alice.user, false, by()).await.unwrap();
-    assert!(store.principal(alice).is_ok());
+    assert!(store.principal(alice, &home()).is_ok());
 }
 
 #[tokio::test]
@@ -169,15 +174,15 @@ async fn what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised() {
     let place = Place::new();
     let settings = Settings { default_workspace_permission: Some(Permission::Use), ..place.settings() };
     let store = Store::open(&settings, Clock::System).await.unwrap();
-    store.grant(grant("user:bob@example.com", Kind::Experiment, "1", Permission::Edit), by()).await.unwrap();
-    store.grant(grant("group:idp/ml", Kind::Experiment, "2", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("user:bob@example.com", Kind::Experiment, "1", Permission::Edit), by()).await.unwrap();
+    store.grant(&home(), grant("group:idp/ml", Kind::Experiment, "2", Permission::Read), by()).await.unwrap();
     let mut bob = (*identity("bob@example.com", "1")).clone();
     bob.groups = vec![group("idp/ml")];
     let bob = Arc::new(bob);
-    let before = store.suppose(Arc::clone(&bob)).unwrap();
-    assert!(store.principal(Arc::clone(&bob)).is_err(), "supposing recognises nobody");
+    let before = store.suppose(Arc::clone(&bob), &home()).unwrap();
+    assert!(store.principal(Arc::clone(&bob), &home()).is_err(), "supposing recognises nobody");
     store.recognise(&bob).await.unwrap();
-    let after = store.principal(Arc::clone(&bob)).unwrap();
+    let after = store.principal(Arc::clone(&bob), &home()).unwrap();
     assert_eq!(before.grants, after.grants);
     assert_eq!(before.grants.len(), 3);
 }
@@ -190,13 +195,13 @@ async fn groups_of_the_store_and_of_the_issuer_both_count() {
     bob.groups = vec![group("idp/ml"), group("ours")];
     let bob = Arc::new(bob);
     store.recognise(&bob).await.unwrap();
-    store.grant(grant("group:ours", Kind::Experiment, "1", Permission::Read), by()).await.unwrap();
-    store.grant(grant("group:idp/ml", Kind::Experiment, "2", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("group:ours", Kind::Experiment, "1", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("group:idp/ml", Kind::Experiment, "2", Permission::Read), by()).await.unwrap();
     store.add_group(&group("ours"), by()).await.unwrap();
     store.add_member(&group("ours"), &bob.user, by()).await.unwrap();
     assert!(may(&store, &bob, Action::Read, &experiment("1")).await);
     assert!(may(&store, &bob, Action::Read, &experiment("2")).await);
-    let principal = store.principal(Arc::clone(&bob)).unwrap();
+    let principal = store.principal(Arc::clone(&bob), &home()).unwrap();
     assert_eq!(principal.grants.len(), 2, "a group that both name counts once");
     let carol = identity("carol@example.com", "1");
     assert!(!may(&store, &carol, Action::Read, &experiment("1")).await);
@@ -207,7 +212,7 @@ async fn everybody_is_in_everybody_and_nobody_can_be_put_there() {
     let place = Place::new();
     let store = place.open().await;
     let carol = identity("carol@example.com", "1");
-    store.grant(grant("group:everybody", Kind::Experiment, "0", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("group:everybody", Kind::Experiment, "0", Permission::Read), by()).await.unwrap();
     assert!(may(&store, &carol, Action::Read, &experiment("0")).await);
     let refused = store.add_member(&group("everybody"), &carol.user, by()).await.unwrap_err();
     assert!(matches!(refused, StoreFault::Everybody), "{refused}");
@@ -233,10 +238,19 @@ async fn a_new_object_does_not_inherit_grants_from_an_older_one_of_its_name() {
     let place = Place::new();
     let store = place.open().await;
     let bob = identity("bob@example.com", "1");
-    store.grant(grant("user:bob@example.com", Kind::RegisteredModel, "iris", Permission::Edit), by()).await.unwrap();
-    store.grant(grant("user:bob@example.com", Kind::ModelVersion, "iris/1", Permission::Edit), by()).await.unwrap();
-    store.grant(grant("user:eve@example.com", Kind::RegisteredModel, "iris", Permission::Deny), by()).await.unwrap();
-    store.own(Kind::RegisteredModel, "iris", &user("alice@example.com")).await.unwrap();
+    store
+        .grant(&home(), grant("user:bob@example.com", Kind::RegisteredModel, "iris", Permission::Edit), by())
+        .await
+        .unwrap();
+    store
+        .grant(&home(), grant("user:bob@example.com", Kind::ModelVersion, "iris/1", Permission::Edit), by())
+        .await
+        .unwrap();
+    store
+        .grant(&home(), grant("user:eve@example.com", Kind::RegisteredModel, "iris", Permission::Deny), by())
+        .await
+        .unwrap();
+    store.own(&home(), Kind::RegisteredModel, "iris", &user("alice@example.com")).await.unwrap();
     assert!(!may(&store, &bob, Action::Read, &model("iris")).await);
     let version = Resource::inside(Kind::ModelVersion, Arc::from("iris/1"), model("iris").object);
     assert!(!may(&store, &bob, Action::Read, &version).await);
@@ -252,7 +266,7 @@ async fn owning_a_model_with_a_star_in_its_name_is_owning_no_other_model() {
     let place = Place::new();
     let store = place.open().await;
     let mallory = identity("mallory@example.com", "1");
-    store.own(Kind::RegisteredModel, "pro*", &mallory.user).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "pro*", &mallory.user).await.unwrap();
     assert!(may(&store, &mallory, Action::Delete, &model("pro*")).await);
     assert!(!may(&store, &mallory, Action::Read, &model("prod")).await);
     store.close().await;
@@ -265,14 +279,14 @@ async fn what_somebody_else_made_meanwhile_is_theirs() {
     let place = Place::new();
     let store = place.open().await;
     let (alice, bob) = (user("alice@example.com"), user("bob@example.com"));
-    store.own_if_unmade(Kind::McpServer, "a/b", &alice, 0).await.unwrap();
-    store.own_if_unmade(Kind::McpServer, "a/b", &bob, 0).await.unwrap();
-    store.own_if_unmade(Kind::McpServer, "a/b", &alice, 0).await.unwrap();
+    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &alice, 0).await.unwrap();
+    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &bob, 0).await.unwrap();
+    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &alice, 0).await.unwrap();
     let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
     assert_eq!(left, ["user alice@example.com: mcp_server a/b MANAGE"]);
     // Of a name that was free again when the call was judged, the old owner keeps nothing.
     let later = Clock::System.millis() + 1_000_000;
-    store.own_if_unmade(Kind::McpServer, "a/b", &bob, later).await.unwrap();
+    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &bob, later).await.unwrap();
     let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
     assert_eq!(left, ["user bob@example.com: mcp_server a/b MANAGE"]);
 }
@@ -282,16 +296,22 @@ async fn a_rename_takes_the_grants_along_and_frees_the_old_name() {
     let place = Place::new();
     let store = place.open().await;
     let (alice, bob) = (identity("alice@example.com", "1"), identity("bob@example.com", "2"));
-    store.own(Kind::RegisteredModel, "old", &alice.user).await.unwrap();
-    store.grant(grant("user:bob@example.com", Kind::RegisteredModel, "new", Permission::Edit), by()).await.unwrap();
-    store.grant(grant("user:bob@example.com", Kind::ModelVersion, "old/2", Permission::Read), by()).await.unwrap();
-    store.rename(Kind::RegisteredModel, "old", "new", &alice.user).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "old", &alice.user).await.unwrap();
+    store
+        .grant(&home(), grant("user:bob@example.com", Kind::RegisteredModel, "new", Permission::Edit), by())
+        .await
+        .unwrap();
+    store
+        .grant(&home(), grant("user:bob@example.com", Kind::ModelVersion, "old/2", Permission::Read), by())
+        .await
+        .unwrap();
+    store.rename(&home(), Kind::RegisteredModel, "old", "new", &alice.user).await.unwrap();
     assert!(may(&store, &alice, Action::Delete, &model("new")).await);
     assert!(!may(&store, &alice, Action::Read, &model("old")).await);
     assert!(!may(&store, &bob, Action::Read, &model("new")).await, "what lay on the new name was of another model");
     let version = Resource::inside(Kind::ModelVersion, Arc::from("new/2"), model("new").object);
     assert!(may(&store, &bob, Action::Read, &version).await);
-    store.rename(Kind::RegisteredModel, "old", "new", &alice.user).await.unwrap();
+    store.rename(&home(), Kind::RegisteredModel, "old", "new", &alice.user).await.unwrap();
     assert!(may(&store, &alice, Action::Delete, &model("new")).await, "the same rename again changes nothing");
 }
 
@@ -300,11 +320,14 @@ async fn a_deny_survives_rename_and_creation_on_either_name() {
     let place = Place::new();
     let store = place.open().await;
     let eve = identity("eve@example.com", "1");
-    store.own(Kind::RegisteredModel, "old", &eve.user).await.unwrap();
-    store.grant(grant("user:eve@example.com", Kind::RegisteredModel, "new", Permission::Deny), by()).await.unwrap();
-    store.rename(Kind::RegisteredModel, "old", "new", &eve.user).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "old", &eve.user).await.unwrap();
+    store
+        .grant(&home(), grant("user:eve@example.com", Kind::RegisteredModel, "new", Permission::Deny), by())
+        .await
+        .unwrap();
+    store.rename(&home(), Kind::RegisteredModel, "old", "new", &eve.user).await.unwrap();
     assert!(!may(&store, &eve, Action::Read, &model("new")).await);
-    store.own(Kind::RegisteredModel, "new", &eve.user).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "new", &eve.user).await.unwrap();
     assert!(!may(&store, &eve, Action::Read, &model("new")).await);
 }
 
@@ -313,11 +336,11 @@ async fn a_deleted_object_leaves_no_grant_behind() {
     let place = Place::new();
     let store = place.open().await;
     let alice = user("alice@example.com");
-    store.own(Kind::RegisteredModel, "iris", &alice).await.unwrap();
-    store.own(Kind::RegisteredModel, "iris2", &alice).await.unwrap();
-    store.grant(grant("user:bob", Kind::ModelVersion, "iris/1", Permission::Read), by()).await.unwrap();
-    store.grant(grant("user:bob", Kind::RegisteredModel, "iris*", Permission::Read), by()).await.unwrap();
-    store.forget(Kind::RegisteredModel, "iris", &alice).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "iris", &alice).await.unwrap();
+    store.own(&home(), Kind::RegisteredModel, "iris2", &alice).await.unwrap();
+    store.grant(&home(), grant("user:bob", Kind::ModelVersion, "iris/1", Permission::Read), by()).await.unwrap();
+    store.grant(&home(), grant("user:bob", Kind::RegisteredModel, "iris*", Permission::Read), by()).await.unwrap();
+    store.forget(&home(), Kind::RegisteredModel, "iris", &alice).await.unwrap();
     let left: Vec<String> = store.grants().iter().map(|record| record.grant.pattern.to_string()).collect();
     assert_eq!(left, ["iris2", "iris*"]);
 }
@@ -331,13 +354,16 @@ async fn what_another_process_writes_is_seen_soon() {
     server.recognise(&alice).await.unwrap();
     let key = SessionKey::of(b"secret");
     server.open_session(session(key, &alice)).await.unwrap();
-    command.grant(grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read), by()).await.unwrap();
+    command
+        .grant(&home(), grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read), by())
+        .await
+        .unwrap();
     until("the grant shows", || {
-        holds(&server.principal(Arc::clone(&alice)).unwrap(), Action::Read, &experiment("7")).is_ok()
+        holds(&server.principal(Arc::clone(&alice), &home()).unwrap(), Action::Read, &experiment("7")).is_ok()
     })
     .await;
     command.set_disabled(&alice.user, true, by()).await.unwrap();
-    until("the user is refused", || server.principal(Arc::clone(&alice)).is_err()).await;
+    until("the user is refused", || server.principal(Arc::clone(&alice), &home()).is_err()).await;
     until("the session is gone", || server.session(&key).unwrap().is_none()).await;
 }
 
@@ -401,12 +427,12 @@ async fn a_removed_user_comes_back_with_nothing() {
     let place = Place::new();
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
-    store.own(Kind::Experiment, "3", &alice.user).await.unwrap();
+    store.own(&home(), Kind::Experiment, "3", &alice.user).await.unwrap();
     store.recognise(&alice).await.unwrap();
     let key = SessionKey::of(b"secret");
     store.open_session(session(key, &alice)).await.unwrap();
     store.remove_user(&alice.user, by()).await.unwrap();
-    assert_eq!(store.principal(Arc::clone(&alice)).unwrap_err(), PrincipalFault::Unrecognised);
+    assert_eq!(store.principal(Arc::clone(&alice), &home()).unwrap_err(), PrincipalFault::Unrecognised);
     assert!(store.session(&key).unwrap().is_none());
     assert!(!may(&store, &alice, Action::Read, &experiment("3")).await);
 }
@@ -426,10 +452,10 @@ async fn every_change_leaves_its_line_in_the_log_of_changes() {
     let place = Place::new();
     let store = place.open().await;
     let alice = user("alice@example.com");
-    store.own(Kind::Experiment, "3", &alice).await.unwrap();
-    store.grant(grant("group:g", Kind::Experiment, "3", Permission::Read), by()).await.unwrap();
-    store.forget(Kind::Experiment, "3", &alice).await.unwrap();
-    store.forget(Kind::Experiment, "3", &alice).await.unwrap();
+    store.own(&home(), Kind::Experiment, "3", &alice).await.unwrap();
+    store.grant(&home(), grant("group:g", Kind::Experiment, "3", Permission::Read), by()).await.unwrap();
+    store.forget(&home(), Kind::Experiment, "3", &alice).await.unwrap();
+    store.forget(&home(), Kind::Experiment, "3", &alice).await.unwrap();
     store.close().await;
     let mut connection = sqlite::open(&place.0.join("trackgate.db"), Duration::from_secs(1), None).await.unwrap();
     let lines: Vec<(String, String, String)> =
@@ -460,13 +486,13 @@ async fn a_locked_database_refuses_changes_and_answers_reads() {
     let mut other = second_connection(&place).await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let read = grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read);
-    let fault = store.grant(read.clone(), by()).await.unwrap_err();
+    let fault = store.grant(&home(), read.clone(), by()).await.unwrap_err();
     assert!(matches!(fault, StoreFault::Locked), "{fault}");
-    assert!(store.principal(Arc::clone(&alice)).is_ok(), "reads go on");
+    assert!(store.principal(Arc::clone(&alice), &home()).is_ok(), "reads go on");
     let fault = store.recognise(&identity("bob@example.com", "2")).await.unwrap_err();
     assert!(matches!(fault, RecogniseFault::Store(StoreFault::Locked)), "{fault}");
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    store.grant(read, by()).await.unwrap();
+    store.grant(&home(), read, by()).await.unwrap();
     assert!(may(&store, &alice, Action::Read, &experiment("7")).await);
 }
 
@@ -482,7 +508,7 @@ async fn a_full_database_refuses_changes_half_of_none_is_seen_and_revoking_still
     let mut given = 0;
     let fault = loop {
         let read = grant("user:alice@example.com", Kind::Experiment, &given.to_string(), Permission::Read);
-        match store.grant(read, by()).await {
+        match store.grant(&home(), read, by()).await {
             Ok(_) => given += 1,
             Err(fault) => break fault,
         }
@@ -510,7 +536,7 @@ async fn a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut() 
     let place = Place::new();
     place.open().await.close().await;
     let mut other = second_connection(&place).await;
-    sqlx::query("INSERT INTO grants VALUES ('user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
+    sqlx::query("INSERT INTO grants VALUES ('default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
         .execute(&mut other)
         .await
         .unwrap();
@@ -526,17 +552,17 @@ async fn a_running_store_that_cannot_read_what_was_written_stops_answering() {
     let alice = identity("alice@example.com", "1");
     store.recognise(&alice).await.unwrap();
     let mut other = second_connection(&place).await;
-    sqlx::query("INSERT INTO grants VALUES ('user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
+    sqlx::query("INSERT INTO grants VALUES ('default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
         .execute(&mut other)
         .await
         .unwrap();
     until("nobody is a principal", || {
-        store.principal(Arc::clone(&alice)).is_err_and(|fault| fault == PrincipalFault::NotCurrent)
+        store.principal(Arc::clone(&alice), &home()).is_err_and(|fault| fault == PrincipalFault::NotCurrent)
     })
     .await;
     assert!(store.session(&SessionKey::of(b"x")).is_err());
     sqlx::query("DELETE FROM grants").execute(&mut other).await.unwrap();
-    until("the store answers again", || store.principal(Arc::clone(&alice)).is_ok()).await;
+    until("the store answers again", || store.principal(Arc::clone(&alice), &home()).is_ok()).await;
 }
 
 #[tokio::test]
