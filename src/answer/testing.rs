@@ -60,5 +60,10 @@ pub(crate) fn ann(grants: &[(Kind, &str, Permission)]) -> Principal {
         proof: Proof::Bearer,
         until: SystemTime::UNIX_EPOCH,
     };
-    Principal { identity: Arc::new(identity), admin: false, workspace: WorkspaceName::default(), grants: vec![Arc::new(set)] }
+    Principal {
+        identity: Arc::new(identity),
+        admin: false,
+        workspace: WorkspaceName::default(),
+        grants: vec![Arc::new(set)],
+    }
 }
