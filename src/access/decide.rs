@@ -8,15 +8,18 @@
 //! 2. Within one object, the grants of the person and of all their groups are pooled: a DENY wins, else the highest.
 //! 3. A DENY on anything that the object lies in wins too: a deny is never rescued by a narrower grant.
 //! 4. The nearest level that says anything decides: the object, then what it lies in.
-//! 5. Where no level speaks, MANAGE on the workspace allows; else nothing does.
+//! 5. What is granted on many things at once (`run *`, `registered_model_version a*`) reaches only into what the caller
+//!    may read; a grant on one of them stands by itself.
+//! 6. Where no level speaks, MANAGE on the workspace allows; else nothing does.
 //!
-//! Rule 3 is stricter than MLflow 3.17.2, where a grant on `run *` counts beside a denied experiment only because
-//! reading the experiment is demanded besides.
+//! `tests/decide.rs` compares this with MLflow's own fold. Rule 3 is stricter than MLflow 3.17.2, where each call says by
+//! itself whether a DENY further out counts. Rule 5 is how MLflow's calls use theirs: each that names a run demands READ
+//! on the experiment besides (`server/auth/__init__.py`, `_run_requirement` and its like).
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::grant::{Pattern, Subject};
+use super::grant::{Held, Pattern, Subject};
 use super::identity::Principal;
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -136,6 +139,13 @@ impl Reason {
             Self::NotNamed(_) => "not-named",
             Self::NotDenied => "not-denied",
         }
+    }
+}
+
+impl Reason {
+    /// Whether the grant that spoke allows `action`.
+    fn allows(&self, action: Action) -> bool {
+        matches!(self, Self::Grant { permission, .. } if permission.allows(action))
     }
 }
 
@@ -304,7 +314,7 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
     }
     let workspace = principal.workspace.object();
     for object in resource.levels().chain([&workspace]) {
-        if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object) {
+        if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object, |_| true) {
             return Err(reason);
         }
     }
@@ -337,9 +347,10 @@ pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Resu
         return Ok(Reason::Admin);
     }
     let workspace = principal.workspace.object();
-    let mut speaking: Option<Reason> = None;
+    let mut own: Option<Reason> = None;
+    let mut outer: Option<Reason> = None;
     for object in resource.levels().chain((resource.object.kind != Kind::Workspace).then_some(&workspace)) {
-        let level = strongest(principal, action, object);
+        let level = strongest(principal, action, object, |_| true);
         let Some((reason, permission)) = level else { continue };
         if permission == Permission::Deny {
             // INVARIANT: a deny anywhere on the way out is final.
@@ -350,24 +361,39 @@ pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Resu
         {
             continue;
         }
-        if speaking.is_none() {
-            speaking = Some(reason);
+        let place = if *object == resource.object { &mut own } else { &mut outer };
+        if place.is_none() {
+            *place = Some(reason);
         }
     }
-    match speaking {
-        Some(reason) => match &reason {
-            Reason::Grant { permission, .. } if permission.allows(action) => Ok(reason),
-            _ => Err(reason),
-        },
+    if let Some(home) = &resource.within
+        && own.is_some()
+        && !outer.as_ref().is_some_and(|reason| reason.allows(Action::Read))
+    {
+        // Rule 5: what is granted on many reaches only into what may be read.
+        own = strongest(principal, action, &resource.object, |held| matches!(held, Held::Exactly(_)))
+            .map(|(reason, _)| reason);
+        if own.is_none() {
+            return Err(outer.unwrap_or(Reason::NoGrant { action: Action::Read, object: home.clone() }));
+        }
+    }
+    match own.or(outer) {
+        Some(reason) if reason.allows(action) => Ok(reason),
+        Some(reason) => Err(reason),
         None => Err(Reason::NoGrant { action, object: resource.object.clone() }),
     }
 }
 
 /// The deciding grant on one object: a DENY if there is one, else the highest.
-fn strongest(principal: &Principal, action: Action, object: &Object) -> Option<(Reason, Permission)> {
-    let mut best: Option<(&Subject, super::grant::Held<'_>, Permission)> = None;
+fn strongest(
+    principal: &Principal,
+    action: Action,
+    object: &Object,
+    counts: impl Fn(Held<'_>) -> bool,
+) -> Option<(Reason, Permission)> {
+    let mut best: Option<(&Subject, Held<'_>, Permission)> = None;
     for set in &principal.grants {
-        for (held, permission) in set.on(object) {
+        for (held, permission) in set.on(object).filter(|(held, _)| counts(*held)) {
             let better = match best {
                 None => true,
                 Some((_, _, Permission::Deny)) => false,
@@ -413,7 +439,7 @@ pub fn visible_of(principal: &Principal, kind: Kind) -> Visible {
     if principal.admin {
         return Visible::All;
     }
-    let everything = match strongest(principal, Action::Read, &principal.workspace.object()) {
+    let everything = match strongest(principal, Action::Read, &principal.workspace.object(), |_| true) {
         Some((_, Permission::Deny)) => return Visible::Only(Vec::new()),
         Some((_, Permission::Manage)) => true,
         _ => false,

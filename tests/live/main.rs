@@ -10,10 +10,16 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with the demo, which uses other parts of it")]
 mod stage;
 
+#[path = "../oracle/mod.rs"]
+#[allow(dead_code, reason = "shared with tests/decide.rs, which uses other parts of it")]
+mod oracle;
+
 /// Sign-in, the MLflow pages and sign-out in Chromium.
 mod browser;
 /// MLflow's Python client.
 mod client;
+/// MLflow's fold and ours.
+mod decisions;
 /// The demo, as a newcomer runs it.
 mod demo;
 /// PostgreSQL and Cloud Storage behind the server.

@@ -10,11 +10,12 @@ const GET: &str = "/api/2.0/mlflow/experiments/get";
 const THEIRS: &str = r#"{"error_code": "INVALID_PARAMETER_VALUE", "message": "so says MLflow"}"#;
 
 /// Requests that can be read in one way only, and are not valid.
-const PLAIN: [(&str, &str, &str); 5] = [
+const PLAIN: [(&str, &str, &str); 6] = [
     ("POST", CREATE, r#"{"name": "x", "artifact_location": 9.0}"#),
     ("POST", "/api/2.0/mlflow/runs/log-metric", r#"{"key": "a", "value": 1}"#),
     ("POST", "/api/2.0/mlflow/runs/log-metric", r#"{"run_id": "", "key": "a", "value": 1}"#),
     ("GET", GET, ""),
+    ("POST", "/graphql", r#"{"query": "{ two: mlflowGetRun(input: {runId: \"x\"}) { run { info { runId } } } }"}"#),
     ("GET", "/api/2.0/mlflow/runs/get?run_id=no-such-run", ""),
 ];
 
@@ -47,6 +48,7 @@ async fn what_could_be_read_in_two_ways_is_refused_to_administrators_too() {
         ("POST", CREATE, r#"{"name": "x", "artifactLocation": "s3://y"}"#),
         ("POST", "/api/2.0/mlflow/runs/log-metric", r#"{"run_id": "a", "run_uuid": "b"}"#),
         ("GET", "/api/2.0/mlflow/experiments/get?experiment_id=1&experiment_id=2", ""),
+        ("POST", "/graphql", r#"{"query": "query a { test } query b { test }"}"#),
     ] {
         let told = gate.bearer("ada").json(method, target, body).await;
         assert_eq!((told.status, told.text() == THEIRS), (400, false), "{method} {target} {}", told.text());

@@ -102,6 +102,8 @@ impl FieldFault {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         match self {
+            // A document that we do not read whole is read by MLflow in one way all the same.
+            Self::GraphQl(fault) => !matches!(fault, GraphQlFault::Unreadable | GraphQlFault::NotOneOperation),
             Self::WrongType { .. } | Self::Missing(_) | Self::Empty(_) | Self::BadId { .. } => true,
             Self::QueryBesideBody
             | Self::BadQuery
@@ -112,7 +114,6 @@ impl FieldFault {
             | Self::Repeated(_)
             | Self::OtherSpelling { .. }
             | Self::Differ(_)
-            | Self::GraphQl(_)
             | Self::BadPath { .. } => false,
         }
     }
