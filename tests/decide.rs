@@ -33,7 +33,10 @@ fn we_decide_as_mlflow_does_in_fifteen_thousand_cases() {
 #[test]
 fn manage_on_the_workspace_outvotes_neither_a_narrower_grant_nor_a_deny() {
     let workspace: &[&str] = &["workspace:*=MANAGE"];
-    assert!(may(&[workspace], Kind::Run, Action::Delete), "{WORKSPACE}: where nothing narrower speaks it is everything");
+    assert!(
+        may(&[workspace], Kind::Run, Action::Delete),
+        "{WORKSPACE}: where nothing narrower speaks it is everything"
+    );
     assert!(!may(&[workspace, &["experiment:1=DENY"]], Kind::Run, Action::Read));
     assert!(!may(&[workspace, &["experiment:1=READ"]], Kind::Experiment, Action::Edit));
 }
