@@ -68,7 +68,7 @@ fn calls(bench: &mut Criterion) {
     let principal = principal();
     let judge = |verb, path: &str, query: Option<&str>, body: Option<&[u8]>, action| {
         let call = find(verb, path);
-        let fields = fields::read(&call, query, body).unwrap();
+        let fields = fields::read(&call, &http::HeaderMap::new(), query, body).unwrap();
         black_box(&fields);
         decide(Some(Arc::clone(&principal)), &run(action), ()).unwrap()
     };
@@ -102,7 +102,7 @@ fn parts(bench: &mut Criterion) {
     let batch = format!(r#"{{"run_id": "{RUN}", "metrics": [{}]}}"#, metrics.join(", "));
     let call = find(Verb::Post, "/api/2.0/mlflow/runs/log-batch");
     bench.bench_function("fields of a log-batch with 1000 metrics", |timer| {
-        timer.iter(|| fields::read(&call, None, Some(black_box(batch.as_bytes()))).unwrap());
+        timer.iter(|| fields::read(&call, &http::HeaderMap::new(), None, Some(black_box(batch.as_bytes()))).unwrap());
     });
 }
 

@@ -76,6 +76,19 @@ fn routes() -> Vec<&'static str> {
 const HARMLESS: &[(&str, &str, &str)] = &[
     ("*", "metrics[].run_id", "MLflow takes the request's own run"),
     ("*", "datasets[].dataset.source", "a text about where data came from; the server never opens it"),
+    ("DeleteTraceTag", "trace_id", "the path's counts; 3.3 to 3.6 know the one message by two names"),
+    ("DeleteTraceTagV3", "request_id", "the path's counts; 3.3 to 3.6 know the one message by two names"),
+    ("StartTraceV3", "trace.trace_info.client_request_id", "the caller's own name for it, a text"),
+    ("StartTraceV3", "trace.trace_info.assessments[].trace_id", "MLflow takes the request's own trace"),
+    ("StartTraceV3", "trace.trace_info.assessments[].span_id", "a span of the trace that was judged; a text to the store"),
+    ("StartTraceV3", "trace.trace_info.assessments[].source.source_id", "a text; it becomes the caller's name"),
+    ("StartTraceV3", "trace.spans[].trace_id", "MLflow reads no spans here"),
+    ("StartTraceV3", "trace.spans[].span_id", "MLflow reads no spans here"),
+    ("StartTraceV3", "trace.spans[].parent_span_id", "MLflow reads no spans here"),
+    ("StartTraceV3", "trace.spans[].links[].trace_id", "MLflow reads no spans here"),
+    ("StartTraceV3", "trace.spans[].links[].span_id", "MLflow reads no spans here"),
+    ("*", "assessment.span_id", "a span of the trace that was judged; a text to the store"),
+    ("*", "assessment.source.source_id", "a text; in a new one it becomes the caller's name"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
 ];
 
@@ -88,6 +101,11 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::OnOrCreate { field, .. }
             | Need::OnArtifact { field, .. }
             | Need::OnExperimentNamed { field, .. } => field,
+            Need::Under { field, parent, .. } => {
+                fields.extend(names(field));
+                parent
+            }
+            Need::NewOf { given: Some(field), .. } => field,
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field)
                 | Check::ModelSource(field)
@@ -95,16 +113,47 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::TagKey(field)
                 | Check::RunTags { run: _, key: field }
                 | Check::ExperimentToo(field)
-                | Check::SafePath(field) => field,
+                | Check::SafePath(field)
+                | Check::TraceTags(field)
+                | Check::TraceMetadata(field)
+                | Check::TracePlace(field)
+                | Check::TraceFilter(field)
+                | Check::TraceFilters(field)
+                | Check::TraceView(field)
+                | Check::Ours(field)
+                | Check::Elsewhere(field) => field,
+                Check::TraceTagsOf { tags, place, trace } => {
+                    fields.extend(names(tags).chain(names(place)));
+                    trace
+                }
+                Check::NewTraces { traces, experiment } => {
+                    fields.extend(names(traces));
+                    experiment
+                }
             },
-            Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create => continue,
+            Need::Anyone
+            | Need::SignedIn
+            | Need::Admin(_)
+            | Need::Nobody(_)
+            | Need::Create
+            | Need::NoneDenied(_)
+            | Need::NewOf { given: None, .. } => continue,
         };
-        fields.extend(field.split(['|', '/']).filter(|field| !field.starts_with('{')));
+        fields.extend(names(field));
     }
     fields.extend(row.stamps.iter().map(|stamp| match stamp {
         Stamp::Text(field) | Stamp::Tags(field) | Stamp::Map(field) | Stamp::Source(field) => *field,
     }));
     fields
+}
+
+/// The names of a field but for captures; of `a[k]` and `a[*]`, `a`.
+fn names(field: &'static str) -> impl Iterator<Item = &'static str> {
+    let whole = |field: &'static str| match field.strip_suffix(']').and_then(|field| field.rsplit_once('[')) {
+        Some((name, _)) => name,
+        None => field,
+    };
+    field.split(['|', '/']).filter(|field| !field.starts_with('{')).map(whole)
 }
 
 #[test]
@@ -147,7 +196,8 @@ fn every_field_that_a_row_names_is_a_field_of_the_message() {
         for row in rows() {
             for (_, fields) in version.messages(row) {
                 for field in named(row) {
-                    let here = fields.contains_key(field) || fields.contains_key(&format!("{field}[]"));
+                    let inside = format!("{field}[]");
+                    let here = fields.contains_key(field) || fields.keys().any(|known| known.starts_with(&inside));
                     *known.entry((row.name, row.path, field)).or_default() |= here;
                 }
             }
@@ -260,7 +310,8 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
 }
 
 /// Fields that say who did something, and are not stamped: by call, with the reason.
-const UNSTAMPED: &[(&str, &str, &str)] = &[];
+const UNSTAMPED: &[(&str, &str, &str)] =
+    &[("UpdateAssessment", "assessment.source.source_id", "the mask of what is updated knows no source: it stays")];
 
 #[test]
 fn every_field_that_says_who_did_it_is_stamped() {

@@ -127,7 +127,18 @@ fn links_of(principal: &Principal, links: &[Link], tree: &Tree) {
         for found in tree.all(link.at) {
             let seen = match link.cut {
                 // Nothing of this key may be left but what is a list of visible versions: `hide` tests that.
-                Cut::Tag(_) => true,
+                Cut::Tag(_) | Cut::TagMember(_) => true,
+                Cut::Member(name) => found.get(name).is_none_or(|id| leads_to_visible(principal, link.kind, id)),
+                Cut::Pair(key) => {
+                    let named = found.get("key").and_then(Tree::text).is_some_and(|own| own == key);
+                    let id = found.get("value").filter(|_| named);
+                    id.is_none_or(|id| leads_to_visible(principal, link.kind, id))
+                }
+                Cut::Within(experiment) => {
+                    let text = |tree: Option<&Tree>| tree.and_then(Tree::text).unwrap_or_default().into();
+                    let within = Object { kind: Kind::Experiment, id: text(tree.all(experiment).first().copied()) };
+                    visible(principal, &Resource::inside(link.kind, text(found.get("assessment_id")), within))
+                }
                 Cut::Value | Cut::Element | Cut::Page | Cut::Answer => leads_to_visible(principal, link.kind, found),
             };
             assert!(seen, "{} leads to something hidden: {found:?}", link.at);

@@ -93,22 +93,22 @@ enum Target {
     Known(Resource),
     /// It lies in an experiment that must be looked up.
     Inside(Kind, Arc<str>),
-    /// Model versions listed in one text.
+    /// Versions listed in one text.
     Several(Several),
     /// Not an id: nothing can be granted on it.
     Nothing,
 }
 
-/// Model versions, each as it was written.
+/// Versions, each as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Several(Vec<(Resource, String)>);
 
 impl Several {
     /// Reads a JSON list of objects with `name` and `version`. What is no such list tells of nothing that can be
     /// judged, and so holds nothing that may be seen.
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, kind: Kind) -> Option<Self> {
         let list = Value::parse(text.as_bytes()).ok()?;
-        let each = list.elements()?.map(|one| Some((version(one).ok()?, one.raw().to_owned())));
+        let each = list.elements()?.map(|one| Some((version(one, kind).ok()?, one.raw().to_owned())));
         each.collect::<Option<Vec<_>>>().map(Self)
     }
 
@@ -193,24 +193,53 @@ fn walk(
 ) -> Result<(), BadAnswer> {
     let unreadable = |wanted| BadAnswer::WrongType { at: link.at, wanted };
     let Some((step, rest)) = path.split_first() else {
-        let blank = |value| Some(Edit::Write(range(value, whole)?, "\"\"".to_owned()));
-        if let Cut::Tag(key) = link.cut {
-            if value.get("key")?.and_then(Value::as_str).as_deref() == Some(key)
-                && let Some(listed) = value.get("value")?
-            {
-                let target =
-                    listed.as_str().and_then(|text| Several::read(&text)).map_or(Target::Nothing, Target::Several);
-                found.push(Hit { target, edit: blank(listed).ok_or(unreadable("inside the answer"))? });
-            }
-            return Ok(());
-        }
-        let Some(target) = target(value, link)? else { return Ok(()) };
-        let edit = match (link.cut, element) {
-            (Cut::Value | Cut::Tag(_), _) => blank(value).ok_or(unreadable("inside the answer"))?,
-            (Cut::Answer, _) => Edit::Refuse,
-            (Cut::Element | Cut::Page, Some((list, index))) => Edit::Drop(Rc::clone(list), *index),
-            (Cut::Element | Cut::Page, None) => return Err(unreadable("in a list")),
+        let blank = |value: Value<'_>| Some(Edit::Write(range(value, whole)?, "\"\"".to_owned()));
+        let drop_element = || {
+            let (list, index) = element.ok_or(unreadable("in a list"))?;
+            Ok::<_, BadAnswer>(Edit::Drop(Rc::clone(list), *index))
         };
+        let several = |listed: Value<'_>| {
+            let read = listed.as_str().and_then(|text| Several::read(&text, link.kind));
+            let target = read.map_or(Target::Nothing, Target::Several);
+            Ok::<_, BadAnswer>(Hit { target, edit: blank(listed).ok_or(unreadable("inside the answer"))? })
+        };
+        let pair = |key| {
+            let named = value.get("key")?.and_then(Value::as_str).as_deref() == Some(key);
+            if named { value.get("value") } else { Ok(None) }
+        };
+        let (linked, edit) = match link.cut {
+            Cut::Tag(key) => {
+                if let Some(listed) = pair(key)? {
+                    found.push(several(listed)?);
+                }
+                return Ok(());
+            }
+            Cut::TagMember(key) => {
+                if let Some(listed) = value.get(key)? {
+                    found.push(several(listed)?);
+                }
+                return Ok(());
+            }
+            Cut::Member(name) => {
+                let Some((ranges, index, linked)) = member(whole, value, name, link)? else { return Ok(()) };
+                (linked, Edit::Drop(ranges, index))
+            }
+            Cut::Pair(key) => {
+                let Some(linked) = pair(key)? else { return Ok(()) };
+                (linked, drop_element()?)
+            }
+            Cut::Within(experiment) => {
+                let edit = drop_element()?;
+                let id: Arc<str> = value.get("assessment_id")?.and_then(Value::as_str).unwrap_or_default().into();
+                let within = Object { kind: Kind::Experiment, id: text_at(whole, experiment)?.into() };
+                found.push(Hit { target: Target::Known(Resource::inside(link.kind, id, within)), edit });
+                return Ok(());
+            }
+            Cut::Value => (value, blank(value).ok_or(unreadable("inside the answer"))?),
+            Cut::Answer => (value, Edit::Refuse),
+            Cut::Element | Cut::Page => (value, drop_element()?),
+        };
+        let Some(target) = target(linked, link)? else { return Ok(()) };
         found.push(Hit { target, edit });
         return Ok(());
     };
@@ -235,6 +264,27 @@ fn walk(
     Ok(())
 }
 
+/// Where the members of an object stand, and which of them is the one of that name.
+fn member<'a>(
+    whole: Value<'_>,
+    object: Value<'a>,
+    name: &str,
+    link: &Link,
+) -> Result<Option<(Ranges, usize, Value<'a>)>, BadAnswer> {
+    let Some(linked) = object.get(name)? else { return Ok(None) };
+    let unreadable = || BadAnswer::WrongType { at: link.at, wanted: "inside the answer" };
+    let mut index = None;
+    let mut ranges = Vec::new();
+    for (n, (key, value)) in object.members().enumerate() {
+        let (key, value) = (range(key, whole).ok_or_else(unreadable)?, range(value, whole).ok_or_else(unreadable)?);
+        if range(linked, whole).as_ref() == Some(&value) {
+            index = Some(n);
+        }
+        ranges.push(key.start..value.end);
+    }
+    Ok(index.map(|index| (ranges.into(), index, linked)))
+}
+
 fn range(value: Value<'_>, whole: Value<'_>) -> Option<Range<usize>> {
     value.range_in(whole.raw())
 }
@@ -245,7 +295,7 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
         if !value.is_object() {
             return Err(BadAnswer::WrongType { at: link.at, wanted: "a model version" });
         }
-        return version(value).map(Target::Known).map(Some);
+        return version(value, link.kind).map(Target::Known).map(Some);
     }
     if value.is_null() {
         return Ok(None);
@@ -269,12 +319,10 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
     }))
 }
 
-/// A model version, by its `name` and `version`.
-fn version(value: Value<'_>) -> Result<Resource, BadAnswer> {
-    let name = text_at(value, "name")?;
-    let id = format!("{name}/{}", text_at(value, "version")?);
-    let within = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
-    Ok(Resource::inside(Kind::ModelVersion, Arc::from(id), within))
+/// A version of a model or a prompt, by its `name` and `version`.
+fn version(value: Value<'_>, kind: Kind) -> Result<Resource, BadAnswer> {
+    let id = Arc::from(format!("{}/{}", text_at(value, "name")?, text_at(value, "version")?));
+    Resource::named(kind, &id).ok_or(BadAnswer::NoId { at: "version" })
 }
 
 /// The text without what the edits take out.

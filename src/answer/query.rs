@@ -168,13 +168,32 @@ impl Query {
     }
 }
 
-/// The ids in a list field of the body; `None` when it is absent.
+/// The ids in a list field, or in a list of objects (`a[].b.c`); `None` when it is absent.
 ///
 /// # Errors
 /// [`BadQuery`] when it is not a list of strings.
 pub(crate) fn ids(request: &Original, field: &'static str) -> Result<Option<Vec<Arc<str>>>, BadQuery> {
+    let body = match Source::of(request)? {
+        Source::Body(body) => body,
+        Source::Query(query) => {
+            let named = pairs(query).filter_map(|pair| match pair {
+                Ok((_, name, value)) => (name == field).then(|| Ok(Arc::from(&*value))),
+                Err(fault) => Some(Err(fault)),
+            });
+            let ids: Vec<Arc<str>> = named.collect::<Result<_, _>>()?;
+            return Ok((!ids.is_empty()).then_some(ids));
+        }
+    };
+    if let Some((list, inner)) = field.split_once("[].") {
+        let Some(value) = body.get(list)?.filter(|value| !value.is_null()) else { return Ok(None) };
+        let elements = value.elements().ok_or(BadQuery::WrongType(field))?;
+        let ids = elements.map(|one| {
+            let id = one.at(inner)?.and_then(Value::as_str).ok_or(BadQuery::WrongType(field))?;
+            Ok(Arc::from(&*id))
+        });
+        return ids.collect::<Result<_, BadQuery>>().map(Some);
+    }
     let camel = camel(field);
-    let Source::Body(body) = Source::of(request)? else { return Err(BadQuery::WrongType(field)) };
     let value = match (body.get(field)?, (camel != field).then(|| body.get(&camel)).transpose()?.flatten()) {
         (Some(_), Some(_)) => return Err(BadQuery::Twice(field)),
         (Some(value), None) | (None, Some(value)) if !value.is_null() => value,
@@ -337,9 +356,15 @@ fn write_query(query: &str, changes: Changes<'_>) -> Result<Option<String>, BadQ
         let (raw, name, _) = pair?;
         let replaced = (changes.rows.is_some() && name == ROWS.snake)
             || (changes.page != Turn::AsAsked && name == PAGE.snake)
-            || (changes.filter.is_some() && name == FILTER.snake);
+            || (changes.filter.is_some() && name == FILTER.snake)
+            || changes.ids.is_some_and(|(field, _)| name == field);
         if !replaced {
             push(raw);
+        }
+    }
+    if let Some((field, ids)) = changes.ids {
+        for id in ids {
+            push(&format!("{field}={}", utf8_percent_encode(id, VALUE)));
         }
     }
     if let Some(filter) = changes.filter {
@@ -363,14 +388,15 @@ fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
             out.push(b',');
         }
     };
-    let ids_camel = changes.ids.map(|(field, _)| camel(field));
+    let changed = changes.ids.map(|(field, ids)| (field.split_once("[].").map_or((field, ""), |parts| parts), ids));
+    let ids_camel = changed.map(|((list, _), _)| camel(list));
     for (key, value) in body.members() {
         let name = key.as_str().unwrap_or_default();
         let is = |own: Name| name == own.snake || name == own.camel;
         let replaced = (changes.rows.is_some() && is(ROWS))
             || (changes.page != Turn::AsAsked && is(PAGE))
             || (changes.filter.is_some() && is(FILTER))
-            || changes.ids.is_some_and(|(field, _)| name == field || Some(&*name) == ids_camel.as_deref());
+            || changed.is_some_and(|((list, _), _)| name == list || Some(&*name) == ids_camel.as_deref());
         if !replaced {
             comma(&mut out);
             out.extend_from_slice(key.raw().as_bytes());
@@ -378,15 +404,15 @@ fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
             out.extend_from_slice(value.raw().as_bytes());
         }
     }
-    if let Some((field, ids)) = changes.ids {
+    if let Some(((list, inner), ids)) = changed {
         comma(&mut out);
-        write_string(&mut out, field);
+        write_string(&mut out, list);
         out.extend_from_slice(b":[");
         for (n, id) in ids.iter().enumerate() {
             if n > 0 {
                 out.push(b',');
             }
-            write_string(&mut out, id);
+            write_nested(&mut out, inner, id);
         }
         out.push(b']');
     }
@@ -410,6 +436,19 @@ fn write_body(body: Value<'_>, changes: Changes<'_>) -> Bytes {
     }
     out.push(b'}');
     Bytes::from(out)
+}
+
+/// `id`, within objects that have one member each.
+fn write_nested(out: &mut Vec<u8>, path: &str, id: &str) {
+    let steps = path.split('.').filter(|step| !step.is_empty());
+    let depth = steps.clone().count();
+    for step in steps {
+        out.push(b'{');
+        write_string(out, step);
+        out.push(b':');
+    }
+    write_string(out, id);
+    out.extend(std::iter::repeat_n(b'}', depth));
 }
 
 /// protobuf's JSON name of a field.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::people::user_name;
@@ -29,7 +30,8 @@ use crate::upstream::Upstream;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Fields: `run_id=abc` is text, `experiment_ids[]=1` an element of a list (repeat it for more), \
-                        `max_results:=10` JSON as it stands.\n\nExample: trackgate explain alice@example.com POST \
+                        `max_results:=10` JSON as it stands, `header.x-mlflow-run-id=abc` a header field.\n\n\
+                        Example: trackgate explain alice@example.com POST \
                         /api/2.0/mlflow/runs/log-batch run_id=0123456789abcdef0123456789abcdef"
 )]
 pub(super) struct Explain {
@@ -198,10 +200,11 @@ impl Explain {
 
     /// Puts the fields where the call takes them from, and reads them as the gate would.
     fn fields(&self, call: &Call, query: Option<&str>) -> anyhow::Result<Fields> {
-        let given = parse(&self.fields)?;
+        let mut given = parse(&self.fields)?;
+        let headers = headers(&mut given)?;
         if call.wants_body() {
             let body = serde_json::to_vec(&Value::Object(given))?;
-            return Ok(fields::read(call, query, Some(&body))?);
+            return Ok(fields::read(call, &headers, query, Some(&body))?);
         }
         let mut pairs = url::form_urlencoded::Serializer::new(query.unwrap_or_default().to_owned());
         for (name, value) in &given {
@@ -215,7 +218,7 @@ impl Explain {
             }
         }
         let query = pairs.finish();
-        Ok(fields::read(call, (!query.is_empty()).then_some(query.as_str()), None)?)
+        Ok(fields::read(call, &headers, (!query.is_empty()).then_some(query.as_str()), None)?)
     }
 
     fn identity(&self) -> anyhow::Result<Arc<Identity>> {
@@ -256,6 +259,19 @@ fn parse(fields: &[String]) -> anyhow::Result<Map<String, Value>> {
         }
     }
     Ok(object)
+}
+
+/// Takes out the fields that are header fields: `header.x-mlflow-run-id=...`.
+fn headers(given: &mut Map<String, Value>) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for name in given.keys().filter(|name| name.starts_with("header.")).cloned().collect::<Vec<_>>() {
+        let value = given.remove(&name).map(|value| plain(&value)).unwrap_or_default();
+        let bad = || anyhow!("`{name}` is no header field");
+        let field = HeaderName::try_from(name.trim_start_matches("header.")).map_err(|_| bad())?;
+        headers.insert(field, HeaderValue::try_from(value).map_err(|_| bad())?);
+    }
+    Ok(headers)
 }
 
 fn plain(value: &Value) -> String {

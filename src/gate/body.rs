@@ -2,7 +2,12 @@
 //!
 //! The only place where a request's body is read whole. Which rows need it, the table says.
 
+use std::io::Read;
+
 use bytes::{Bytes, BytesMut};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 
 use super::room::{Crowded, Share};
@@ -17,6 +22,9 @@ pub(super) enum ReadFault {
     /// The caller sends too many of them at once.
     #[error(transparent)]
     Crowded(#[from] Crowded),
+    /// It says that it is compressed, and cannot be unpacked.
+    #[error("the body cannot be unpacked: {0}")]
+    Packed(&'static str),
 }
 
 /// Reads a body whole. What comes in more than one piece is counted in `share`, if there is one.
@@ -54,8 +62,56 @@ pub(super) async fn read(mut body: Body, most: u64, mut share: Option<&mut Share
     Ok(first.unwrap_or_else(|| whole.freeze()))
 }
 
+/// Unpacks a body that says it is compressed, as MLflow would (3.17.2, `decompress_otlp_body`). What was judged is what
+/// is sent: the unpacked bytes go on, since two unpackers may differ on what one of them took.
+///
+/// # Errors
+/// [`ReadFault::Packed`] for another coding, or for what is not that; [`BodyError::TooLarge`] as soon as it unpacks to
+/// more than `most` bytes; [`Crowded`].
+pub(super) fn decode(
+    body: Bytes,
+    headers: &mut HeaderMap,
+    most: u64,
+    share: Option<&mut Share>,
+) -> Result<Bytes, ReadFault> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let (coding, more) = (codings.next(), codings.next());
+    let Some(coding) = coding else { return Ok(body) };
+    if more.is_some() {
+        return Err(ReadFault::Packed("its coding is told twice"));
+    }
+    let unpacked = match coding.as_bytes() {
+        gzip if gzip.eq_ignore_ascii_case(b"gzip") => unpack(MultiGzDecoder::new(&*body), most)?,
+        deflate if deflate.eq_ignore_ascii_case(b"deflate") => match &*body {
+            // A zlib stream of the one window that everybody writes (RFC 1950); else bare deflate (RFC 1951).
+            [0x78, check, ..] if (0x7800 + u16::from(*check)) % 31 == 0 => unpack(ZlibDecoder::new(&*body), most)?,
+            bare => unpack(DeflateDecoder::new(bare), most)?,
+        },
+        _ => return Err(ReadFault::Packed("it is neither gzip nor deflate")),
+    };
+    if let Some(share) = share {
+        share.take(unpacked.len() as u64)?;
+    }
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    Ok(unpacked)
+}
+
+fn unpack(packed: impl Read, most: u64) -> Result<Bytes, ReadFault> {
+    let mut whole = Vec::new();
+    packed
+        .take(most.saturating_add(1))
+        .read_to_end(&mut whole)
+        .map_err(|_| ReadFault::Packed("it is broken, or of another coding"))?;
+    if whole.len() as u64 > most {
+        return Err(BodyError::TooLarge { most }.into());
+    }
+    Ok(Bytes::from(whole))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
@@ -86,6 +142,68 @@ mod tests {
     async fn pieces_are_joined_in_order() {
         for (sent, whole) in [(vec![], &b""[..]), (vec![&b"abc"[..]], b"abc"), (vec![b"ab", b"c", b"def"], b"abcdef")] {
             assert_eq!(read(pieces(&sent), 6, None).await.unwrap(), whole);
+        }
+    }
+
+    fn headers(codings: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for coding in codings {
+            headers.append(CONTENT_ENCODING, coding.parse().unwrap());
+        }
+        headers.insert(CONTENT_LENGTH, "1".parse().unwrap());
+        headers
+    }
+
+    fn gzip(plain: &[u8]) -> Bytes {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(plain).unwrap();
+        Bytes::from(writer.finish().unwrap())
+    }
+
+    #[test]
+    fn a_packed_body_is_unpacked_and_says_so_no_more() {
+        let plain = b"spans ".repeat(100);
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(&plain).unwrap();
+        let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        bare.write_all(&plain).unwrap();
+        for (coding, packed) in [
+            ("gzip", gzip(&plain)),
+            ("GZip", gzip(&plain)),
+            ("deflate", Bytes::from(zlib.finish().unwrap())),
+            ("deflate", Bytes::from(bare.finish().unwrap())),
+        ] {
+            let mut headers = headers(&[coding]);
+            assert_eq!(decode(packed, &mut headers, 1000, None).unwrap(), plain, "{coding}");
+            assert!(headers.is_empty(), "{headers:?}");
+        }
+        let same = decode(Bytes::from_static(b"x"), &mut HeaderMap::new(), 0, None).unwrap();
+        assert_eq!(same, Bytes::from_static(b"x"));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_unpacked() {
+        let bomb = gzip(&vec![0; 50_000_000]);
+        assert!(bomb.len() < 100_000);
+        let fault = decode(bomb, &mut headers(&["gzip"]), 1_000_000, None);
+        assert!(matches!(fault, Err(ReadFault::Body(BodyError::TooLarge { most: 1_000_000 }))));
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_refused() {
+        let packed = gzip(b"spans");
+        for (codings, body) in [
+            (&["br"][..], packed.clone()),
+            (&["gzip, gzip"], packed.clone()),
+            (&["gzip", "gzip"], packed.clone()),
+            (&[""], packed.clone()),
+            (&["gzip"], packed.slice(..packed.len() - 1)),
+            (&["gzip"], Bytes::from_static(b"plain")),
+            (&["deflate"], Bytes::from_static(b"plain")),
+            (&["gzip"], [&*packed, b"more"].concat().into()),
+        ] {
+            let fault = decode(body, &mut headers(codings), 1000, None);
+            assert!(matches!(fault, Err(ReadFault::Packed(_))), "{codings:?}");
         }
     }
 

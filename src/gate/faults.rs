@@ -147,12 +147,17 @@ impl From<FieldFault> for Refusal {
             FieldFault::Missing(_) => "field-missing",
             FieldFault::Empty(_) => "field-empty",
             FieldFault::Differ(_) => "fields-differ",
+            FieldFault::Reserved(_) => "field-reserved",
             FieldFault::GraphQl(_) => "graphql",
+            FieldFault::Otlp(_) => "otlp",
             FieldFault::BadId { .. } => "bad-id",
             FieldFault::BadPath { .. } => "bad-artifact-path",
         };
         if fault.is_plain() {
             return Self::bad(reason, format!("The request is not valid: {fault}."));
+        }
+        if matches!(fault, FieldFault::Reserved(_) | FieldFault::Otlp(_)) {
+            return Self::bad(reason, format!("The request is refused: {fault}."));
         }
         Self::bad(reason, format!("Refused because it could be read in more than one way: {fault}."))
     }
@@ -162,6 +167,7 @@ impl From<ReadFault> for Refusal {
     fn from(fault: ReadFault) -> Self {
         match fault {
             ReadFault::Body(fault) => fault.into(),
+            ReadFault::Packed(_) => Self::bad("body-packed", format!("The request is refused: {fault}.")),
             ReadFault::Crowded(fault) => {
                 let mut refusal = Self::new(
                     StatusCode::TOO_MANY_REQUESTS,

@@ -163,7 +163,7 @@ impl Gate {
         clean::check_body(&call, &request)?;
         // Held until the answer's head is there.
         let _share = self.read_body(&call, &mut request, principal.as_deref()).await?;
-        let fields = match fields::read(&call, request.query.as_deref(), request.payload.judged()) {
+        let fields = match fields::read(&call, &request.headers, request.query.as_deref(), request.payload.judged()) {
             // Whatever it is meant to name, an administrator may; MLflow's own sentence says best what is wrong.
             Err(fault) if is_admin(principal.as_deref()) && fault.is_for_mlflow_to_tell(call.row) => Fields::default(),
             read => read?,
@@ -273,10 +273,14 @@ impl Gate {
         let mut share = principal.map(|principal| self.house.room.share(&principal.identity.user));
         let most = match call.row.body {
             BodyClass::Json => self.house.bodies.json,
-            BodyClass::LargeJson | BodyClass::Artifact => self.house.bodies.large_json,
+            BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
         };
         if let Payload::Stream(body) = &mut request.payload {
-            request.payload = Payload::Judged(body::read(std::mem::take(body), most, share.as_mut()).await?);
+            let mut whole = body::read(std::mem::take(body), most, share.as_mut()).await?;
+            if call.row.body == BodyClass::Otlp {
+                whole = body::decode(whole, &mut request.headers, most, share.as_mut())?;
+            }
+            request.payload = Payload::Judged(whole);
         }
         Ok(share)
     }
@@ -330,7 +334,7 @@ impl Gate {
         let house = &*self.house;
         let forward = match (call.row.body, call.row.fetches) {
             (BodyClass::Artifact, _) | (_, true) => &house.artifacts,
-            (BodyClass::Json | BodyClass::LargeJson, false) => &house.forward,
+            (BodyClass::Json | BodyClass::LargeJson | BodyClass::Otlp, false) => &house.forward,
         };
         let tools = answer::Tools {
             upstream: &self.upstream,

@@ -15,7 +15,8 @@ const HEAD: &str = "# What each call needs
 
 Paths stand without the static prefix. `{name}` is one segment of the path, `{*name}` all that follow. In the needs,
 `a|b` are names of one field, `a[].b` stands inside of a list, `{a}` in the path, `a/b` are two fields, `graphql.a` is
-what the GraphQL document names.
+what the GraphQL document names, `a[k]` the member or pair `k` of `a`, `a[*]` the names of all of them, `header.a` a header
+field, `otlp.a` what the spans in the body name.
 
 ";
 
@@ -109,9 +110,17 @@ fn need(need: &Need) -> String {
                 Count::Each => ", each",
                 Count::AnyEach => ", each, if given",
                 Count::Narrowed => ", hidden ones are cut from the request",
+                Count::ByRow => ", judged in the answer",
             };
             format!("{action} on {kind} `{field}`{count}")
         }
+        Need::Under { action, kind, field, count, of, parent } => {
+            let count = if *count == Count::AnyEach { ", each, if given" } else { "" };
+            format!("{action} on {kind} `{field}` in {of} `{parent}`{count}")
+        }
+        Need::NoneDenied(kind) => format!("no {kind} denied"),
+        Need::NewOf { kind, given: None } => format!("{kind} not denied as such"),
+        Need::NewOf { kind, given: Some(field) } => format!("{kind} not denied as such, if `{field}` is given"),
         Need::OnArtifact { action, field } => format!("{action} on what the artifact path `{field}` lies in"),
         Need::OnExperimentNamed { action, field } => format!("{action} on the experiment named `{field}`"),
         Need::Checked(check) => match check {
@@ -126,6 +135,17 @@ fn need(need: &Need) -> String {
                 )
             }
             Check::SafePath(field) => format!("`{field}` relative and canonical"),
+            Check::TraceTags(field) => format!("`{field}` no tag of the server's"),
+            Check::TraceTagsOf { tags, .. } => format!("`{tags}` no tag of the server's, unless as it is"),
+            Check::TraceMetadata(field) => format!("`{field}` no metadata of the gateway's"),
+            Check::NewTraces { traces, experiment } => {
+                format!("edit on each trace `{traces}`, which is new or in experiment `{experiment}`")
+            }
+            Check::TracePlace(field) => format!("`{field}` keeps its artifacts in its experiment"),
+            Check::TraceFilter(field) | Check::TraceFilters(field) => format!("`{field}` asks for nothing that is denied"),
+            Check::TraceView(field) => format!("no assessment denied, if `{field}` counts them"),
+            Check::Ours(field) => format!("`{field}` left to the server"),
+            Check::Elsewhere(field) => format!("`{field}` absent"),
         },
     }
 }

@@ -103,7 +103,8 @@ pub enum Need {
         kind: Kind,
         /// Where its id stands: `a|b` are aliases of one field, `a[].b` goes into a list, `{a}` is a path capture,
         /// `a/b` is two fields joined by a slash (a model version is named by `name/version`), `graphql.a` is what the
-        /// GraphQL document in the body names.
+        /// GraphQL document in the body names, `a[k]` the member or the pair named `k` of `a`, `a[*]` the names of
+        /// all of them, `header.a` a header field, `otlp.a` what the spans in the body name.
         field: &'static str,
         /// How many ids the field may hold, and what absence means.
         count: Count,
@@ -124,6 +125,32 @@ pub enum Need {
         /// Where the name stands.
         field: &'static str,
     },
+    /// `action` on what `field` names, which lies where `parent` does: an assessment of a trace, a trace of an
+    /// experiment. Nothing but `parent` is looked up.
+    Under {
+        /// What is wanted.
+        action: Action,
+        /// Of which kind the named object is.
+        kind: Kind,
+        /// Where its id stands.
+        field: &'static str,
+        /// How many ids the field may hold.
+        count: Count,
+        /// Of which kind `parent` is: an experiment, or something that lies in one.
+        of: Kind,
+        /// Where the id of that stands.
+        parent: &'static str,
+    },
+    /// Nothing of this kind is denied to the caller by a grant on it: what is counted or deleted unseen may hold it.
+    NoneDenied(Kind),
+    /// Things of this kind, as such, are not denied to the caller, who makes a new one: a grant on one id says nothing
+    /// of it. With a field, only where that is given.
+    NewOf {
+        /// What is made.
+        kind: Kind,
+        /// Where it stands, if it need not be made.
+        given: Option<&'static str>,
+    },
     /// A place where MLflow would trust what the caller writes.
     Checked(Check),
 }
@@ -141,6 +168,8 @@ pub enum Count {
     AnyEach,
     /// Any number; those that the caller may not see are cut from the request (`narrow`), never refused.
     Narrowed,
+    /// Any number, none judged in the request: each row of the answer is, so that hidden and absent look alike.
+    ByRow,
 }
 
 /// A value that is looked at for its own sake, not as the id of one object.
@@ -168,6 +197,39 @@ pub enum Check {
     ExperimentToo(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
     SafePath(&'static str),
+    /// Keys of a trace's tags: none by which the server finds the trace's data.
+    TraceTags(&'static str),
+    /// The same, but for the tag that tells where the trace's artifacts lie: it may be sent back as it is.
+    TraceTagsOf {
+        /// Where the keys stand.
+        tags: &'static str,
+        /// Where the value of the one tag stands.
+        place: &'static str,
+        /// Where the trace's id stands.
+        trace: &'static str,
+    },
+    /// Keys of a trace's metadata: none by which the server counts what the gateway spends.
+    TraceMetadata(&'static str),
+    /// Trace ids that the caller chose: each is new, or lies in that experiment. MLflow moves a trace that is sent again
+    /// (up to 3.17.2, `SqlAlchemyStore.start_trace`), and adds spans to whichever trace they name (`log_spans`).
+    NewTraces {
+        /// Where the ids stand.
+        traces: &'static str,
+        /// Where the experiment's id stands.
+        experiment: &'static str,
+    },
+    /// A trace whose artifacts lie where the server puts them: it reads from wherever their tag says.
+    TracePlace(&'static str),
+    /// A filter or an order of traces: what it asks for must not be denied to the caller, or rows would tell of it.
+    TraceFilter(&'static str),
+    /// The same, of a list of them.
+    TraceFilters(&'static str),
+    /// The view of `traces/metrics`: assessments are counted in all but those of traces and spans.
+    TraceView(&'static str),
+    /// The server makes this one: absent, or empty.
+    Ours(&'static str),
+    /// Another place than an experiment, which cannot be judged: absent.
+    Elsewhere(&'static str),
 }
 
 /// How the answer is treated.
@@ -254,8 +316,17 @@ pub enum Cut {
     Page,
     /// The whole answer, which is refused: the request named the object by something that is no id (an alias).
     Answer,
-    /// The link is a tag of this key, whose value is a JSON list of model versions: the hidden ones are taken out.
+    /// The link is a tag of this key, whose value is a JSON list of versions: the hidden ones are taken out.
     Tag(&'static str),
+    /// The same, where tags are members of one object and not a list of pairs.
+    TagMember(&'static str),
+    /// The link is the member of this name, in an object that may have any members: it goes whole.
+    Member(&'static str),
+    /// The link is the value of the pair with this key, in a list of pairs: the pair goes.
+    Pair(&'static str),
+    /// The whole element, an assessment, which lies in the experiment whose id stands there (from the root of the answer,
+    /// or from the row of a list).
+    Within(&'static str),
 }
 
 /// What follows from success.
@@ -326,6 +397,8 @@ pub enum BodyClass {
     Json,
     /// `log-batch` and the like.
     LargeJson,
+    /// Spans, as OpenTelemetry sends them (OTLP): protobuf or JSON, perhaps compressed.
+    Otlp,
     /// Streamed: artifacts.
     Artifact,
 }
@@ -472,6 +545,12 @@ impl Row {
         self
     }
 
+    /// The body is OTLP.
+    pub(in crate::policy) const fn otlp(mut self) -> Self {
+        self.body = BodyClass::Otlp;
+        self
+    }
+
     /// MLflow may take long over the file before it answers.
     pub(in crate::policy) const fn fetches(mut self) -> Self {
         self.fetches = true;
@@ -497,6 +576,9 @@ impl Row {
             | Need::On { .. }
             | Need::OnArtifact { .. }
             | Need::OnExperimentNamed { .. }
+            | Need::Under { .. }
+            | Need::NoneDenied(_)
+            | Need::NewOf { .. }
             | Need::Checked(_) => None,
         })
     }
@@ -588,6 +670,38 @@ pub(in crate::policy) const fn manage(kind: Kind, field: &'static str) -> Need {
     on(Action::Manage, kind, field, Count::One)
 }
 
+/// Things of `kind` are not denied as such: a new one is made.
+pub(in crate::policy) const fn new_of(kind: Kind) -> Need {
+    Need::NewOf { kind, given: None }
+}
+
+/// The same, if `field` is given.
+pub(in crate::policy) const fn new_if(kind: Kind, field: &'static str) -> Need {
+    Need::NewOf { kind, given: Some(field) }
+}
+
+/// Objects whose rows in the answer are judged, and not the request.
+pub(in crate::policy) const fn by_row(kind: Kind, field: &'static str) -> Need {
+    on(Action::Read, kind, field, Count::ByRow)
+}
+
+/// `action` on the assessment in `field`, of the trace in `trace`.
+pub(in crate::policy) const fn assessment(action: Action, field: &'static str, trace: &'static str) -> Need {
+    Need::Under { action, kind: Kind::Assessment, field, count: Count::One, of: Kind::Trace, parent: trace }
+}
+
+/// The right to delete each trace in `field`, of the experiment in `experiment`.
+pub(in crate::policy) const fn delete_traces(field: &'static str, experiment: &'static str) -> Need {
+    Need::Under {
+        action: Action::Delete,
+        kind: Kind::Trace,
+        field,
+        count: Count::AnyEach,
+        of: Kind::Experiment,
+        parent: experiment,
+    }
+}
+
 /// `action` on what the artifact path in `field` lies in.
 pub(in crate::policy) const fn on_artifact(action: Action, field: &'static str) -> Need {
     Need::OnArtifact { action, field }
@@ -646,6 +760,11 @@ pub(in crate::policy) const fn paged(at: &'static str, kind: Kind) -> Link {
 /// An object without which there is no answer.
 pub(in crate::policy) const fn whole(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Answer }
+}
+
+/// A link of the given cut.
+pub(in crate::policy) const fn link(at: &'static str, kind: Kind, cut: Cut) -> Link {
+    Link { at, kind, cut }
 }
 
 /// Tags of which the one with this key lists model versions.

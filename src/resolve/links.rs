@@ -78,7 +78,7 @@ impl ResolveFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) experiment: Arc<str>,
-    /// Empty for traces.
+    /// Of a trace, what its tag says, which people could set.
     pub(super) artifact_uri: Arc<str>,
     /// Whom a run is of: no call of MLflow changes that (3.17.2, `SqlRun.user_id`). Empty for all else.
     pub(super) author: Arc<str>,
@@ -107,6 +107,8 @@ pub(super) struct Links {
 #[derive(Debug)]
 pub(super) enum Miss {
     Absent,
+    /// The server has no such call.
+    NoCall,
     Fault(ResolveFault),
 }
 
@@ -156,6 +158,7 @@ impl Links {
         let found = Box::pin(self.known.try_get_with(place, self.ask(object, upstream))).await;
         settle(found.map_err(|miss| match &*miss {
             Miss::Absent => Miss::Absent,
+            Miss::NoCall => Miss::NoCall,
             Miss::Fault(fault) => Miss::Fault(fault.clone()),
         }))
     }
@@ -173,20 +176,15 @@ impl Links {
                 let ModelAnswer { model: RunBody { info } } = read(&asked)?;
                 info.link(id)
             }
-            Kind::Trace => {
-                let asked = self.get(&format!("/api/3.0/mlflow/traces/{id}"), upstream).await?;
-                let answer: TraceAnswer<'_> = read(&asked)?;
-                let info = answer.trace.trace_info;
-                if info.trace_id != **id {
-                    return Err(Miss::Fault(ResolveFault::Unreadable("it is about another trace")));
+            Kind::Trace => match self.get(&format!("/api/3.0/mlflow/traces/{id}"), upstream).await {
+                Ok(asked) => read::<TraceAnswer<'_>>(&asked)?.trace.trace_info.link(id),
+                // Servers before 3.0.
+                Err(Miss::NoCall) => {
+                    let asked = self.get(&format!("/api/2.0/mlflow/traces/{id}/info"), upstream).await?;
+                    read::<OldTraceAnswer<'_>>(&asked)?.trace_info.link(id)
                 }
-                let experiment = info.trace_location.mlflow_experiment.map(|place| place.experiment_id);
-                Ok(Link {
-                    experiment: experiment_id(&experiment.ok_or(Miss::Absent)?)?,
-                    artifact_uri: empty(),
-                    author: empty(),
-                })
-            }
+                Err(miss) => Err(miss),
+            },
             // What no look-up is written for does not exist.
             _ => Err(Miss::Absent),
         }
@@ -207,6 +205,23 @@ impl Links {
             Err(miss) => Err(miss),
         };
         settle(id)
+    }
+
+    /// Where the experiment keeps its artifacts.
+    pub(super) async fn experiment_place<A: Ask>(
+        &self,
+        id: &str,
+        upstream: &A,
+    ) -> Result<Option<String>, ResolveFault> {
+        let place = match self.get(&format!("/api/2.0/mlflow/experiments/get?experiment_id={id}"), upstream).await {
+            Ok(asked) => {
+                read(&asked).map(|ExperimentAnswer { experiment }: ExperimentAnswer<'_>| {
+                    experiment.artifact_location.into_owned()
+                })
+            }
+            Err(miss) => Err(miss),
+        };
+        settle(place)
     }
 
     /// The version that an alias of a registered model names, as `name/version`. Never remembered: aliases move.
@@ -242,7 +257,7 @@ impl Links {
         };
         match self.get(&target, upstream).await {
             Ok(_) => Ok(true),
-            Err(Miss::Absent) => Ok(false),
+            Err(Miss::Absent | Miss::NoCall) => Ok(false),
             Err(Miss::Fault(fault)) => Err(fault),
         }
     }
@@ -254,6 +269,7 @@ impl Links {
             upstream.ask(&target).await.map_err(|error| Miss::Fault(ResolveFault::Upstream(Arc::new(error))))?;
         match asked.status {
             StatusCode::OK => Ok(asked),
+            StatusCode::NOT_FOUND if is_no_call(&asked.body) => Err(Miss::NoCall),
             // 400: the id is none in MLflow's eyes.
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(Miss::Absent),
             status => Err(Miss::Fault(ResolveFault::Status(status))),
@@ -266,10 +282,21 @@ fn empty() -> Arc<str> {
     Arc::default()
 }
 
+/// Whether a 404 is about the call, and not about the object: MLflow's own is JSON with another code.
+fn is_no_call(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Error<'a> {
+        #[serde(borrow)]
+        error_code: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Error<'_>>(body).map_or(true, |error| error.error_code == "ENDPOINT_NOT_FOUND")
+}
+
 fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(Miss::Absent) => Ok(None),
+        // A call that the server has not finds no object either.
+        Err(Miss::Absent | Miss::NoCall) => Ok(None),
         Err(Miss::Fault(fault)) => Err(fault),
     }
 }
@@ -336,6 +363,8 @@ struct ExperimentAnswer<'a> {
 struct ExperimentBody<'a> {
     #[serde(borrow)]
     experiment_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    artifact_location: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -370,10 +399,64 @@ struct TraceInfo<'a> {
     trace_id: Cow<'a, str>,
     #[serde(borrow)]
     trace_location: TraceLocation<'a>,
+    #[serde(default)]
+    tags: Tags,
 }
 
 #[derive(Deserialize)]
 struct TraceLocation<'a> {
     #[serde(borrow)]
     mlflow_experiment: Option<ExperimentBody<'a>>,
+}
+
+#[derive(Deserialize)]
+struct OldTraceAnswer<'a> {
+    #[serde(borrow)]
+    trace_info: OldTraceInfo<'a>,
+}
+
+#[derive(Deserialize)]
+struct OldTraceInfo<'a> {
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
+    #[serde(borrow)]
+    experiment_id: Cow<'a, str>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Default, Deserialize)]
+struct Tags {
+    #[serde(default, rename = "mlflow.artifactLocation")]
+    place: String,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+impl TraceInfo<'_> {
+    fn link(self, id: &str) -> Result<Link, Miss> {
+        // Traces of other places than experiments cannot be judged.
+        let experiment = self.trace_location.mlflow_experiment.ok_or(Miss::Absent)?.experiment_id;
+        trace_link(id, &self.trace_id, &experiment, &self.tags.place)
+    }
+}
+
+impl OldTraceInfo<'_> {
+    fn link(self, id: &str) -> Result<Link, Miss> {
+        let place = self.tags.into_iter().find(|tag| tag.key == "mlflow.artifactLocation");
+        let place = place.map(|tag| tag.value).unwrap_or_default();
+        trace_link(id, &self.request_id, &self.experiment_id, &place)
+    }
+}
+
+fn trace_link(id: &str, answered: &str, experiment: &str, place: &str) -> Result<Link, Miss> {
+    if answered != id {
+        return Err(Miss::Fault(ResolveFault::Unreadable("it is about another trace")));
+    }
+    Ok(Link { experiment: experiment_id(experiment)?, artifact_uri: Arc::from(place), author: empty() })
 }

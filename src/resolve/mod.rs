@@ -9,9 +9,10 @@ mod artifact;
 mod bulk;
 mod links;
 mod source;
-mod workspaces;
 #[cfg(test)]
 mod tests;
+mod traces;
+mod workspaces;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -124,8 +125,8 @@ impl Resolver {
         let mut resolved = Resolved::default();
         for need in call.row.needs {
             match *need {
-                // Who is signed in, the gate knows; a narrowed list is cut by the answer step.
-                Need::Anyone | Need::SignedIn | Need::On { count: Count::Narrowed, .. } => {}
+                // Who is signed in, the gate knows; a narrowed list is cut by the answer step, and rows are judged there.
+                Need::Anyone | Need::SignedIn | Need::On { count: Count::Narrowed | Count::ByRow, .. } => {}
                 Need::Admin(why) => resolved.ask(Requirement::Admin(why)),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, workspace(upstream)),
@@ -149,6 +150,17 @@ impl Resolver {
                 } => {
                     self.on(action, kind, fields.each(field), upstream, &mut resolved).await?;
                 }
+                Need::Under { action, kind, field, count: _, of, parent } => {
+                    let parent = fields.each(parent);
+                    self.under(action, kind, fields.each(field), (of, parent), upstream, &mut resolved).await?;
+                }
+                Need::NewOf { kind, given } => {
+                    if given.is_none_or(|field| fields.present(field)) {
+                        // What is new has no id that a grant could name.
+                        resolved.ask(Requirement::NotDenied(Resource::top(kind, Arc::from(""))));
+                    }
+                }
+                Need::NoneDenied(kind) => resolved.ask(Requirement::NoneDenied(kind)),
                 Need::OnArtifact { action, field } => {
                     let path = fields.one(field).unwrap_or_default();
                     self.on_artifact(action, path, upstream, &mut resolved).await?;
@@ -233,6 +245,41 @@ impl Resolver {
         Ok(())
     }
 
+    /// Things that lie in the experiment that the one parent lies in, or is. If none are named, all of them are meant.
+    async fn under<A: Ask>(
+        &self,
+        action: Action,
+        kind: Kind,
+        ids: &[Arc<str>],
+        (of, parent): (Kind, &[Arc<str>]),
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        if ids.len() > MOST_NAMED {
+            return Err(ResolveFault::TooMany { most: MOST_NAMED });
+        }
+        if ids.is_empty() {
+            resolved.ask(Requirement::NoneDenied(kind));
+        }
+        let [parent] = parent else {
+            resolved.ask(Requirement::Absent(MISSING));
+            return Ok(());
+        };
+        let experiment = if of == Kind::Experiment {
+            Some(Arc::clone(parent))
+        } else {
+            let object = Object { kind: of, id: Arc::clone(parent) };
+            self.links.find(&object, upstream).await?.map(|link| link.experiment)
+        };
+        for id in ids {
+            let within = |experiment| Object { kind: Kind::Experiment, id: experiment };
+            let resource =
+                experiment.clone().map(|experiment| Resource::inside(kind, Arc::clone(id), within(experiment)));
+            resolved.hold_or_miss(action, resource);
+        }
+        Ok(())
+    }
+
     async fn on_artifact<A: Ask>(
         &self,
         action: Action,
@@ -257,7 +304,9 @@ impl Resolver {
             resolved.ask(Requirement::Absent(MISSING));
             return Ok(());
         };
-        if !artifact::lies_in(path, &tier, &link, upstream.workspace()) {
+        let lies_there = artifact::lies_in(path, &tier, &link, upstream.workspace())
+            || (tier.kind == Kind::Trace && self.in_own_place(path, tier.id, &link, upstream).await?);
+        if !lies_there {
             resolved.ask(Requirement::Absent(ELSEWHERE));
             return Ok(());
         }
@@ -274,7 +323,22 @@ impl Resolver {
     ) -> Result<(), ResolveFault> {
         match check {
             // Judged by form alone, in `policy::fields`.
-            Check::NewModelName(_) | Check::SafePath(_) => {}
+            Check::NewModelName(_) | Check::SafePath(_) | Check::Ours(_) | Check::Elsewhere(_) => {}
+            Check::TraceTags(field) => self.trace_tags(fields.each(field), None, upstream, resolved).await?,
+            Check::TraceTagsOf { tags, place, trace } => {
+                let same = Some((fields.each(place), fields.one(trace).unwrap_or_default()));
+                self.trace_tags(fields.each(tags), same, upstream, resolved).await?;
+            }
+            Check::TraceMetadata(field) => traces::metadata(fields.each(field), resolved),
+            Check::NewTraces { traces, experiment } => {
+                let experiment = fields.one(experiment).unwrap_or_default();
+                self.new_traces(fields.each(traces), experiment, upstream, resolved).await?;
+            }
+            Check::TracePlace(field) => {
+                self.trace_place(fields.one(field).unwrap_or_default(), upstream, resolved).await?;
+            }
+            Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
+            Check::TraceView(field) => traces::view(fields, field, resolved),
             Check::ExperimentToo(field) => {
                 for id in fields.each(field) {
                     let object = Object { kind: Kind::Run, id: Arc::clone(id) };

@@ -69,7 +69,7 @@ async fn resolve(
     upstream: &Scripted,
 ) -> Result<Resolved, ResolveFault> {
     let Classified::Call(call) = classify(verb, &Path::parse(path).unwrap()) else { panic!("{path} has no row") };
-    let fields = fields::read(&call, query, Some(body.as_bytes())).unwrap();
+    let fields = fields::read(&call, &http::HeaderMap::new(), query, Some(body.as_bytes())).unwrap();
     resolver.resolve(&call, &fields, upstream).await
 }
 

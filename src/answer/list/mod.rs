@@ -116,7 +116,10 @@ fn asked_rows(query: &Query, list: &List) -> Option<u32> {
 fn narrowed_field(row: &Row) -> Option<&'static str> {
     row.needs.iter().find_map(|need| match need {
         Need::On { field, count: Count::Narrowed, .. } => Some(*field),
-        Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach, .. }
+        Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach | Count::ByRow, .. }
+        | Need::Under { .. }
+        | Need::NoneDenied(_)
+        | Need::NewOf { .. }
         | Need::Anyone
         | Need::SignedIn
         | Need::Admin(_)

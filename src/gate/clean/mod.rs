@@ -128,7 +128,8 @@ pub fn check_origin(request: &Request, settings: &Settings) -> Result<(), Unclea
 /// MLflow takes nothing else (3.17.2, `_validate_content_type`).
 pub fn check_body(call: &Call, request: &Request) -> Result<(), Unclean> {
     match call.row.body {
-        BodyClass::Artifact => Ok(()),
+        // `gate/body` decodes it, and `policy/fields` reads what it is.
+        BodyClass::Otlp | BodyClass::Artifact => Ok(()),
         BodyClass::Json | BodyClass::LargeJson => {
             if request.headers.contains_key(CONTENT_ENCODING) {
                 return Err(Unclean::EncodedBody);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::FieldFault;
-use super::plan::{Holds, Member, Node, Plan, Slot};
+use super::plan::{Entries, Holds, Member, Node, Plan, Slot};
 
 /// How deep a body may be nested.
 const DEPTH: usize = 64;
@@ -223,7 +223,7 @@ impl MemberSeed<'_, '_> {
     fn slot(&self) -> Option<(usize, &Slot)> {
         match &self.member.holds {
             Holds::Value(index) => Some((*index, &self.reading.plan.slots[*index])),
-            Holds::Object(_) | Holds::Objects(_) => None,
+            Holds::Object(_) | Holds::Objects(_) | Holds::Entries(_) => None,
         }
     }
 
@@ -231,6 +231,7 @@ impl MemberSeed<'_, '_> {
         let want = match (&self.member.holds, self.slot()) {
             (Holds::Object(_), _) => "an object",
             (Holds::Objects(_), _) => "a list of objects",
+            (Holds::Entries(_), _) => "an object of texts, or a list of pairs of texts",
             (Holds::Value(_), Some((_, slot))) if slot.many && !slot.name.contains("[]") => "a list of texts",
             (Holds::Value(_), Some((_, slot))) if slot.numbers => "a text, or a whole number without sign",
             (Holds::Value(_), _) => "a text",
@@ -300,6 +301,7 @@ impl<'de> Visitor<'de> for MemberSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         match &self.member.holds {
             Holds::Object(node) => ObjectSeed { reading: self.reading, node }.visit_map(map),
+            Holds::Entries(entries) => EntriesSeed { reading: self.reading, entries, member: self.member }.members(map),
             Holds::Value(_) | Holds::Objects(_) => Err(self.wrong()),
         }
     }
@@ -321,8 +323,84 @@ impl<'de> Visitor<'de> for MemberSeed<'_, '_> {
                 }
                 Ok(())
             }
+            Holds::Entries(entries) => {
+                let seed = || EntriesSeed { reading: self.reading, entries, member: self.member };
+                while list.next_element_seed(seed())?.is_some() {}
+                Ok(())
+            }
             Holds::Value(_) | Holds::Object(_) => Err(self.wrong()),
         }
+    }
+}
+
+/// Entries of which names and some values are read: members of one object, or one pair of a list.
+struct EntriesSeed<'r, 'a> {
+    reading: &'r Reading<'a>,
+    entries: &'r Entries,
+    member: &'r Member,
+}
+
+impl EntriesSeed<'_, '_> {
+    fn wrong<E: serde::de::Error>(&self) -> E {
+        let want = "an object of texts, or a list of pairs of texts";
+        self.reading.fail(FieldFault::WrongType { field: self.member.name, want })
+    }
+
+    /// `null` stands for an absent value in a pair, and is none that protobuf takes in an object.
+    fn put(&self, name: &str, value: Option<&str>) {
+        if let Some(slot) = self.entries.names {
+            self.reading.put(slot, Some(Arc::from(name)));
+        }
+        for (_, slot) in self.entries.values.iter().filter(|(wanted, _)| *wanted == name) {
+            self.reading.put(*slot, Some(Arc::from(value.unwrap_or_default())));
+        }
+    }
+
+    fn members<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = Seen::default();
+        while let Some(Key(key)) = map.next_key_seed(KeySeed)? {
+            let value: Option<Cow<'de, str>> = map.next_value().map_err(|_| self.wrong())?;
+            self.put(&key, value.as_deref());
+            if let Err(key) = seen.add(key) {
+                return Err(self.reading.fail(FieldFault::Repeated(key)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for EntriesSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntriesSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a pair of `key` and `value`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (mut key, mut value): (Option<Option<Cow<'de, str>>>, Option<Option<Cow<'de, str>>>) = (None, None);
+        while let Some(Key(name)) = map.next_key_seed(KeySeed)? {
+            let part = match &*name {
+                "key" => &mut key,
+                "value" => &mut value,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if part.replace(map.next_value().map_err(|_| self.wrong())?).is_some() {
+                return Err(self.reading.fail(FieldFault::Repeated(name.into_owned())));
+            }
+        }
+        self.put(key.flatten().as_deref().unwrap_or_default(), value.flatten().as_deref());
+        Ok(())
     }
 }
 
@@ -338,6 +416,9 @@ impl<'de> DeserializeSeed<'de> for ElementSeed<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         let (reading, name) = (self.reading, self.member.name);
+        if let Some(slot) = self.node.counted {
+            reading.put(slot, Some(Arc::from("{}")));
+        }
         ObjectSeed { reading, node: self.node }.deserialize(json).map_err(|error| {
             if reading.fault.borrow().is_none() && error.to_string().starts_with("invalid type") {
                 return reading.fail(FieldFault::WrongType { field: name, want: "a list of objects" });

@@ -6,6 +6,7 @@
 
 mod body;
 mod graphql;
+mod otlp;
 mod plan;
 mod query;
 mod rewrite;
@@ -13,6 +14,9 @@ mod stamp;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
+pub use self::otlp::OtlpFault;
 pub(super) use self::plan::Plan;
 pub use self::rewrite::{rewrite, rewrite_query};
 pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
@@ -73,12 +77,18 @@ pub enum FieldFault {
     /// It is there and empty.
     #[error("`{0}` is empty")]
     Empty(&'static str),
+    /// It is there, and should be left to the server, or names a place that cannot be judged.
+    #[error("`{0}` is not for callers to say: leave it out")]
+    Reserved(&'static str),
     /// Two names of one field hold different values.
     #[error("`{0}` is given under several names with different values")]
     Differ(&'static str),
     /// The GraphQL document is not understood.
     #[error(transparent)]
     GraphQl(#[from] GraphQlFault),
+    /// The spans are not understood.
+    #[error(transparent)]
+    Otlp(#[from] OtlpFault),
     /// The id is not in its one spelling.
     #[error("`{field}`: {fault}")]
     BadId {
@@ -114,6 +124,8 @@ impl FieldFault {
             | Self::Repeated(_)
             | Self::OtherSpelling { .. }
             | Self::Differ(_)
+            | Self::Otlp(_)
+            | Self::Reserved(_)
             | Self::BadPath { .. } => false,
         }
     }
@@ -173,23 +185,29 @@ impl Fields {
 
 /// Reads the fields that the call's row names.
 ///
-/// `query` is the raw query; `body` is the whole body where [`Call::wants_body`] says so.
+/// `query` is the raw query; `body` is the whole body, decoded, where [`Call::wants_body`] says so.
 ///
 /// # Errors
 /// [`FieldFault`], naming the field.
-pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fields, FieldFault> {
+pub fn read(
+    call: &Call,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: Option<&[u8]>,
+) -> Result<Fields, FieldFault> {
     let plan = call.plan;
     let mut slots: Vec<Option<Vec<Arc<str>>>> = vec![None; plan.slots.len()];
     match plan.source {
         Source::Nothing => {}
         Source::Query => query::read(plan, query.unwrap_or_default(), &mut slots)?,
-        Source::Body | Source::GraphQl => {
+        Source::Body | Source::GraphQl | Source::Otlp => {
             if query.is_some_and(|query| !query.is_empty()) {
                 return Err(FieldFault::QueryBesideBody);
             }
             let body = body.unwrap_or_default();
             match plan.source {
                 Source::GraphQl => graphql::read(plan, body, &mut slots)?,
+                Source::Otlp => otlp::read(plan, headers, body, &mut slots)?,
                 Source::Body | Source::Query | Source::Nothing => body::read(plan, body, &mut slots)?,
             }
         }
@@ -197,6 +215,8 @@ pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fie
     for (slot, value) in plan.slots.iter().zip(&mut slots) {
         if let Some(name) = slot.capture {
             *value = call.capture(name).map(|text| vec![Arc::from(text)]);
+        } else if let Some(name) = slot.name.strip_prefix("header.") {
+            *value = header(headers, slot.name, name)?.map(|text| vec![Arc::from(text)]);
         }
     }
     let mut values = Vec::with_capacity(plan.wants.len());
@@ -213,6 +233,16 @@ pub fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fie
         }
     }
     Ok(fields)
+}
+
+/// The one value of a header field. Of a field that stands twice, readers take the first, the last, or both.
+fn header<'a>(headers: &'a HeaderMap, field: &'static str, name: &str) -> Result<Option<&'a str>, FieldFault> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(FieldFault::Repeated(name.to_owned()));
+    }
+    value.to_str().map(Some).map_err(|_| FieldFault::WrongType { field, want: "visible ASCII" })
 }
 
 impl Want {
@@ -242,7 +272,7 @@ impl Want {
                 match self.count {
                     // Where a field may be absent, MLflow takes an empty text for that.
                     Count::Optional | Count::AnyEach => continue,
-                    Count::One | Count::Each | Count::Narrowed => return Err(FieldFault::Empty(self.field)),
+                    Count::One | Count::Each | Count::Narrowed | Count::ByRow => return Err(FieldFault::Empty(self.field)),
                 }
             }
             self.check_form(part.form, value)?;
@@ -275,6 +305,7 @@ impl Want {
     fn check_form(&self, form: Form, value: &str) -> Result<(), FieldFault> {
         match form {
             Form::Text => Ok(()),
+            Form::Absent => Err(FieldFault::Reserved(self.field)),
             Form::Id(check) => check(value).map_err(|fault| FieldFault::BadId { field: self.field, fault }),
             Form::ArtifactPath => {
                 path::artifact(value).map_err(|fault| FieldFault::BadPath { field: self.field, fault })
@@ -286,7 +317,10 @@ impl Want {
         match (self.count, found) {
             (Count::One | Count::Each, None) => Err(FieldFault::Missing(self.field)),
             (Count::One | Count::Each, Some([])) => Err(FieldFault::Empty(self.field)),
-            (Count::One | Count::Each | Count::Optional | Count::AnyEach | Count::Narrowed, _) => Ok(()),
+            (
+                Count::One | Count::Each | Count::Optional | Count::AnyEach | Count::Narrowed | Count::ByRow,
+                _,
+            ) => Ok(()),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Source {
     Body,
     /// A GraphQL document in the body.
     GraphQl,
+    /// Spans in the body.
+    Otlp,
 }
 
 /// A field that a row names.
@@ -56,6 +58,8 @@ pub(super) enum Form {
     Text,
     Id(fn(&str) -> Result<(), BadId>),
     ArtifactPath,
+    /// Nothing: only the server may say what stands there.
+    Absent,
 }
 
 /// One place where a value can stand.
@@ -75,6 +79,8 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) members: Vec<Member>,
+    /// Where each element of a list of objects is counted.
+    pub(super) counted: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -93,6 +99,17 @@ pub(super) enum Holds {
     Object(Node),
     /// A list of objects.
     Objects(Node),
+    /// An object that may have any members, or a list of pairs of `key` and `value`.
+    Entries(Entries),
+}
+
+/// What is wanted of entries.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// Where their names go.
+    pub(super) names: Option<usize>,
+    /// Where the values of some go.
+    pub(super) values: Vec<(&'static str, usize)>,
 }
 
 impl fmt::Debug for Form {
@@ -101,6 +118,7 @@ impl fmt::Debug for Form {
             Self::Text => "Text",
             Self::Id(_) => "Id",
             Self::ArtifactPath => "ArtifactPath",
+            Self::Absent => "Absent",
         })
     }
 }
@@ -151,9 +169,11 @@ impl Plan {
             (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => {
                 Source::Query
             }
-            (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Json | BodyClass::LargeJson) => {
-                Source::Body
-            }
+            (
+                true,
+                Verb::Post | Verb::Put | Verb::Patch | Verb::Delete,
+                BodyClass::Json | BodyClass::LargeJson | BodyClass::Otlp,
+            ) => Source::Body,
         };
         if plan.slots.iter().any(|slot| slot.name.starts_with("graphql.")) {
             plan.source = Source::GraphQl;
@@ -163,7 +183,10 @@ impl Plan {
                 plan.shape.insert_map(map);
             }
         }
-        plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl);
+        if row.body == BodyClass::Otlp {
+            plan.source = Source::Otlp;
+        }
+        plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl | Source::Otlp);
         if plan.source == Source::Body {
             for (index, slot) in plan.slots.iter().enumerate() {
                 if slot.capture.is_none() {
@@ -200,6 +223,12 @@ impl Plan {
                 self.want_object(kind, field, count);
             }
             Need::OnOrCreate { kind, field, action: _ } => self.want_object(kind, field, Count::One),
+            Need::Under { kind, field, count, of, parent, action: _ } => {
+                self.want(field, count, form_of(kind), false);
+                self.want(parent, Count::One, form_of(of), of == Kind::Experiment);
+            }
+            Need::NewOf { given: Some(field), .. } => self.want(field, Count::AnyEach, Form::Text, false),
+            Need::NoneDenied(_) | Need::NewOf { given: None, .. } => {}
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
@@ -211,9 +240,25 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) | Check::RunTags { run: _, key: field } => {
-                    let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
-                    self.want(field, count, Form::Text, false);
+                Check::TagKey(field) | Check::RunTags { run: _, key: field } => self.want(field, free(field), Form::Text, false),
+                Check::TraceTags(field) | Check::TraceMetadata(field) | Check::TraceFilter(field) => {
+                    self.want(field, free(field), Form::Text, false);
+                }
+                Check::TraceFilters(field) => self.want(field, Count::AnyEach, Form::Text, false),
+                Check::TraceTagsOf { tags, place, trace } => {
+                    self.want(tags, Count::AnyEach, Form::Text, false);
+                    self.want(place, Count::Optional, Form::Text, false);
+                    self.want(trace, Count::One, form_of(Kind::Trace), false);
+                }
+                Check::NewTraces { traces, experiment } => {
+                    let count = if traces.starts_with("otlp.") { Count::Each } else { Count::One };
+                    self.want(traces, count, form_of(Kind::Trace), false);
+                    self.want(experiment, Count::One, form_of(Kind::Experiment), true);
+                }
+                Check::TracePlace(field) => self.want(field, Count::One, form_of(Kind::Trace), false),
+                Check::TraceView(field) => self.want(field, Count::Optional, Form::Text, true),
+                Check::Ours(field) | Check::Elsewhere(field) => {
+                    self.want(field, free(field), Form::Absent, false);
                 }
                 Check::ExperimentToo(field) => self.want(field, Count::AnyEach, form_of(Kind::Run), false),
                 Check::SafePath(field) => {
@@ -255,7 +300,7 @@ impl Plan {
     fn part(&mut self, field: &'static str, count: Count, form: Form, numbers: bool) -> Part {
         let many = match count {
             Count::One | Count::Optional => false,
-            Count::Each | Count::AnyEach | Count::Narrowed => true,
+            Count::Each | Count::AnyEach | Count::Narrowed | Count::ByRow => true,
         };
         let slots = field.split('|').map(|name| self.slot(name, many, numbers)).collect();
         Part { slots, form }
@@ -271,6 +316,12 @@ impl Plan {
         self.slots.push(Slot { name, capture, many, numbers });
         self.slots.len() - 1
     }
+}
+
+/// How many values may stand in a field that need not be there.
+fn free(field: &str) -> Count {
+    let many = field.contains("[]") || field.ends_with("[*]") || field.starts_with("otlp.");
+    if many { Count::AnyEach } else { Count::Optional }
 }
 
 fn form_of(kind: Kind) -> Form {
@@ -314,38 +365,64 @@ fn part_form(kind: Kind, index: usize) -> (Form, bool) {
 
 impl Node {
     fn insert(&mut self, steps: &'static str, slot: usize) {
+        if let Some((path, entry)) = steps.strip_suffix(']').and_then(|steps| steps.rsplit_once('['))
+            && !entry.is_empty()
+        {
+            return self.insert_entry(path, entry, slot);
+        }
         let (name, list, rest) = step(steps);
-        let holds = match (rest, list) {
-            (None, _) => Holds::Value(slot),
-            (Some(_), true) => Holds::Objects(Self::default()),
+        let member = self.member(name, || match (rest, list) {
+            (None, false) => Holds::Value(slot),
+            (_, true) => Holds::Objects(Self::default()),
             (Some(_), false) => Holds::Object(Self::default()),
-        };
-        if let (Some(rest), Some(node)) = (rest, self.member(name, holds)) {
-            node.insert(rest, slot);
+        });
+        match (rest, &mut member.holds) {
+            (Some(rest), Holds::Object(node) | Holds::Objects(node)) => node.insert(rest, slot),
+            (None, Holds::Objects(node)) => node.counted = Some(slot),
+            (Some(_), Holds::Value(_) | Holds::Entries(_))
+            | (None, Holds::Value(_) | Holds::Object(_) | Holds::Entries(_)) => {}
         }
     }
 
-    /// An object of which nothing is read but that it is one, and that no member of it stands twice.
+    /// `a.b[*]`: the names of `b`'s members; `a.b[k]`: the value of the one named `k`.
+    fn insert_entry(&mut self, path: &'static str, entry: &'static str, slot: usize) {
+        if let Some(entries) = self.entries(path) {
+            match entry {
+                "*" => entries.names = Some(slot),
+                name => entries.values.push((name, slot)),
+            }
+        }
+    }
+
+    /// An object of which nothing is read but that it is one of texts, and that no member of it stands twice.
     fn insert_map(&mut self, steps: &'static str) {
-        let (name, list, rest) = step(steps);
-        let holds = if list { Holds::Objects(Self::default()) } else { Holds::Object(Self::default()) };
-        if let (Some(rest), Some(node)) = (rest, self.member(name, holds)) {
-            node.insert_map(rest);
+        self.entries(steps);
+    }
+
+    /// The entries at a path, which are made if they are not there.
+    fn entries(&mut self, path: &'static str) -> Option<&mut Entries> {
+        let (name, list, rest) = step(path);
+        let Some(rest) = rest else {
+            return match &mut self.member(name, || Holds::Entries(Entries::default())).holds {
+                Holds::Entries(entries) => Some(entries),
+                Holds::Value(_) | Holds::Object(_) | Holds::Objects(_) => None,
+            };
+        };
+        let holds = || if list { Holds::Objects(Self::default()) } else { Holds::Object(Self::default()) };
+        match &mut self.member(name, holds).holds {
+            Holds::Object(node) | Holds::Objects(node) => node.entries(rest),
+            Holds::Value(_) | Holds::Entries(_) => None,
         }
     }
 
-    /// The member of that name, which is made if it is not there; what it holds, if that are objects.
-    fn member(&mut self, name: &'static str, holds: Holds) -> Option<&mut Self> {
-        let known = self.members.iter().position(|member| member.name == name);
-        let index = known.unwrap_or_else(|| {
+    /// The member of that name, which is made if it is not there.
+    fn member(&mut self, name: &'static str, holds: impl FnOnce() -> Holds) -> &mut Member {
+        let index = self.members.iter().position(|member| member.name == name).unwrap_or_else(|| {
             let camel = camel(name);
-            self.members.push(Member { name, camel: (camel != name).then_some(camel), holds });
+            self.members.push(Member { name, camel: (camel != name).then_some(camel), holds: holds() });
             self.members.len() - 1
         });
-        match &mut self.members[index].holds {
-            Holds::Object(node) | Holds::Objects(node) => Some(node),
-            Holds::Value(_) => None,
-        }
+        &mut self.members[index]
     }
 }
 

@@ -7,6 +7,10 @@ const RUN: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
 const MODEL: &str = "m-0123456789abcdef0123456789abcdef";
 
+fn read(call: &Call, query: Option<&str>, body: Option<&[u8]>) -> Result<Fields, FieldFault> {
+    super::read(call, &HeaderMap::new(), query, body)
+}
+
 fn call(verb: Verb, path: &str) -> Call {
     match classify(verb, &Path::parse(path).unwrap()) {
         Classified::Call(call) => call,
