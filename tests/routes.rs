@@ -80,7 +80,11 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("DeleteTraceTagV3", "request_id", "the path's counts; 3.3 to 3.6 know the one message by two names"),
     ("StartTraceV3", "trace.trace_info.client_request_id", "the caller's own name for it, a text"),
     ("StartTraceV3", "trace.trace_info.assessments[].trace_id", "MLflow takes the request's own trace"),
-    ("StartTraceV3", "trace.trace_info.assessments[].span_id", "a span of the trace that was judged; a text to the store"),
+    (
+        "StartTraceV3",
+        "trace.trace_info.assessments[].span_id",
+        "a span of the trace that was judged; a text to the store",
+    ),
     ("StartTraceV3", "trace.trace_info.assessments[].source.source_id", "a text; it becomes the caller's name"),
     ("StartTraceV3", "trace.spans[].trace_id", "MLflow reads no spans here"),
     ("StartTraceV3", "trace.spans[].span_id", "MLflow reads no spans here"),

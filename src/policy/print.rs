@@ -142,7 +142,9 @@ fn need(need: &Need) -> String {
                 format!("edit on each trace `{traces}`, which is new or in experiment `{experiment}`")
             }
             Check::TracePlace(field) => format!("`{field}` keeps its artifacts in its experiment"),
-            Check::TraceFilter(field) | Check::TraceFilters(field) => format!("`{field}` asks for nothing that is denied"),
+            Check::TraceFilter(field) | Check::TraceFilters(field) => {
+                format!("`{field}` asks for nothing that is denied")
+            }
             Check::TraceView(field) => format!("no assessment denied, if `{field}` counts them"),
             Check::Ours(field) => format!("`{field}` left to the server"),
             Check::Elsewhere(field) => format!("`{field}` absent"),

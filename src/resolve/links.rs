@@ -214,11 +214,8 @@ impl Links {
         upstream: &A,
     ) -> Result<Option<String>, ResolveFault> {
         let place = match self.get(&format!("/api/2.0/mlflow/experiments/get?experiment_id={id}"), upstream).await {
-            Ok(asked) => {
-                read(&asked).map(|ExperimentAnswer { experiment }: ExperimentAnswer<'_>| {
-                    experiment.artifact_location.into_owned()
-                })
-            }
+            Ok(asked) => read(&asked)
+                .map(|ExperimentAnswer { experiment }: ExperimentAnswer<'_>| experiment.artifact_location.into_owned()),
             Err(miss) => Err(miss),
         };
         settle(place)

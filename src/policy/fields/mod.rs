@@ -189,12 +189,7 @@ impl Fields {
 ///
 /// # Errors
 /// [`FieldFault`], naming the field.
-pub fn read(
-    call: &Call,
-    headers: &HeaderMap,
-    query: Option<&str>,
-    body: Option<&[u8]>,
-) -> Result<Fields, FieldFault> {
+pub fn read(call: &Call, headers: &HeaderMap, query: Option<&str>, body: Option<&[u8]>) -> Result<Fields, FieldFault> {
     let plan = call.plan;
     let mut slots: Vec<Option<Vec<Arc<str>>>> = vec![None; plan.slots.len()];
     match plan.source {
@@ -272,7 +267,9 @@ impl Want {
                 match self.count {
                     // Where a field may be absent, MLflow takes an empty text for that.
                     Count::Optional | Count::AnyEach => continue,
-                    Count::One | Count::Each | Count::Narrowed | Count::ByRow => return Err(FieldFault::Empty(self.field)),
+                    Count::One | Count::Each | Count::Narrowed | Count::ByRow => {
+                        return Err(FieldFault::Empty(self.field));
+                    }
                 }
             }
             self.check_form(part.form, value)?;
@@ -317,10 +314,7 @@ impl Want {
         match (self.count, found) {
             (Count::One | Count::Each, None) => Err(FieldFault::Missing(self.field)),
             (Count::One | Count::Each, Some([])) => Err(FieldFault::Empty(self.field)),
-            (
-                Count::One | Count::Each | Count::Optional | Count::AnyEach | Count::Narrowed | Count::ByRow,
-                _,
-            ) => Ok(()),
+            (Count::One | Count::Each | Count::Optional | Count::AnyEach | Count::Narrowed | Count::ByRow, _) => Ok(()),
         }
     }
 }

@@ -267,8 +267,7 @@ mod json {
     }
 
     pub(super) fn read(text: &str) -> Result<Told, OtlpFault> {
-        let export: Export =
-            serde_json::from_str(text).map_err(|fault| OtlpFault::Unreadable(fault.to_string()))?;
+        let export: Export = serde_json::from_str(text).map_err(|fault| OtlpFault::Unreadable(fault.to_string()))?;
         let mut told = Told::default();
         once(export.twin, "resource_spans")?;
         for group in export.resource_spans {
@@ -312,7 +311,8 @@ mod tests {
     use super::protobuf::{AnyValue, Export, KeyValue, Resource, ResourceSpans, ScopeSpans, Span};
     use super::*;
 
-    const ID: [u8; 16] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+    const ID: [u8; 16] =
+        [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
     const TRACE: &str = "tr-0123456789abcdef0123456789abcdef";
 
     fn pair(key: &str, text: &str) -> KeyValue {
@@ -365,7 +365,13 @@ mod tests {
             let spans = vec![span(id, Vec::new())];
             assert_eq!(protobuf::read(&export(spans, Vec::new())), Err(OtlpFault::TraceId));
         }
-        for id in ["", "0123", " 123456789abcdef0123456789abcdef", "01 23456789abcdef0123456789abcdef", "ASNFZ4mrze8BI0VniavN7w=="] {
+        for id in [
+            "",
+            "0123",
+            " 123456789abcdef0123456789abcdef",
+            "01 23456789abcdef0123456789abcdef",
+            "ASNFZ4mrze8BI0VniavN7w==",
+        ] {
             let text = json_of(&format!(r#"{{"traceId":"{id}"}}"#));
             assert_eq!(json::read(&text), Err(OtlpFault::TraceId), "{id}");
         }

@@ -240,7 +240,9 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) | Check::RunTags { run: _, key: field } => self.want(field, free(field), Form::Text, false),
+                Check::TagKey(field) | Check::RunTags { run: _, key: field } => {
+                    self.want(field, free(field), Form::Text, false)
+                }
                 Check::TraceTags(field) | Check::TraceMetadata(field) | Check::TraceFilter(field) => {
                     self.want(field, free(field), Form::Text, false);
                 }

@@ -6,7 +6,8 @@
 use crate::mlflow::permission::Action::{Delete, Edit, Read};
 use crate::mlflow::resource::Kind::{Assessment, Experiment, LoggedModel, Prompt, PromptVersion, Run, Trace};
 use crate::policy::route::Check::{
-    Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf, TraceView,
+    Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf,
+    TraceView,
 };
 use crate::policy::route::Cut::{Member, Pair, Tag, TagMember, Within};
 use crate::policy::route::Need::{Checked, NoneDenied};
