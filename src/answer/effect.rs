@@ -144,7 +144,7 @@ async fn over(
         (Effect::None | Effect::Owns { .. } | Effect::Renames { .. } | Effect::Forgets { .. }, _) => None,
     };
     let looked_into = match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => false,
         Answer::Confirm { .. } => true,
         Answer::Hide(links) => {
             principal.is_none_or(|principal| !links.iter().all(|link| sees_every(principal, link.kind)))
@@ -168,7 +168,7 @@ async fn over(
         }
     }
     match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => {}
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {

@@ -59,7 +59,7 @@ pub fn answers(data: &[u8]) {
                 nothing_hidden(&principal, links, texts[0].as_bytes());
             }
         }
-        Answer::Stream | Answer::Confirm { .. } | Answer::Ours(_) => {}
+        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) => {}
     }
 }
 
@@ -139,7 +139,7 @@ fn links_of(principal: &Principal, links: &[Link], tree: &Tree) {
                     let within = Object { kind: Kind::Experiment, id: text(tree.all(experiment).first().copied()) };
                     visible(principal, &Resource::inside(link.kind, text(found.get("assessment_id")), within))
                 }
-                Cut::Value | Cut::Element | Cut::Page | Cut::Answer => leads_to_visible(principal, link.kind, found),
+                Cut::Value | Cut::Element | Cut::Answer => leads_to_visible(principal, link.kind, found),
             };
             assert!(seen, "{} leads to something hidden: {found:?}", link.at);
         }
@@ -175,7 +175,7 @@ fn kinds(row: &Row) -> Vec<Kind> {
             list.links
         }
         Answer::Hide(links) => links,
-        Answer::Stream | Answer::Confirm { .. } | Answer::Ours(_) => &[],
+        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) => &[],
     };
     if links.iter().any(|link| link.kind.home() == Home::Experiment) {
         kinds.push(Kind::Experiment);

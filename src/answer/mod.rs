@@ -9,6 +9,7 @@ mod effect;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod graphql;
 mod hide;
 mod json;
 mod list;
@@ -39,7 +40,7 @@ use crate::message::{Body, Request};
 use crate::mlflow::resource::{Kind, Object};
 use crate::mlflow::version::Version;
 use crate::policy::classify::Call;
-use crate::policy::route::{Answer, Effect, List, Row};
+use crate::policy::route::{Answer, Effect, Graph, List, Row};
 use crate::resolve::Resolver;
 use crate::seal::{Seal, SealError};
 use crate::store::{Store, StoreFault};
@@ -157,7 +158,7 @@ pub enum AnswerFault {
 pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
         // `list` sees to its own pages.
-        Answer::Stream | Answer::Keep(_) | Answer::Ours(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => false,
         Answer::Hide(_) | Answer::Confirm { .. } => true,
     };
     looked_over || matches!(row.effect, Effect::Owns { .. })
@@ -211,6 +212,29 @@ pub async fn list(
             list::filtered(&original, &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
         }
     }
+}
+
+/// Answers a call whose row answers GraphQL documents.
+///
+/// # Errors
+/// [`AnswerFault`]; then nothing of any answer is passed on.
+pub async fn graph(
+    permitted: Permitted<Request>,
+    call: &Call,
+    graph: &Graph,
+    tools: &Tools<'_>,
+) -> Result<Response<Body>, AnswerFault> {
+    // No row that answers documents is open to strangers.
+    let Some(principal) = permitted.principal().cloned() else { return Err(AnswerFault::NotWhatWasJudged) };
+    if graphql::sees_all(&principal) {
+        return Ok(forward(permitted, None, tools.upstream, tools.forward).await?);
+    }
+    let original = query::Original::from(permitted.get());
+    let prefix = permitted.get().path.as_str().strip_suffix(call.row.path).unwrap_or_default();
+    let prefix = prefix.trim_end_matches('/').to_owned();
+    let asker = Mlflow { permit: permitted.for_page(()), prefix, tools };
+    drop(permitted);
+    graphql::answer(&original, &principal, graph, tools.shared, &asker, &Lookups { tools }).await
 }
 
 /// The real server.

@@ -79,6 +79,13 @@ pub(crate) struct Original {
     peer: Peer,
 }
 
+impl Original {
+    /// The body, if it was read.
+    pub(crate) fn body(&self) -> Option<&Bytes> {
+        self.body.as_ref()
+    }
+}
+
 impl From<&Request> for Original {
     fn from(request: &Request) -> Self {
         Self {
@@ -227,6 +234,23 @@ pub(crate) fn page_of(request: &Original, changes: Changes<'_>) -> Result<Reques
         payload,
         peer: request.peer.clone(),
     })
+}
+
+/// The same request with another body, and with headers under which the answer can be read.
+pub(crate) fn with_body(request: &Original, body: Bytes) -> Request {
+    let mut headers = request.headers.clone();
+    readable(&mut headers);
+    headers.remove(http::header::CONTENT_LENGTH);
+    Request {
+        id: Arc::clone(&request.id),
+        verb: request.verb,
+        head_only: false,
+        path: request.path.clone(),
+        query: request.query.clone(),
+        headers,
+        payload: Payload::Judged(body),
+        peer: request.peer.clone(),
+    }
 }
 
 /// Changes the headers of a request so that its answer can be read: whole, uncompressed, and not "not modified".

@@ -346,6 +346,7 @@ impl Gate {
         match &call.row.answer {
             Answer::Ours(json) => Ok(answer::ours(permitted, json)),
             Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
+            Answer::GraphQl(graph) => Ok(Box::pin(answer::graph(permitted, call, graph, &tools)).await?),
             Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();

@@ -124,7 +124,6 @@ fn need(need: &Need) -> String {
         Need::OnArtifact { action, field } => format!("{action} on what the artifact path `{field}` lies in"),
         Need::OnExperimentNamed { action, field } => format!("{action} on the experiment named `{field}`"),
         Need::Checked(check) => match check {
-            Check::ExperimentToo(field) => format!("read on the experiment of each run in `{field}`"),
             Check::ArtifactLocation(field) => format!("`{field}` empty or at an allowed place"),
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
             Check::NewModelName(field) => format!("`{field}` can be granted on"),
@@ -193,6 +192,7 @@ fn answer(row: &Row) -> String {
             format!("hidden links are taken out ({})", places.join(", "))
         }
         Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
+        Answer::GraphQl(_) => "what the document asks for, as far as it is visible".to_owned(),
         Answer::Ours(json) => format!("`{json}`, by Trackgate itself"),
     }
 }

@@ -193,8 +193,6 @@ pub enum Check {
         /// Where the keys stand: `tags[].key`, or `key` where the request is the tag itself. Each has its `value` beside it.
         key: &'static str,
     },
-    /// The experiment that each run in the field lies in is read besides: READ on it.
-    ExperimentToo(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
     SafePath(&'static str),
     /// Keys of a trace's tags: none by which the server finds the trace's data.
@@ -249,9 +247,21 @@ pub enum Answer {
         /// Where its id stands in the answer, e.g. `experiment.experiment_id`.
         id: &'static str,
     },
+    /// The answer to a GraphQL document: what it may hold depends on the document, which is asked anew, so that only what
+    /// the caller may see is searched and every object tells which one it is (`mlflow::graphql`).
+    GraphQl(Graph),
     /// This JSON, by ourselves; MLflow is not asked. For what the UI's pages ask by themselves of a part that stays
     /// closed: the words with which MLflow says that the part is not in use. A refusal would stand on every page.
     Ours(&'static str),
+}
+
+/// As what the objects in a GraphQL answer are judged: the lists of the REST calls that answer the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Graph {
+    /// Runs.
+    pub runs: List,
+    /// Versions of registered models and prompts.
+    pub versions: List,
 }
 
 /// A list in an answer.
@@ -311,9 +321,6 @@ pub enum Cut {
     Value,
     /// The whole element of the innermost list that the link stands in: it is nothing but the link.
     Element,
-    /// The same, in a list whose pages are not filled: short ones would tell of what is hidden, so somebody to whom
-    /// things of this kind are denied one by one does not get the list.
-    Page,
     /// The whole answer, which is refused: the request named the object by something that is no id (an alias).
     Answer,
     /// The link is a tag of this key, whose value is a JSON list of versions: the hidden ones are taken out.
@@ -524,6 +531,12 @@ impl Row {
     /// Links to what the caller may not see are taken out.
     pub(in crate::policy) const fn hides(mut self, links: &'static [Link]) -> Self {
         self.answer = Answer::Hide(links);
+        self
+    }
+
+    /// The answer is what the document asks for, as far as the caller may see it.
+    pub(in crate::policy) const fn projects(mut self, graph: Graph) -> Self {
+        self.answer = Answer::GraphQl(graph);
         self
     }
 
@@ -750,11 +763,6 @@ pub(in crate::policy) const fn blank(at: &'static str, kind: Kind) -> Link {
 /// An element that is taken out when the caller may not see what it points to.
 pub(in crate::policy) const fn drop_(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Element }
-}
-
-/// An element of a list whose pages are not filled.
-pub(in crate::policy) const fn paged(at: &'static str, kind: Kind) -> Link {
-    Link { at, kind, cut: Cut::Page }
 }
 
 /// An object without which there is no answer.

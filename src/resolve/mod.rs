@@ -339,14 +339,6 @@ impl Resolver {
             }
             Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
             Check::TraceView(field) => traces::view(fields, field, resolved),
-            Check::ExperimentToo(field) => {
-                for id in fields.each(field) {
-                    let object = Object { kind: Kind::Run, id: Arc::clone(id) };
-                    let link = self.links.find(&object, upstream).await?;
-                    let experiment = link.map(|link| Resource::top(Kind::Experiment, link.experiment));
-                    resolved.hold_or_miss(Action::Read, experiment);
-                }
-            }
             Check::TagKey(field) => {
                 resolved.no_reserved(fields.each(field));
                 if self.settings.authors && fields.each(field).iter().any(|key| is_author_tag(key)) {

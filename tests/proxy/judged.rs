@@ -487,16 +487,21 @@ async fn a_caller_without_any_grant_cannot_have_large_bodies_held_at_once() {
 }
 
 #[tokio::test]
-async fn a_graphql_search_does_not_tell_of_a_denied_run_by_a_short_page() {
-    let other = "fedcba9876543210fedcba9876543210";
-    let server = Server::scripted(|_| async {
-        json_answer(200, &json!({"data": {"mlflowSearchRuns": {"nextPageToken": "x"}}, "errors": null}))
+async fn a_graphql_search_is_asked_anew_and_shows_no_denied_run() {
+    let (run, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    let server = Server::scripted(move |_| async move {
+        let row = |id: &str| json!({"i": {"runName": id}, "trackgate_info": {"run_id": id, "experiment_id": "1"}});
+        let page = json!({"runs": [row(run), row(other)], "nextPageToken": null, "trackgate_next": null});
+        json_answer(200, &json!({"data": {"a": page}, "errors": null}))
     });
     let gate = Gate::with(server, "", |_| {}).await;
     gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
-    let search = json!({"query": "{ mlflowSearchRuns(input: {experimentIds: [\"1\"]}) { nextPageToken } }"});
-    assert_eq!(gate.bearer("alice").post("/graphql", &search).await.status, 200);
     gate.grant("user:alice@example.com", "run", other, "DENY").await;
-    let refused = gate.bearer("alice").post("/graphql", &search).await;
-    assert_eq!((refused.status, refused.error_code().as_str()), (403, "PERMISSION_DENIED"));
+    let search = json!({"query": "query Q($ids: [String]) { a: mlflowSearchRuns(input: {experimentIds: $ids}) { \
+        nextPageToken runs { ...R } } } fragment R on MlflowRunExtension { i: info { runName } }",
+        "variables": {"ids": ["2", "1"]}, "operationName": "Q"});
+    let answer = gate.bearer("alice").post("/graphql", &search).await;
+    assert_eq!(answer.status, 200);
+    let expected = json!({"data": {"a": {"nextPageToken": null, "runs": [{"i": {"runName": run}}]}}, "errors": null});
+    assert_eq!(answer.json(), expected);
 }

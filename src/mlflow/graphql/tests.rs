@@ -11,15 +11,27 @@ fn variables(json: &str) -> HashMap<String, Json> {
     serde_json::from_str(json).unwrap()
 }
 
+fn whole(document: &str, json: &str) -> Result<Document, GraphQlFault> {
+    read(document, &variables(json), None)
+}
+
 fn of(document: &str, json: &str) -> Result<Asked, GraphQlFault> {
-    read(document, &variables(json))
+    whole(document, json)?.asked()
+}
+
+/// What is written for MLflow: the document and its variables.
+fn written(document: &str, json: &str) -> (String, String) {
+    let document = whole(document, json).unwrap();
+    let roots: Vec<(&Root, &Json)> = document.roots.iter().map(|root| (root, &root.input)).collect();
+    let body: serde_json::Value = serde_json::from_str(&document.body(&roots)).unwrap();
+    (body["query"].as_str().unwrap().to_owned(), body["variables"].to_string())
 }
 
 #[test]
 fn the_pages_own_documents_are_understood() {
     let run = of(GET_RUN, r#"{"data":{"runId":"a"}}"#).unwrap();
     let a = vec!["a".to_owned()];
-    assert_eq!(run, Asked { runs: a.clone(), runs_with_experiment: a.clone(), ..Asked::default() });
+    assert_eq!(run, Asked { runs: a, ..Asked::default() });
 
     let experiment = r#"query MlflowGetExperimentQuery($input: MlflowGetExperimentInput!) @component(name: "x") {
         mlflowGetExperiment(input: $input) { apiError { code message } experiment { name tags { key value } } } }"#;
@@ -29,7 +41,7 @@ fn the_pages_own_documents_are_understood() {
     let search = "query SearchRuns($data: MlflowSearchRunsInput!) { mlflowSearchRuns(input: $data) {
         apiError { code } runs { info { runUuid runName } experiment { name } data { tags { key value } } } } }";
     let asked = of(search, r#"{"data":{"filter":"x","experimentIds":["1","2"]}}"#).unwrap();
-    assert_eq!((asked.experiments, asked.runs), (vec!["1".to_owned(), "2".to_owned()], vec![]));
+    assert_eq!((asked.searched, asked.runs), (vec!["1".to_owned(), "2".to_owned()], vec![]));
 
     let metrics = "query GetMetricHistoryBulkInterval($data: MlflowGetMetricHistoryBulkIntervalInput!)
         @component(name: \"x\") { mlflowGetMetricHistoryBulkInterval(input: $data) { __typename
@@ -52,49 +64,141 @@ fn ids_are_found_wherever_they_may_stand() {
     let both = asked(two);
     assert_eq!((both.experiments, both.runs, both.paths), (vec!["3".into()], vec!["r".into()], vec!["a/b".into()]));
     let mutation = r#"mutation { mlflowSearchDatasets(input: {experimentIds: ["1"]}) { datasetSummaries { name } } }"#;
-    assert_eq!(asked(mutation).experiments, ["1"]);
+    assert_eq!(asked(mutation).searched, ["1"]);
+    let default = r#"query Q($i: MlflowGetExperimentInput = {experimentId: "1"}) {
+        mlflowGetExperiment(input: $i) { experiment { name } } }"#;
+    assert_eq!(of(default, "{}").unwrap().experiments, ["1"]);
+    assert_eq!(of(default, r#"{"i":{"experimentId":"2"}}"#).unwrap().experiments, ["2"]);
+    assert!(of(default, r#"{"i":null}"#).is_err(), "null is no default");
+}
+
+#[test]
+fn aliases_and_fragments_lead_to_the_same_objects() {
+    let document = r#"
+        query Other { mlflowGetExperiment(input: {experimentId: "666"}) { experiment { name } } }
+        query Q($id: String = "3") @component(name: "a b") {
+            one: mlflowGetExperiment(input: {experimentId: $id}) { ...E __typename }
+            ... on Query { one: mlflowGetExperiment(input: {experimentId: $id}) { x: experiment { id: experimentId } } }
+            two: mlflowGetRun(input: {runId: "r"}) { run { ...R } }
+            __typename
+        }
+        fragment E on MlflowGetExperimentResponse { x: experiment { name ... { name } } }
+        fragment R on MlflowRunExtension { m: modelVersions { s: status } inputs { modelInputs { modelId } } }"#;
+    assert_eq!(of(document, "{}"), Err(GraphQlFault::NotOneOperation));
+    let read = read(document, &variables("{}"), Some("Q")).unwrap();
+    let asked = read.asked().unwrap();
+    assert_eq!((asked.experiments, asked.runs), (vec!["3".to_owned()], vec!["r".to_owned()]));
+    assert_eq!(read.typename(), Some(("__typename", "Query")));
+    let roots: Vec<(&Root, &Json)> = read.roots.iter().map(|root| (root, &root.input)).collect();
+    let body: serde_json::Value = serde_json::from_str(&read.body(&roots)).unwrap();
+    assert_eq!(
+        body["query"],
+        "query Q($input0: MlflowGetExperimentInput, $input1: MlflowGetRunInput) @component(name: \"a b\") { \
+         one: mlflowGetExperiment(input: $input0) { \
+         x: experiment { name id: experimentId trackgate_id: experimentId } __typename } \
+         two: mlflowGetRun(input: $input1) { run { \
+         m: modelVersions { s: status \
+         trackgate_name: name trackgate_version: version trackgate_tags: tags { key value } } \
+         inputs { modelInputs { modelId trackgate_id: modelId } } \
+         trackgate_info: info { run_id: runUuid experiment_id: experimentId } } } }"
+    );
+    assert_eq!(body["variables"].to_string(), r#"{"input0":{"experimentId":"3"},"input1":{"runId":"r"}}"#);
+    assert_eq!(body["operationName"], "Q");
+}
+
+#[test]
+fn values_are_sent_as_variables_whatever_they_were() {
+    let document = r#"mutation($ids: [String], $no: String, $n: Int = 7) {
+        mlflowSearchRuns(input: {experimentIds: $ids, filter: "a = \"b\"", maxResults: $n, runViewType: ALL, orderBy: [$no],
+            pageToken: $no}) { runs { info { runUuid } } nextPageToken } }"#
+        .replace(r#"a = \"b\""#, "a = 'b'");
+    let (query, variables) = written(&document, r#"{"ids":["1","2\"} evil"]}"#);
+    assert!(
+        query.starts_with("mutation($input0: MlflowSearchRunsInput) { mlflowSearchRuns(input: $input0) {"),
+        "{query}"
+    );
+    assert!(query.contains("trackgate_next: nextPageToken"), "{query}");
+    assert_eq!(
+        variables,
+        r#"{"input0":{"experimentIds":["1","2\"} evil"],"filter":"a = 'b'","maxResults":7,"orderBy":[null],"runViewType":"ALL"}}"#
+    );
 }
 
 #[test]
 fn what_is_not_understood_whole_is_refused() {
+    use GraphQlFault::{Arguments, Directive, Fragment, Key, NoId, NotOneOperation, UnknownField, Unreadable, Value};
     let field = r#"mlflowGetExperiment(input: {experimentId: "3"}) { experiment { name } }"#;
+    let within = |inner: &str| format!("{{ {} }}", field.replace("name", inner));
     for (document, fault) in [
-        (String::new(), GraphQlFault::Unreadable),
-        (format!("{{ {field} "), GraphQlFault::Unreadable),
-        (format!("{{ {field} }} {{ {field} }}"), GraphQlFault::NotOneOperation),
-        (format!("query A {{ {field} }} query B {{ {field} }}"), GraphQlFault::NotOneOperation),
-        (format!("subscription {{ {field} }}"), GraphQlFault::NotOneOperation),
-        (format!("mutation {{ {field} }}"), GraphQlFault::UnknownField("mlflowGetExperiment".into())),
-        (format!("{{ a: {field} }}"), GraphQlFault::Renamed("mlflowGetExperiment".into())),
-        (format!("{{ {field} {field} }}"), GraphQlFault::Renamed("mlflowGetExperiment".into())),
-        (format!("{{ {} }}", field.replace("name", "name a: name")), GraphQlFault::Renamed("name".into())),
-        (format!("{{ ... {{ {field} }} }}"), GraphQlFault::Fragment),
-        (format!("{{ ... on Query {{ {field} }} }}"), GraphQlFault::Fragment),
-        (format!("query {{ ...F }} fragment F on Query {{ {field} }}"), GraphQlFault::NotOneOperation),
-        (format!("{{ {} }}", field.replace("name", "...F")), GraphQlFault::Fragment),
-        (format!("{{ {} }}", field.replace("name", "name @skip(if: true)")), GraphQlFault::Directive),
-        (format!("query Q @other {{ {field} }}"), GraphQlFault::Directive),
-        (format!("{{ {} }}", field.replace("name", "runs { name }")), GraphQlFault::UnknownField("runs".into())),
-        (format!("{{ {} }}", field.replace("name", "name { x }")), GraphQlFault::UnknownField("name".into())),
-        ("{ __schema { types { name } } }".to_owned(), GraphQlFault::UnknownField("__schema".into())),
-        (r#"{ test(inputString: "x") { output } }"#.to_owned(), GraphQlFault::UnknownField("test".into())),
-        ("{ __typename }".to_owned(), GraphQlFault::NoId("the document")),
+        (String::new(), Unreadable),
+        (format!("{{ {field} "), Unreadable),
+        (format!("{{ {field} }} {{ {field} }}"), NotOneOperation),
+        (format!("query A {{ {field} }} query B {{ {field} }}"), NotOneOperation),
+        (format!("subscription {{ {field} }}"), NotOneOperation),
+        (format!("{{ {field} }} type Query {{ a: Int }}"), NotOneOperation),
+        (format!("mutation {{ {field} }}"), UnknownField("mlflowGetExperiment".into())),
+        (format!("{{ trackgate_a: {field} }}"), Key("trackgate_a".into())),
+        (format!("{{ __a: {field} }}"), Key("__a".into())),
+        (format!("{{ {field} {} }}", field.replace('3', "4")), Key("mlflowGetExperiment".into())),
+        (format!("{{ __typename: {field} __typename }}"), Key("__typename".into())),
+        (within("name name: experimentId"), Key("name".into())),
+        (within("trackgate_id: name"), Key("trackgate_id".into())),
+        (within("...F"), Fragment("F".into())),
+        (format!("{{ ... on Mutation {{ {field} }} }}"), Fragment(String::new())),
+        (within("... on MlflowRunExtension { name }"), Fragment(String::new())),
         (
-            "{ mlflowSearchModelVersions(input: {}) { modelVersions { name } } }".to_owned(),
-            GraphQlFault::UnknownField("mlflowSearchModelVersions".into()),
+            format!("{{ ...A }} fragment A on Query {{ ...B }} fragment B on Query {{ ...A {field} }}"),
+            Fragment("A".into()),
         ),
+        (format!("{{ ...A }} fragment A on Query {{ ...A }}"), Fragment("A".into())),
         (
-            "{ mlflowGetExperiment { experiment { name } } }".to_owned(),
-            GraphQlFault::Arguments("mlflowGetExperiment".into()),
+            format!("{{ ...A }} fragment A on Query {{ {field} }} fragment A on Query {{ {field} }}"),
+            Fragment("A".into()),
         ),
+        (within("name @skip(if: true)"), Directive),
+        (within("... @include(if: true) { name }"), Directive),
+        (format!("query Q @other {{ {field} }}"), Directive),
+        (format!("query Q @component(name: \"a\") @component(name: \"b\") {{ {field} }}"), Directive),
+        (within("runs { name }"), UnknownField("runs".into())),
+        (within("name { x }"), UnknownField("name".into())),
+        (within("tags"), UnknownField("tags".into())),
+        (within("name(a: 1)"), Arguments("name".into())),
+        ("{ __schema { types { name } } }".to_owned(), UnknownField("__schema".into())),
+        (r#"{ test(inputString: "x") { output } }"#.to_owned(), UnknownField("test".into())),
+        ("{ __typename }".to_owned(), NoId("the document")),
+        ("{ mlflowGetExperiment { experiment { name } } }".to_owned(), Arguments("mlflowGetExperiment".into())),
         (
-            r#"query Q($i: X = {experimentId: "1"}) { mlflowGetExperiment(input: $i) { experiment { name } } }"#
-                .to_owned(),
-            GraphQlFault::Value("a default value".into()),
+            format!("{{ {} }}", field.replace("{experimentId", "{other: 1, experimentId")),
+            Arguments("mlflowGetExperiment".into()),
         ),
+        (format!("{{ {} }}", field.replace("\"3\"", "$undefined")), Value("undefined".into())),
+        (format!("query($a: String, $a: String) {{ {field} }}"), Value("a".into())),
     ] {
         assert_eq!(of(&document, "{}").unwrap_err(), fault, "{document}");
     }
+}
+
+#[test]
+fn what_is_asked_for_is_bounded_after_fragments_are_expanded() {
+    use GraphQlFault::TooMuch;
+    let many = |n: usize, one: &dyn Fn(usize) -> String| (0..n).map(one).collect::<Vec<_>>().join(" ");
+    // Each fragment holds the next one twice: short to write, long to expand.
+    let doubling = format!(
+        "{{ mlflowGetExperiment(input: {{experimentId: \"1\"}}) {{ experiment {{ ...F0 }} }} }} {} \
+         fragment F20 on MlflowExperiment {{ name }}",
+        many(20, &|n| format!("fragment F{n} on MlflowExperiment {{ ...F{} ...F{} }}", n + 1, n + 1))
+    );
+    assert!(matches!(of(&doubling, "{}"), Err(TooMuch { of: "fields", .. })));
+    let roots = format!(
+        "{{ {} }}",
+        many(11, &|n| format!("a{n}: mlflowGetExperiment(input: {{experimentId: \"1\"}}) {{ experiment {{ name }} }}"))
+    );
+    assert!(matches!(of(&roots, "{}"), Err(TooMuch { of: "operations", .. })));
+    let aliases = format!(
+        "{{ mlflowGetExperiment(input: {{experimentId: \"1\"}}) {{ experiment {{ {} }} }} }}",
+        many(8, &|n| format!("a{n}: name"))
+    );
+    assert!(matches!(of(&aliases, "{}"), Err(TooMuch { of: "aliases in one selection", .. })));
 }
 
 #[test]
@@ -127,28 +231,21 @@ fn an_id_is_one_plain_text() {
     assert!(run(r#"{runId: "a", runUuid: "b"}"#).is_err());
     assert!(run(r#"{runId: "a", runUuid: "a"}"#).is_ok());
     for list in ["[]", "\"1\"", "null", "[null]", "[1]", "[[\"1\"]]"] {
-        let document = format!("{{ mlflowSearchRuns(input: {{experimentIds: {list}}}) {{ nextPageToken }} }}");
+        let document =
+            format!("{{ mlflowSearchRuns(input: {{experimentIds: {list}}}) {{ runs {{ info {{ runId }} }} }} }}");
         assert!(of(&document, "{}").is_err(), "{list}");
     }
     assert!(serde_json::from_str::<HashMap<String, Json>>(r#"{"a":{"experimentId":"1","experimentId":"2"}}"#).is_err());
 }
 
 #[test]
-fn what_the_answer_is_filtered_by_must_be_selected() {
-    let run = |versions: &str| {
-        of(
-            &format!(r#"{{ mlflowGetRun(input: {{runId: "a"}}) {{ run {{ modelVersions {{ {versions} }} }} }} }}"#),
-            "{}",
-        )
+fn a_list_that_pages_must_show_its_rows_once() {
+    let search = |selected: &str| {
+        of(&format!(r#"{{ mlflowSearchRuns(input: {{experimentIds: ["1"]}}) {{ {selected} }} }}"#), "{}")
     };
-    assert!(run("name version").is_ok());
-    assert!(matches!(run("name"), Err(GraphQlFault::NotSelected(_))));
-    let search = |runs: &str| {
-        of(&format!(r#"{{ mlflowSearchRuns(input: {{experimentIds: ["1"]}}) {{ runs {{ {runs} }} }} }}"#), "{}")
-    };
-    assert!(search("info { runUuid }").is_ok());
-    assert!(matches!(search("info { runId }"), Err(GraphQlFault::NotSelected(_))));
-    assert!(matches!(search("data { params { key } }"), Err(GraphQlFault::NotSelected(_))));
+    assert!(search("runs { data { params { key } } }").is_ok());
+    assert_eq!(search("nextPageToken"), Err(GraphQlFault::NotSelected("runs")));
+    assert_eq!(search("a: runs { info { runId } } b: runs { info { runId } }"), Err(GraphQlFault::NotSelected("runs")));
 }
 
 #[test]

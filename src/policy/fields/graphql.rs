@@ -1,7 +1,7 @@
 //! How is a GraphQL request read?
 //!
 //! `{"query": ..., "variables": ..., "operationName": ...}` (MLflow 3.17.2, `handlers.py` `_graphql`). What the document
-//! names becomes the fields `graphql.experiment`, `graphql.run`, `graphql.run_with_experiment` and `graphql.path`.
+//! names becomes the fields `graphql.experiment`, `graphql.searched`, `graphql.run` and `graphql.path`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::FieldFault;
 use super::body::plain_object;
 use super::plan::Plan;
-use crate::mlflow::graphql::{self, Json};
+use crate::mlflow::graphql::{self, Document, Json};
 
 /// The members that MLflow reads. serde refuses one that stands twice; others are not read by anybody.
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Request<'a> {
     #[serde(default)]
     variables: Option<Variables>,
     #[serde(default, rename = "operationName")]
-    _operation_name: Option<String>,
+    operation_name: Option<String>,
     #[serde(default, rename = "extensions")]
     _extensions: Option<IgnoredAny>,
 }
@@ -33,24 +33,32 @@ struct Variables(HashMap<String, Json>);
 impl<'de> Deserialize<'de> for Variables {
     fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         match Json::deserialize(json)? {
-            Json::Object(members) => Ok(Self(members)),
-            Json::Null | Json::Text(_) | Json::Other | Json::List(_) => {
+            Json::Object(members) => Ok(Self(members.into_iter().collect())),
+            Json::Null | Json::Text(_) | Json::Truth(_) | Json::Number(_) | Json::List(_) => {
                 Err(serde::de::Error::custom("`variables` is not an object"))
             }
         }
     }
 }
 
-pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut [Option<Vec<Arc<str>>>]) -> Result<(), FieldFault> {
+/// What a GraphQL request asks for.
+///
+/// # Errors
+/// [`FieldFault`] for whatever is not understood.
+pub fn read_document(body: &[u8]) -> Result<Document, FieldFault> {
     let text = plain_object(body)?;
     let request: Request<'_> = serde_json::from_str(text).map_err(|error| FieldFault::NotJson(error.to_string()))?;
     let variables = request.variables.map(|Variables(members)| members).unwrap_or_default();
-    let asked = graphql::read(&request.query, &variables)?;
+    Ok(graphql::read(&request.query, &variables, request.operation_name.as_deref())?)
+}
+
+pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut [Option<Vec<Arc<str>>>]) -> Result<(), FieldFault> {
+    let asked = read_document(body)?.asked()?;
     for (slot, values) in plan.slots.iter().zip(slots) {
         let named = match slot.name {
             "graphql.experiment" => &asked.experiments,
+            "graphql.searched" => &asked.searched,
             "graphql.run" => &asked.runs,
-            "graphql.run_with_experiment" => &asked.runs_with_experiment,
             "graphql.path" => &asked.paths,
             _ => continue,
         };

@@ -9,16 +9,15 @@ mod graphql;
 mod otlp;
 mod plan;
 mod query;
-mod rewrite;
 mod stamp;
 
 use std::sync::Arc;
 
 use http::HeaderMap;
 
+pub use self::graphql::read_document;
 pub use self::otlp::OtlpFault;
 pub(super) use self::plan::Plan;
-pub use self::rewrite::{rewrite, rewrite_query};
 pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
 
 use self::plan::{Form, Part, Source, Want};

@@ -262,7 +262,6 @@ impl Plan {
                 Check::Ours(field) | Check::Elsewhere(field) => {
                     self.want(field, free(field), Form::Absent, false);
                 }
-                Check::ExperimentToo(field) => self.want(field, Count::AnyEach, form_of(Kind::Run), false),
                 Check::SafePath(field) => {
                     let many = field.starts_with("graphql.");
                     let count = if many { Count::AnyEach } else { Count::Optional };

@@ -289,7 +289,6 @@ fn a_graphql_document_names_its_objects() {
     let body = |more: &str| format!(r#"{{"operationName":"GetRun","query":"{document}","variables":{more}}}"#);
     let fields = graphql(&body(&format!(r#"{{"data":{{"runUuid":"{RUN}"}}}}"#))).unwrap();
     assert_eq!(fields.one("graphql.run"), Some(RUN));
-    assert_eq!(fields.one("graphql.run_with_experiment"), Some(RUN));
     assert!(fields.each("graphql.experiment").is_empty());
     assert!(matches!(graphql(&body(r#"{"data":{"runUuid":"x"}}"#)), Err(FieldFault::BadId { .. })));
     assert!(matches!(graphql(&body("null")), Err(FieldFault::GraphQl(_))));

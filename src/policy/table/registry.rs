@@ -57,7 +57,7 @@ const REGISTERED_MODELS: List = List {
     paged: Some(Paging { default: 100, most: 1000, narrow_by: Some("name") }),
 };
 
-const MODEL_VERSIONS: List = List {
+pub(super) const MODEL_VERSIONS: List = List {
     member: "model_versions",
     kind: RegisteredModel,
     id: "name",

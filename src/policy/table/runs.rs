@@ -26,7 +26,7 @@ const LOGGED_MODEL_LINKS: &[Link] = &[
 /// The tag in which MLflow keeps a logged model's versions (3.17.2, `AbstractStore.set_model_versions_tags`).
 const VERSIONS_TAG: &str = "mlflow.modelVersions";
 
-const RUNS: List = List {
+pub(super) const RUNS: List = List {
     member: "runs",
     kind: Experiment,
     id: "info.experiment_id",

@@ -1,9 +1,11 @@
 //! What does each call about the UI's shell, the server itself, and what its pages ask of it need?
 
-use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
-use crate::policy::route::Check::{ExperimentToo, SafePath};
+use super::registry::MODEL_VERSIONS;
+use super::runs::RUNS;
+use crate::mlflow::resource::Kind::{Experiment, Run};
+use crate::policy::route::Check::SafePath;
 use crate::policy::route::Need::{Checked, SignedIn};
-use crate::policy::route::{Link, Row, blank, drop_, get, nobody, paged, patch, post, put, read_any};
+use crate::policy::route::{Graph, Row, get, narrowed, nobody, patch, post, put, read_any};
 
 const ASSISTANT: &str = "the assistant runs commands on the server's host";
 
@@ -24,21 +26,6 @@ const NO_TELEMETRY: &str = r#"{"disable_ui_telemetry":true,"disable_ui_events":[
 
 const SPARE: &str = "the UI's files have another path";
 
-/// The same in GraphQL's spelling; a document has no aliases, so the places are fixed (`mlflow::graphql`).
-const GRAPHQL_LINKS: &[Link] = &[
-    drop_("data.mlflowGetRun.run.modelVersions[]", ModelVersion),
-    blank("data.mlflowGetRun.run.modelVersions[].modelId", LoggedModel),
-    drop_("data.mlflowGetRun.run.inputs.modelInputs[].modelId", LoggedModel),
-    drop_("data.mlflowGetRun.run.outputs.modelOutputs[].modelId", LoggedModel),
-    blank("data.mlflowGetRun.run.data.metrics[].modelId", LoggedModel),
-    paged("data.mlflowSearchRuns.runs[].info.runUuid", Run),
-    drop_("data.mlflowSearchRuns.runs[].modelVersions[]", ModelVersion),
-    blank("data.mlflowSearchRuns.runs[].modelVersions[].modelId", LoggedModel),
-    drop_("data.mlflowSearchRuns.runs[].inputs.modelInputs[].modelId", LoggedModel),
-    drop_("data.mlflowSearchRuns.runs[].outputs.modelOutputs[].modelId", LoggedModel),
-    blank("data.mlflowSearchRuns.runs[].data.metrics[].modelId", LoggedModel),
-];
-
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // The UI's shell and the server itself
@@ -50,9 +37,9 @@ pub(super) static ROWS: &[Row] = &[
     get   ("server-info",                       "GetServerInfoOf39",   &[SignedIn]).root(),
     get   ("build/{*filename}",                 "ServeBuild",          &[nobody(SPARE)]).root(),
     get   ("graphql",                           "GraphqlByGet",        &[nobody(GRAPHQL)]).root(),
-    post  ("graphql",                           "Graphql",             &[SignedIn, read_any(Experiment, "graphql.experiment"), read_any(Run, "graphql.run"),
-                                                                         Checked(ExperimentToo("graphql.run_with_experiment")), Checked(SafePath("graphql.path"))])
-                                                                         .root().hides(GRAPHQL_LINKS),
+    post  ("graphql",                           "Graphql",             &[SignedIn, read_any(Experiment, "graphql.experiment"), narrowed(Experiment, "graphql.searched"),
+                                                                         read_any(Run, "graphql.run"), Checked(SafePath("graphql.path"))])
+                                                                         .root().projects(Graph { runs: RUNS, versions: MODEL_VERSIONS }),
 
     // The UI asks for it on every page. A stock server answers 404, and the UI then shows no account page.
     get   ("2.0/mlflow/users/current",                   "GetCurrentUser",             &[SignedIn]),
