@@ -84,6 +84,11 @@ impl Original {
     pub(crate) fn body(&self) -> Option<&Bytes> {
         self.body.as_ref()
     }
+
+    /// The workspace that it acts in, if it says; part of what every next page must have in common with this one.
+    pub(crate) fn workspace(&self) -> &str {
+        self.workspace.as_ref().map_or("", WorkspaceName::as_str)
+    }
 }
 
 impl From<&Request> for Original {
@@ -157,7 +162,7 @@ impl Query {
             .map(|(name, raw)| (&**name, &**raw))
             .collect();
         rest.sort_unstable();
-        let own = [call, caller, request.workspace.as_ref().map_or("", WorkspaceName::as_str)];
+        let own = [call, caller, request.workspace()];
         let mark = mark(own.into_iter().chain(rest.into_iter().flat_map(|(name, raw)| [name, raw])));
         let source = Source::of(request)?;
         let rows = match source.scalar(ROWS)? {
@@ -249,6 +254,7 @@ pub(crate) fn with_body(request: &Original, body: Bytes) -> Request {
         query: request.query.clone(),
         headers,
         payload: Payload::Judged(body),
+        workspace: request.workspace.clone(),
         peer: request.peer.clone(),
     }
 }

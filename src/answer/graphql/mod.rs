@@ -177,7 +177,8 @@ impl<A: Asker> Asking<'_, A> {
         let page = text("pageToken")?.filter(|page| !page.is_empty());
         let filter = text("filter")?.unwrap_or_default();
         let asked = root.input.clone().with("pageToken", None).with("maxResults", None).to_string();
-        let query = mark(["GraphQL", root.operation.name, self.principal.identity.user.as_str(), &asked]);
+        let caller = self.principal.identity.user.as_str();
+        let query = mark(["GraphQL", root.operation.name, caller, self.request.workspace(), &asked]);
         let from = match page {
             None => None,
             Some(page) => Some(token::open(&self.shared.seal, &query, &page).ok_or(AnswerFault::BadToken)?),
