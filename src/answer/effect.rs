@@ -4,9 +4,9 @@
 //! success has no effects. If the grants cannot be written the caller hears of it, with the object's name, and the audit
 //! log keeps it; MLflow has done its part then, and an administrator can grant the rest.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::filter::{BadAnswer, text_at};
@@ -153,7 +153,8 @@ async fn over(
     if (owns.is_none() && !looked_into) || answer.status() == StatusCode::NO_CONTENT {
         return Ok(answer);
     }
-    let (parts, body) = whole::read(answer, shared.settings.list_answer).await?;
+    let mut share = shared.held.share();
+    let (parts, body) = whole::read_counted(answer, shared.settings.list_answer, &mut share).await?;
     let value = Value::parse(&body).map_err(BadAnswer::from)?;
     if let Some((kind, id, new, user)) = owns {
         let object = made(value, kind, id, named)?;
@@ -176,15 +177,15 @@ async fn over(
             }
         }
         Answer::Hide(links) => {
-            let mut texts = [value.raw().to_owned()];
+            let mut texts = [Cow::Borrowed(value.raw())];
             match principal {
                 Some(principal) => hide(principal, links, &mut texts, &[], homes).await?,
                 // No row that hides is open to strangers.
                 None => return Err(AnswerFault::NotWhatWasJudged),
             }
             let [text] = texts;
-            if text != value.raw() {
-                return Ok(whole::with_body(parts, Bytes::from(text)));
+            if let Cow::Owned(text) = text {
+                return Ok(whole::with_body(parts, share.of(text.into_bytes())));
             }
         }
     }

@@ -53,7 +53,7 @@ pub fn answers(data: &[u8]) {
         Answer::Keep(list) => kept(row, &list, &principal, rest),
         Answer::Hide(links) => {
             let Ok(text) = std::str::from_utf8(rest) else { return };
-            let mut texts = [text.to_owned()];
+            let mut texts = [std::borrow::Cow::Borrowed(text)];
             let hidden = hide(&principal, links, &mut texts, &[], &Known).now_or_never();
             if hidden.is_some_and(|outcome| outcome.is_ok()) {
                 nothing_hidden(&principal, links, texts[0].as_bytes());

@@ -6,6 +6,7 @@
 //! would be. A run or a logged model is looked up first, since only its experiment tells; what cannot be looked up
 //! is hidden.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::Range;
@@ -31,14 +32,14 @@ pub(crate) trait Homes {
     ) -> impl Future<Output = HashMap<(Kind, Arc<str>), Arc<str>>>;
 }
 
-/// Takes the links out of each text that lead to something hidden.
+/// Takes the links out of each text that lead to something hidden. A text without any stays as it is, uncopied.
 ///
 /// # Errors
 /// [`BadAnswer`] when something else than an id stands where a link must stand.
 pub(crate) async fn hide(
     principal: &Principal,
     links: &[Link],
-    texts: &mut [String],
+    texts: &mut [Cow<'_, str>],
     near: &[Arc<str>],
     homes: &impl Homes,
 ) -> Result<(), BadAnswer> {
@@ -74,7 +75,7 @@ pub(crate) async fn hide(
             });
         }
         if !edits.is_empty() {
-            *text = written(text, edits);
+            *text = Cow::Owned(written(text, edits));
         }
     }
     Ok(())
@@ -396,13 +397,13 @@ mod tests {
 
     fn run(grants: &[(Kind, &str, Permission)], links: &[Link], text: &str) -> Result<(String, usize), BadAnswer> {
         let known = Known::default();
-        let mut texts = [text.to_owned()];
+        let mut texts = [Cow::Borrowed(text)];
         let principal = ann(grants);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(hide(&principal, links, &mut texts, &[], &known))?;
         let asked = known.asked.borrow().len();
         let [text] = texts;
-        Ok((text, asked))
+        Ok((text.into_owned(), asked))
     }
 
     fn text(models: &[&str]) -> String {

@@ -10,6 +10,7 @@ mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod graphql;
+mod held;
 mod hide;
 mod json;
 mod list;
@@ -30,6 +31,7 @@ use http::Response;
 
 pub use self::effect::{Judged, look_over};
 pub use self::filter::BadAnswer;
+pub use self::held::Crowded;
 pub use self::json::BadJson;
 pub use self::query::BadQuery;
 pub(crate) use self::version::ask as ask_version;
@@ -53,13 +55,15 @@ pub struct Settings {
     pub list_budget: u32,
     /// The largest answer that is read whole to be looked over, in bytes.
     pub list_answer: usize,
+    /// How much of all answers that are read whole is held at once, in bytes.
+    pub answers_at_once: usize,
     /// How many different runs and logged models that one answer links to are looked up; further links are hidden.
     pub most_links: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, most_links: 1000 }
+        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, answers_at_once: 512 * 1024 * 1024, most_links: 1000 }
     }
 }
 
@@ -68,6 +72,7 @@ impl Default for Settings {
 pub struct Shared {
     settings: Settings,
     seal: Arc<Seal>,
+    held: Arc<held::Held>,
     version: version::Known,
     clock: Clock,
 }
@@ -76,7 +81,8 @@ impl Shared {
     /// `seal` should live as long as clients may page: its key is kept across restarts, or pages begin anew after one.
     #[must_use]
     pub fn new(settings: Settings, seal: impl Into<Arc<Seal>>, clock: Clock) -> Self {
-        Self { settings, seal: seal.into(), version: version::Known::new(clock.clone()), clock }
+        let held = held::Held::new(settings.answers_at_once);
+        Self { settings, seal: seal.into(), held, version: version::Known::new(clock.clone()), clock }
     }
 }
 
@@ -135,6 +141,9 @@ pub enum AnswerFault {
     /// MLflow's answer cannot be looked over.
     #[error("MLflow's answer cannot be looked over: {0}")]
     Unreadable(#[from] BadAnswer),
+    /// Too many large answers at once.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// The answer is about another object than the one that was judged.
     #[error("the answer is about another object than the one that was judged")]
     NotWhatWasJudged,

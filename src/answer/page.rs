@@ -202,6 +202,11 @@ impl Filler {
         Ok(())
     }
 
+    /// How many bytes of rows are kept by now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The page. Where the budget ended first, the list goes on from where it stopped.
     pub(crate) fn finish(self) -> Filled {
         let next = if self.done { self.next } else { Some(self.at) };

@@ -12,34 +12,55 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use http_body::Body as _;
 
+use super::AnswerFault;
 use super::filter::BadAnswer;
+use super::held::Share;
 use crate::message::Body;
 
-/// Reads an answer whole, at most `most` bytes of it.
+/// Reads an answer whole, at most `most` bytes of it, which `share` holds.
 ///
 /// # Errors
-/// [`BadAnswer`] when it is larger, compressed, or breaks off.
-pub(crate) async fn read(answer: Response<Body>, most: usize) -> Result<(Parts, Bytes), BadAnswer> {
+/// [`BadAnswer`] when it is larger, compressed, or breaks off; [`AnswerFault::Crowded`].
+pub(crate) async fn read_counted(
+    answer: Response<Body>,
+    most: usize,
+    share: &mut Share,
+) -> Result<(Parts, Bytes), AnswerFault> {
     let (parts, mut body) = answer.into_parts();
     let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if !parts.headers.get_all(CONTENT_ENCODING).iter().all(plain) {
-        return Err(BadAnswer::Compressed);
+        return Err(BadAnswer::Compressed.into());
     }
     if let Body::Full(bytes) = body {
-        return if bytes.len() > most { Err(BadAnswer::TooLarge) } else { Ok((parts, bytes)) };
+        share.hold(bytes.len())?;
+        return if bytes.len() > most { Err(BadAnswer::TooLarge.into()) } else { Ok((parts, bytes)) };
     }
     if body.size_hint().lower() > most as u64 {
-        return Err(BadAnswer::TooLarge);
+        return Err(BadAnswer::TooLarge.into());
     }
-    let mut read = BytesMut::new();
+    // What is announced is made room for once; else the buffer doubles while it grows.
+    let announced = usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or_default();
+    share.hold(announced)?;
+    let mut read = BytesMut::with_capacity(announced);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let Ok(data) = frame.map_err(|_| BadAnswer::Broken)?.into_data() else { continue };
         if read.len().saturating_add(data.len()) > most {
-            return Err(BadAnswer::TooLarge);
+            return Err(BadAnswer::TooLarge.into());
         }
+        share.hold(read.len().saturating_add(data.len()).max(announced))?;
         read.extend_from_slice(&data);
     }
     Ok((parts, read.freeze()))
+}
+
+/// The same where nothing else is held.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn read(answer: Response<Body>, most: usize) -> Result<(Parts, Bytes), BadAnswer> {
+    match read_counted(answer, most, &mut super::held::Held::new(usize::MAX).share()).await {
+        Ok(read) => Ok(read),
+        Err(AnswerFault::Unreadable(fault)) => Err(fault),
+        Err(_) => Err(BadAnswer::Broken),
+    }
 }
 
 /// The answer with another body: what described the old one goes.

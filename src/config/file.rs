@@ -207,6 +207,7 @@ fn limits(section: Section<'_>, serve: &mut Limits, answer: &mut answer::Setting
         at_once: bytes("bodies_at_once", default.at_once),
     };
     answer.list_answer = memory("list_answer", answer.list_answer);
+    answer.answers_at_once = memory("answers_at_once", answer.answers_at_once);
     serve.connections = section.or("connections", serve.connections);
     serve.connections_per_address = section.or("connections_per_address", serve.connections_per_address);
     serve.h2_streams = section.or("h2_streams", serve.h2_streams);

@@ -315,6 +315,10 @@ impl From<AnswerFault> for Refusal {
     fn from(fault: AnswerFault) -> Self {
         match fault {
             AnswerFault::Forward(fault) => fault.into(),
+            AnswerFault::Crowded(_) => {
+                Self::unavailable("answers-at-once", "Too many large lists are being read at once; try again later.")
+                    .because(fault)
+            }
             AnswerFault::Query(_) => Self::bad("bad-query", format!("The request is refused: {fault}.")),
             AnswerFault::BadIds(_) => Self::bad("bad-id", format!("The request is refused: {fault}.")),
             AnswerFault::BadToken => Self::bad("bad-page-token", format!("Invalid page token: {fault}.")),

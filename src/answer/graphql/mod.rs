@@ -15,6 +15,7 @@ use http::response::Parts;
 
 use self::write::{Paged, Projector, empty, null_or};
 use super::filter::{BadAnswer, text_at};
+use super::held::Share;
 use super::hide::Homes;
 use super::json::{Value, write_string};
 use super::list::Asker;
@@ -98,6 +99,9 @@ pub(super) async fn answer(
 /// What came back.
 #[derive(Default)]
 struct Told {
+    /// What was read in all is counted until the answer has left.
+    share: Option<Share>,
+    bytes: usize,
     head: Option<Parts>,
     /// Its errors, as JSON.
     errors: Vec<String>,
@@ -147,7 +151,10 @@ impl<A: Asker> Asking<'_, A> {
         if !answer.status().is_success() {
             return Ok(Err(answer));
         }
-        let (head, body) = whole::read(answer, self.shared.settings.list_answer).await?;
+        let mut share = self.shared.held.share();
+        let (head, body) = whole::read_counted(answer, self.shared.settings.list_answer, &mut share).await?;
+        told.bytes = told.bytes.saturating_add(body.len());
+        told.share.get_or_insert_with(|| self.shared.held.share()).hold(told.bytes)?;
         let value = Value::parse(&body).map_err(BadAnswer::from)?;
         if let Some(errors) = value.get("errors").map_err(BadAnswer::from)?.and_then(Value::elements) {
             told.errors.extend(errors.map(|error| error.raw().to_owned()));
@@ -204,6 +211,8 @@ impl<A: Asker> Asking<'_, A> {
             // A server that takes no such filter answers with errors: then every row is judged.
             if tried.errors.is_empty() {
                 told.head = told.head.take().or(tried.head);
+                told.bytes = told.bytes.saturating_add(tried.bytes);
+                told.share.get_or_insert_with(|| self.shared.held.share()).hold(told.bytes)?;
                 return Ok(got);
             }
         }
@@ -272,7 +281,7 @@ impl<A: Asker> Asking<'_, A> {
 
     /// The whole answer.
     async fn finish(&self, told: Told, homes: &impl Homes) -> Result<Response<Body>, AnswerFault> {
-        let Told { head, errors, mut parts } = told;
+        let Told { share, bytes: _, head, errors, mut parts } = told;
         parts.sort_by_key(|(index, _)| *index);
         let roots = |index: usize| self.document.roots.get(index);
         let mut projector = Projector::new(self.principal, self.graph);
@@ -310,7 +319,10 @@ impl<A: Asker> Asking<'_, A> {
             out.extend_from_slice(format!("[{}]", errors.join(",")).as_bytes());
         }
         out.push(b'}');
-        let body = Bytes::from(out);
+        let body = match share {
+            Some(share) => share.of(out),
+            None => Bytes::from(out),
+        };
         Ok(match head {
             Some(head) => whole::with_body(head, body),
             None => whole::own(body),

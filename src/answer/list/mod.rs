@@ -5,12 +5,14 @@
 //! ([`super::page`]). Counts of hidden rows show nowhere: the answer is written anew with its rows and a sealed token
 //! alone, and tokens of MLflow's own are refused while a list is filtered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
 
 use super::filter::{BadAnswer, Judge, Page, text_at};
+use super::held::Share;
 use super::hide::{Homes, hide};
 use super::json::{Value, write_string};
 use super::narrow::{self, Sight, can_follow, sight};
@@ -166,8 +168,8 @@ pub(crate) async fn filtered(
     let tried = clause.is_some();
     if let Some(clause) = clause {
         match ask.fill(asker, Some(&clause)).await? {
-            Got::Page(head, filled, view) => {
-                return finish(principal, list, &query, head, filled, view, shared, homes).await;
+            Got::Page(head, filled, view, kept) => {
+                return finish(principal, list, &query, head, filled, view, kept, shared, homes).await;
             }
             // What the caller wrote is wrong, or the server takes no lists: the caller's own filter will tell.
             Got::Refusal(answer) if answer.status().is_client_error() => {}
@@ -175,11 +177,11 @@ pub(crate) async fn filtered(
         }
     }
     match ask.fill(asker, None).await? {
-        Got::Page(head, filled, view) => {
+        Got::Page(head, filled, view, kept) => {
             if tried {
                 shared.version.doubt();
             }
-            finish(principal, list, &query, head, filled, view, shared, homes).await
+            finish(principal, list, &query, head, filled, view, kept, shared, homes).await
         }
         Got::Refusal(answer) => Ok(answer),
     }
@@ -193,7 +195,7 @@ async fn refused_number(request: &Original, asker: &impl Asker) -> Result<Respon
 }
 
 enum Got {
-    Page(http::response::Parts, Filled, View),
+    Page(http::response::Parts, Filled, View, Share),
     /// An answer other than success, for the caller.
     Refusal(Response<Body>),
 }
@@ -231,6 +233,7 @@ impl Ask<'_> {
         let mut filler = Filler::new(bounds, from);
         let mut judge = Judge::new(self.principal, self.list);
         let mut head = None;
+        let mut kept = self.shared.held.share();
         while let Some(ask) = filler.ask() {
             let changes = Changes {
                 rows: self.list.paged.is_some().then_some(ask.rows),
@@ -242,17 +245,20 @@ impl Ask<'_> {
             if !answer.status().is_success() {
                 return Ok(Got::Refusal(answer));
             }
-            let (parts, body) = match whole::read(answer, settings.list_answer).await {
-                Err(BadAnswer::TooLarge) if filler.too_large() => continue,
+            // Of a page only its visible rows stay.
+            let mut page = self.shared.held.share();
+            let (parts, body) = match whole::read_counted(answer, settings.list_answer, &mut page).await {
+                Err(AnswerFault::Unreadable(BadAnswer::TooLarge)) if filler.too_large() => continue,
                 read => read?,
             };
             let page = Page::read(&body, self.list.member)?;
             let next = page.next.clone().filter(|_| self.list.paged.is_some());
             filler.take::<BadAnswer>(page.rows(), next, |row| judge.visible(row))?;
+            kept.hold(filler.bytes())?;
             head.get_or_insert(parts);
         }
         let head = head.ok_or(BadAnswer::TooLarge)?;
-        Ok(Got::Page(head, filler.finish(), view))
+        Ok(Got::Page(head, filler.finish(), view, kept))
     }
 }
 
@@ -276,18 +282,23 @@ async fn finish(
     head: http::response::Parts,
     filled: Filled,
     view: View,
+    mut kept: Share,
     shared: &Shared,
     homes: &impl Homes,
 ) -> Result<Response<Body>, AnswerFault> {
-    let Filled { mut rows, next } = filled;
+    let Filled { rows, next } = filled;
     let near = experiments(list, &rows);
+    let mut rows: Vec<Cow<'_, str>> = rows.into_iter().map(Cow::Owned).collect();
     hide(principal, list.links, &mut rows, &near, homes).await?;
+    // The rows, and the answer that is written from them.
+    kept.hold(2 * rows.iter().map(|row| row.len()).sum::<usize>())?;
     let mut out = Vec::with_capacity(rows.iter().map(|row| row.len() + 1).sum::<usize>() + 256);
     out.push(b'{');
-    if !rows.is_empty() {
+    let any = !rows.is_empty();
+    if any {
         write_string(&mut out, list.member);
         out.extend_from_slice(b":[");
-        for (n, row) in rows.iter().enumerate() {
+        for (n, row) in rows.drain(..).enumerate() {
             if n > 0 {
                 out.push(b',');
             }
@@ -297,14 +308,14 @@ async fn finish(
     }
     if let Some(next) = next.filter(|_| list.paged.is_some()) {
         let text = token::seal(&shared.seal, &query.mark, view, &next).map_err(AnswerFault::Seal)?;
-        if !rows.is_empty() {
+        if any {
             out.push(b',');
         }
         out.extend_from_slice(b"\"next_page_token\":");
         write_string(&mut out, &text);
     }
     out.push(b'}');
-    Ok(whole::with_body(head, Bytes::from(out)))
+    Ok(whole::with_body(head, kept.of(out)))
 }
 
 #[cfg(test)]
