@@ -20,6 +20,8 @@ mod browser;
 mod client;
 /// MLflow's fold and ours.
 mod decisions;
+/// MLflow's basic-auth and Trackgate, request by request.
+mod differential;
 /// The demo, as a newcomer runs it.
 mod demo;
 /// PostgreSQL and Cloud Storage behind the server.

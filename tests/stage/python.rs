@@ -15,6 +15,8 @@ use super::{Fault, ignored_folder, last_words, output, run, step};
 
 /// What the server and its client need: MLflow 3.17.2, scikit-learn, drivers for PostgreSQL and Cloud Storage.
 const MLFLOW: &str = include_str!("requirements/mlflow.txt");
+/// What MLflow's basic-auth needs besides.
+const BASIC_AUTH: &str = include_str!("requirements/basic-auth.txt");
 /// The Cloud Storage emulator, which wants other versions of some of the same packages.
 const EMULATOR: &str = include_str!("requirements/gcs-emulator.txt");
 
@@ -34,6 +36,15 @@ impl Environment {
     /// No Python, no network, no space: each in one sentence.
     pub fn with_mlflow() -> Result<Self, Fault> {
         Self::made("python", MLFLOW, "Python environment with MLflow 3.17.2")
+    }
+
+    /// The environment with MLflow and what its `--app-name basic-auth` needs, made where missing.
+    ///
+    /// # Errors
+    /// As [`Environment::with_mlflow`].
+    pub fn with_basic_auth() -> Result<Self, Fault> {
+        let pins = format!("{MLFLOW}{BASIC_AUTH}");
+        Self::made("basic-auth", &pins, "Python environment with MLflow 3.17.2 and its basic-auth")
     }
 
     /// The environment with the Cloud Storage emulator, made where missing.

@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 ADMIN = "admin@suite.test"
 AUDIENCE = "upstream-suite"
 DEADLINE = 60  # seconds, for a server or Trackgate to listen
+# MLflow's tests set `user_id` and look for it again: authors are left as the client writes them.
+UNSTAMPED = "access.authors = false"
 LIFE = 24 * 60 * 60  # of the token, in seconds: longer than any run
 
 _gates = set()
@@ -39,7 +41,7 @@ def _b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class _Issuer:
+class Issuer:
     """Discovery, keys and one token. Trackgate takes plain http from issuers on loopback."""
 
     def __init__(self):
@@ -90,13 +92,13 @@ class _Issuer:
             },
         }
 
-    def token(self):
+    def token(self, user=ADMIN):
         now = int(time.time())
         claims = {
             "iss": self.url,
-            "sub": "admin",
+            "sub": user.partition("@")[0],
             "aud": AUDIENCE,
-            "email": ADMIN,
+            "email": user,
             "email_verified": True,
             "iat": now - 5,
             "exp": now + LIFE,
@@ -118,9 +120,9 @@ def _listens(port):
 
 
 class Gate:
-    """Trackgate before one server."""
+    """Trackgate before one server. `lines` change its configuration, each `section.key = value`."""
 
-    def __init__(self, upstream):
+    def __init__(self, upstream, issuer, lines=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="trackgate-suite-"))
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -139,7 +141,7 @@ url = {json.dumps(upstream)}
 
 [[issuer]]
 name = "suite"
-issuer = {json.dumps(_issuer.url)}
+issuer = {json.dumps(issuer.url)}
 
 [issuer.bearer]
 audiences = ["{AUDIENCE}"]
@@ -150,8 +152,8 @@ admins = ["{ADMIN}"]
 [audit]
 file = {json.dumps(str(self.folder / "audit.jsonl"))}
 """
-        extra = os.environ.get("TRACKGATE_SUITE_CONFIG")
-        config.write_text(text if not extra else _merged(text, pathlib.Path(extra).read_text()))
+        config.write_text(_merged(text, lines))
+        self.config = config
         self.log = open(self.folder / "trackgate.log", "wb")
         self.process = subprocess.Popen(
             [os.environ["TRACKGATE_BINARY"], "--config", str(config), "serve"],
@@ -165,6 +167,11 @@ file = {json.dumps(str(self.folder / "audit.jsonl"))}
                 raise RuntimeError(f"Trackgate does not listen: {self.said()}")
             time.sleep(0.02)
         _gates.add(self.url)
+
+    def tell(self, *words):
+        """One of Trackgate's commands, with this configuration."""
+        command = [os.environ["TRACKGATE_BINARY"], "--config", str(self.config), *words]
+        subprocess.run(command, check=True, capture_output=True, text=True)
 
     def said(self):
         return (self.folder / "trackgate.log").read_text(errors="replace")[-2000:]
@@ -181,9 +188,9 @@ file = {json.dumps(str(self.folder / "audit.jsonl"))}
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _merged(text, extra):
-    """`extra` holds whole lines `section.key = value`; each goes to the head of its section."""
-    for line in filter(None, map(str.strip, extra.splitlines())):
+def _merged(text, lines):
+    """Each line goes to the head of its section."""
+    for line in filter(None, map(str.strip, lines.splitlines())):
         name, value = line.split("=", 1)
         section, key = name.strip().rsplit(".", 1)
         head = f"[{section}]\n"
@@ -210,7 +217,7 @@ def _in_front_of_all():
     enter, leave, init = helpers.ServerThread.__enter__, helpers.ServerThread.__exit__, helpers._init_server
 
     def entered(self):
-        self.gate = Gate(enter(self))
+        self.gate = Gate(enter(self), _issuer, UNSTAMPED)
         return self.gate.url
 
     def left(self, *fault):
@@ -220,7 +227,7 @@ def _in_front_of_all():
     @contextlib.contextmanager
     def inited(*args, **options):
         with init(*args, **options) as url:
-            gate = Gate(url)
+            gate = Gate(url, _issuer, UNSTAMPED)
             try:
                 yield gate.url
             finally:
@@ -232,7 +239,7 @@ def _in_front_of_all():
 
 def pytest_sessionstart(session):
     global _issuer, _token
-    _issuer = _Issuer()
+    _issuer = Issuer()
     _token = _issuer.token()
     os.environ["MLFLOW_TRACKING_TOKEN"] = _token
     _with_token()

@@ -1,0 +1,174 @@
+"""The same users, grants and requests against MLflow's basic-auth and against Trackgate before a stock MLflow.
+
+    python tests/differential/run.py    (with TRACKGATE_BINARY; `cargo test --test live differential -- --ignored` sees to all)
+
+For every row of the table: one valid request for each user, on an object in an experiment that the user holds a level on
+(`near`) and on one where nobody holds anything (`far`). Compared are the outcome (allowed, refused, absent) and which of
+the objects the answer names. A difference that docs/differences.md does not name ends the run with code 1.
+"""
+
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "upstream_suite")]
+
+from calls import AFTER, CALLS, CAPTURES, FRESH, ON_PROMPTS
+from servers import USERS, both
+from world import World, fresh_name, settle
+
+DIFFERENCES = HERE.parent.parent / "docs" / "differences.md"
+# What other texts hold too, or nobody looks for.
+UNTOLD = ["experiment", "version", "mcp_version", "artifact", "artifact_root", "endpoint"]
+FAR_USERS = ["nobody", "manager", "admin"]
+
+
+def rows():
+    listed = [os.environ["TRACKGATE_BINARY"], "routes", "--format", "json"]
+    for row in json.loads(subprocess.run(listed, check=True, capture_output=True, text=True).stdout):
+        if not row["path"].startswith("/trackgate/"):
+            yield row
+
+
+def named_differences():
+    """The lines of the table: globs of calls, of users, and what each side says."""
+    for line in DIFFERENCES.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 5:
+            calls, users, theirs, ours, _ = cells
+            words = lambda text: [word.strip("` ") for word in text.split(",")]
+            yield words(calls), words(users), theirs, ours
+
+
+def filled(template, things):
+    if isinstance(template, dict):
+        return {key: filled(value, things) for key, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, things) for value in template]
+    if isinstance(template, str):
+        return re.sub(r"\$(?!data\b)([a-z_]+)", lambda match: str(things[match.group(1)]), template)
+    return template
+
+
+def request(row, template, things):
+    things = {**things, "new": fresh_name("new"), "new_trace": f"tr-{int(fresh_name('t').rpartition('-')[2]):032x}"}
+    path = row["path"].replace("{api|ajax-api}", "api")
+    path = re.sub(r"\{\*?(\w+)\}", lambda match: filled(CAPTURES[match.group(1)], things), path)
+    template = filled(template, things)
+    if "data" in template:
+        return path, {"query": template.get("?"), "data": template["data"].encode()}
+    return path, {"query": template} if row["method"] == "GET" else {"body": template}
+
+
+def outcome(answer):
+    if answer.status_code in (401, 403):
+        return "refused"
+    if answer.status_code == 404:
+        return "absent"
+    text = answer.text[:300]
+    if "Refused because it could be read" in text or "The request is not valid" in text or answer.status_code == 422:
+        return f"unread: {text}"
+    return "allowed"
+
+
+def seen(answer, things):
+    """Which of the things the answer names."""
+    if answer.status_code != 200:
+        return frozenset()
+    found = set()
+    for where, named in things.items():
+        for word, value in named.items():
+            if word not in UNTOLD and f'"{value}"' in answer.text:
+                found.add(f"{where}-{word}")
+    return frozenset(found)
+
+
+def drive(row, template, on_prompt, sides):
+    """Every difference of this row, as (call, user, place, theirs, ours)."""
+    call = row["name"] + (":prompt" if on_prompt else "")
+    fresh = FRESH.get(row["name"])
+    if on_prompt and fresh:
+        fresh = "prompt_version"
+    for where, users in [("near", USERS), ("far", FAR_USERS)]:
+        for user in users:
+            told = []
+            for server, world in sides:
+                things = dict(world.things[where])
+                if fresh:
+                    things.update(world.fresh(fresh, where))
+                if on_prompt:
+                    things["registered_model"] = things["prompt"]
+                path, how = request(row, template, things)
+                answer = server.ask(user, row["method"], path, **how)
+                told.append((outcome(answer), seen(answer, world.things), answer))
+                if row["name"] in AFTER and answer.status_code == 200:
+                    after, body = AFTER[row["name"]]
+                    server.make("POST", after, body=filled(body, things))
+            (theirs, their_sight, their_answer), (ours, our_sight, our_answer) = told
+            texts = f"{their_answer.status_code} {their_answer.text[:150]!r} / {our_answer.status_code} {our_answer.text[:200]!r}"
+            if theirs != ours:
+                yield call, user, where, theirs, ours, texts
+            elif theirs == "allowed" and their_answer.ok and our_answer.ok and their_sight != our_sight:
+                more, less = sorted(our_sight - their_sight), sorted(their_sight - our_sight)
+                ours = " ".join(filter(None, [f"shows more: {' '.join(more)}" if more else "", "shows less" if less else ""]))
+                yield call, user, where, "allowed", ours, f"more {more} less {less}"
+
+
+def main():
+    wanted = sys.argv[1:]
+    known = list(named_differences())
+    used, unnamed, named, driven, skipped, closed = set(), [], 0, 0, [], []
+    with both() as (basic, gate):
+        sides = []
+        for server in (basic, gate):
+            world = World(server)
+            world.grant()
+            sides.append((server, world))
+            for what, fault in world.missing.items():
+                print(f"no {what}: {fault}", flush=True)
+        for server, world in sides:
+            settle(server, world)
+        for row in rows():
+            if wanted and not any(fnmatch.fnmatch(row["name"], glob) for glob in wanted):
+                continue
+            if any(need.startswith("closed:") for need in row["needs"]):
+                closed.append(row["name"])
+                continue
+            if row["name"] not in CALLS:
+                skipped.append(row["name"])
+                continue
+            for on_prompt in [False, True] if row["name"] in ON_PROMPTS else [False]:
+                try:
+                    for call, user, where, theirs, ours, texts in drive(row, CALLS[row["name"]], on_prompt, sides):
+                        for index, (calls, users, their_word, our_word) in enumerate(known):
+                            if (
+                                any(fnmatch.fnmatch(call, glob) for glob in calls)
+                                and any(fnmatch.fnmatch(f"{user}@{where}", glob) for glob in users)
+                                and (their_word, our_word) == (theirs, ours.partition(":")[0])
+                            ):
+                                used.add(index)
+                                named += 1
+                                break
+                        else:
+                            unnamed.append((call, user, where))
+                            print(f"DIFFERS {call} {user}@{where}: basic-auth {theirs}, Trackgate {ours}\n    {texts}", flush=True)
+                    driven += 1
+                except (KeyError, RuntimeError) as fault:
+                    skipped.append(f"{row['name']} ({fault!r:.200})")
+    print(f"{driven} rows driven, {named} differences named in docs/differences.md, {len(unnamed)} unnamed")
+    print(f"closed to everybody by Trackgate, not asked: {', '.join(closed)}")
+    print(f"not driven, for want of a valid request: {', '.join(skipped)}")
+    if not wanted:
+        for index, line in enumerate(known):
+            if index not in used:
+                print(f"no difference any more: {line}")
+    sys.exit(1 if unnamed else 0)
+
+
+if __name__ == "__main__":
+    main()
