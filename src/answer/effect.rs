@@ -10,9 +10,8 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 
 use super::filter::{BadAnswer, text_at};
-use super::hide::{Homes, hide};
+use super::hide::{Homes, hide, passes};
 use super::json::Value;
-use super::narrow::sees_every;
 use super::{AnswerFault, Shared, Tools, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
@@ -71,7 +70,7 @@ pub async fn look_over(
     judged: Judged<'_>,
     tools: &Tools<'_>,
 ) -> Result<Response<Body>, AnswerFault> {
-    if matches!((call.row.effect, &call.row.answer), (Effect::None, Answer::Stream)) {
+    if matches!((call.row.effect, call.row.also, &call.row.answer), (Effect::None, Effect::None, Answer::Stream)) {
         return Ok(answer);
     }
     let named = |field: &str| -> Vec<Arc<str>> {
@@ -139,16 +138,11 @@ async fn over(
         }
         (Effect::None | Effect::Owns { .. }, _) | (Effect::Renames { .. } | Effect::Forgets { .. }, None) => {}
     }
-    let owns = match (row.effect, user) {
-        (Effect::Owns { kind, id, new }, Some(user)) => Some((kind, id, new, user)),
-        (Effect::None | Effect::Owns { .. } | Effect::Renames { .. } | Effect::Forgets { .. }, _) => None,
-    };
+    let owns = user.filter(|_| [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. })));
     let looked_into = match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => false,
         Answer::Confirm { .. } => true,
-        Answer::Hide(links) => {
-            principal.is_none_or(|principal| !links.iter().all(|link| sees_every(principal, link.kind)))
-        }
+        Answer::Hide(links) => principal.is_none_or(|principal| !links.iter().all(|link| passes(principal, link))),
     };
     if (owns.is_none() && !looked_into) || answer.status() == StatusCode::NO_CONTENT {
         return Ok(answer);
@@ -156,20 +150,14 @@ async fn over(
     let mut share = shared.held.share();
     let (parts, body) = whole::read_counted(answer, shared.settings.list_answer, &mut share).await?;
     let value = Value::parse(&body).map_err(BadAnswer::from)?;
-    if let Some((kind, id, new, user)) = owns {
-        let object = made(value, kind, id, named)?;
-        let (is_new, since) = match new {
-            New::Always => (true, None),
-            New::IfAbsent => (judged.absent.contains(&object), Some(judged.at)),
-            New::First(at) => (text_at(value, at)? == "1", None),
-        };
-        if is_new {
+    if let Some(user) = owns {
+        for (object, since) in made(value, row, named, judged)? {
             let written = ledger.own(&object, user, since).await;
             written.map_err(|source| AnswerFault::Effect { object, source })?;
         }
     }
     match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => {}
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {
@@ -192,8 +180,43 @@ async fn over(
     Ok(Response::from_parts(parts, Body::Full(body)))
 }
 
+/// What the call has made, each with the time since when nobody else may have made it.
+fn made(
+    answer: Value<'_>,
+    row: &Row,
+    named: Named<'_>,
+    judged: Judged<'_>,
+) -> Result<Vec<(Object, Option<u64>)>, BadAnswer> {
+    let mut made = Vec::new();
+    if let Effect::Owns { kind, id, new } = row.effect {
+        let at = judged.at;
+        match new {
+            New::Always => made.push((object(answer, kind, id, named)?, None)),
+            New::IfAbsent => {
+                made.extend(
+                    judged.absent.iter().filter(|absent| absent.kind == kind).map(|one| (one.clone(), Some(at))),
+                );
+            }
+            New::First(number) => {
+                let object = object(answer, kind, id, named)?;
+                if text_at(answer, number)? == "1" {
+                    made.push((object, None));
+                }
+            }
+        }
+    }
+    // What is made besides has a new id, and is looked for by its name before. It need not be made.
+    if let Effect::Owns { kind, id, .. } = row.also
+        && judged.absent.iter().any(|absent| absent.kind == kind)
+        && let Ok(object) = object(answer, kind, id, named)
+    {
+        made.push((object, Some(judged.at)));
+    }
+    Ok(made)
+}
+
 /// The new object, by the id in the answer, in the request, or in both.
-fn made(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> Result<Object, BadAnswer> {
+fn object(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> Result<Object, BadAnswer> {
     let mut parts = Vec::new();
     for place in at.split('/') {
         parts.push(match place.strip_prefix('{').and_then(|field| field.strip_suffix('}')) {
@@ -354,7 +377,7 @@ mod tests {
         let ledger = Notes::default();
         let row = with(Effect::Owns { kind: Kind::McpServer, id: "name", new: New::IfAbsent });
         let new = [Object { kind: Kind::McpServer, id: "a/new".into() }];
-        after_row(&ledger, &row, 200, r#"{"name": "a/old"}"#, &new).await.unwrap();
+        after_row(&ledger, &row, 200, r#"{"name": "a/old"}"#, &[]).await.unwrap();
         assert!(ledger.written.borrow().is_empty());
         after_row(&ledger, &row, 200, r#"{"name": "a/new"}"#, &new).await.unwrap();
         assert_eq!(*ledger.written.borrow(), ["ann owns mcp_server a/new unless made since 7"]);
@@ -364,6 +387,21 @@ mod tests {
         assert_eq!(ledger.written.borrow().len(), 1);
         after_row(&ledger, &row, 200, r#"{"name": "s", "version": 1}"#, &[]).await.unwrap();
         assert_eq!(ledger.written.borrow()[1], "ann owns skill s");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_makes_an_experiment_on_the_way_gives_it_to_the_caller() {
+        let ledger = Notes::default();
+        let also = Effect::Owns { kind: Kind::Experiment, id: "e.experiment_id", new: New::IfAbsent };
+        let row = Row { also, ..with(Effect::None) };
+        let body = r#"{"e": {"experiment_id": "12"}}"#;
+        after_row(&ledger, &row, 200, body, &[]).await.unwrap();
+        assert!(ledger.written.borrow().is_empty(), "it was there before");
+        let absent = [Object { kind: Kind::Experiment, id: "gateway/x".into() }];
+        after_row(&ledger, &row, 200, r#"{"e": {}}"#, &absent).await.unwrap();
+        assert!(ledger.written.borrow().is_empty(), "none was made");
+        after_row(&ledger, &row, 200, body, &absent).await.unwrap();
+        assert_eq!(*ledger.written.borrow(), ["ann owns experiment 12 unless made since 7"]);
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ pub fn answers(data: &[u8]) {
                 nothing_hidden(&principal, links, texts[0].as_bytes());
             }
         }
-        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) => {}
+        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => {}
     }
 }
 
@@ -139,7 +139,11 @@ fn links_of(principal: &Principal, links: &[Link], tree: &Tree) {
                     let within = Object { kind: Kind::Experiment, id: text(tree.all(experiment).first().copied()) };
                     visible(principal, &Resource::inside(link.kind, text(found.get("assessment_id")), within))
                 }
-                Cut::Value | Cut::Element | Cut::Answer => leads_to_visible(principal, link.kind, found),
+                Cut::Value | Cut::Along(_) | Cut::Element | Cut::Answer => {
+                    leads_to_visible(principal, link.kind, found)
+                }
+                // Nothing is known to have any name here, so none may be left.
+                Cut::NotUsable => found.text().is_none_or(|name| name.is_empty()),
             };
             assert!(seen, "{} leads to something hidden: {found:?}", link.at);
         }
@@ -175,7 +179,7 @@ fn kinds(row: &Row) -> Vec<Kind> {
             list.links
         }
         Answer::Hide(links) => links,
-        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) => &[],
+        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => &[],
     };
     if links.iter().any(|link| link.kind.home() == Home::Experiment) {
         kinds.push(Kind::Experiment);

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use super::filter::{BadAnswer, text_at};
 use super::json::{Value, write_string};
 use super::narrow::{sees_every, spoken};
-use crate::access::decide::{Visible, visible, visible_of};
+use crate::access::decide::{Visible, holds, visible, visible_of};
 use crate::access::identity::Principal;
 use crate::mlflow::ids::{LoggedModelId, RunId, TraceId};
+use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::route::{Cut, Link};
 
@@ -30,6 +31,11 @@ pub(crate) trait Homes {
         ids: Vec<(Kind, Arc<str>)>,
         near: &[Arc<str>],
     ) -> impl Future<Output = HashMap<(Kind, Arc<str>), Arc<str>>>;
+
+    /// The ids of the gateway's endpoints, by name; none that cannot be found out.
+    fn gateway_endpoints(&self) -> impl Future<Output = HashMap<Arc<str>, Arc<str>>> {
+        std::future::ready(HashMap::new())
+    }
 }
 
 /// Takes the links out of each text that lead to something hidden. A text without any stays as it is, uncopied.
@@ -43,7 +49,7 @@ pub(crate) async fn hide(
     near: &[Arc<str>],
     homes: &impl Homes,
 ) -> Result<(), BadAnswer> {
-    let links: Vec<&Link> = links.iter().filter(|link| !sees_every(principal, link.kind)).collect();
+    let links: Vec<&Link> = links.iter().filter(|link| !passes(principal, link)).collect();
     if links.is_empty() {
         return Ok(());
     }
@@ -62,10 +68,15 @@ pub(crate) async fn hide(
     } else {
         homes.experiments_of(unknown.into_iter().collect(), near).await
     };
+    let named = if links.iter().any(|link| link.cut == Cut::NotUsable) {
+        homes.gateway_endpoints().await
+    } else {
+        HashMap::new()
+    };
     for text in texts {
         let mut edits = Vec::new();
         for Hit { target, edit } in hits(text, &links)? {
-            if target.visible(principal, &known) {
+            if target.visible(principal, &known, &named) {
                 continue;
             }
             edits.push(match (edit, target) {
@@ -79,6 +90,11 @@ pub(crate) async fn hide(
         }
     }
     Ok(())
+}
+
+/// Whether whatever the link leads to may be seen, so that nothing needs to be read.
+pub(super) fn passes(principal: &Principal, link: &Link) -> bool {
+    if link.cut == Cut::NotUsable { principal.admin } else { sees_every(principal, link.kind) }
 }
 
 /// Whether anything of `kind` can be visible to the principal: nothing is looked up for somebody who sees none.
@@ -95,6 +111,8 @@ enum Target {
     Inside(Kind, Arc<str>),
     /// Versions listed in one text.
     Several(Several),
+    /// A gateway endpoint, by its name.
+    Named(Arc<str>),
     /// Not an id: nothing can be granted on it.
     Nothing,
 }
@@ -123,8 +141,16 @@ impl Several {
 }
 
 impl Target {
-    fn visible(&self, principal: &Principal, homes: &HashMap<(Kind, Arc<str>), Arc<str>>) -> bool {
+    fn visible(
+        &self,
+        principal: &Principal,
+        homes: &HashMap<(Kind, Arc<str>), Arc<str>>,
+        named: &HashMap<Arc<str>, Arc<str>>,
+    ) -> bool {
         match self {
+            Self::Named(name) => named.get(name).is_some_and(|id| {
+                holds(principal, Action::Use, &Resource::top(Kind::GatewayEndpoint, Arc::clone(id))).is_ok()
+            }),
             Self::Known(resource) => visible(principal, resource),
             Self::Several(Several(list)) => list.iter().all(|(resource, _)| visible(principal, resource)),
             Self::Inside(kind, id) => homes.get(&(*kind, Arc::clone(id))).is_some_and(|experiment| {
@@ -159,8 +185,9 @@ fn hits(text: &str, links: &[&Link]) -> Result<Vec<Hit>, BadAnswer> {
     let whole = Value::parse(text.as_bytes())?;
     let mut found = Vec::new();
     for link in links {
-        let path: Vec<&'static str> = link.at.split('.').collect();
-        walk(whole, whole, &path, link, None, &mut found)?;
+        // Without a path, the link is the answer itself.
+        let path: Vec<&'static str> = link.at.split('.').filter(|step| !step.is_empty()).collect();
+        walk(whole, whole, None, &path, link, None, &mut found)?;
     }
     Ok(found)
 }
@@ -168,6 +195,7 @@ fn hits(text: &str, links: &[&Link]) -> Result<Vec<Hit>, BadAnswer> {
 fn walk(
     whole: Value<'_>,
     value: Value<'_>,
+    parent: Option<Value<'_>>,
     path: &[&'static str],
     link: &Link,
     element: Option<&(Ranges, usize)>,
@@ -175,7 +203,11 @@ fn walk(
 ) -> Result<(), BadAnswer> {
     let unreadable = |wanted| BadAnswer::WrongType { at: link.at, wanted };
     let Some((step, rest)) = path.split_first() else {
-        let blank = |value: Value<'_>| Some(Edit::Write(range(value, whole)?, "\"\"".to_owned()));
+        // Protobuf reads an empty text for an absent one; elsewhere, `null` is absent.
+        let blank = |value: Value<'_>| {
+            let nothing = if value.as_str().is_some() { "\"\"" } else { "null" };
+            Some(Edit::Write(range(value, whole)?, nothing.to_owned()))
+        };
         let drop_element = || {
             let (list, index) = element.ok_or(unreadable("in a list"))?;
             Ok::<_, BadAnswer>(Edit::Drop(Rc::clone(list), *index))
@@ -219,9 +251,18 @@ fn walk(
             }
             Cut::Value => (value, blank(value).ok_or(unreadable("inside the answer"))?),
             Cut::Answer => (value, Edit::Refuse),
-            Cut::Element => (value, drop_element()?),
+            Cut::Element | Cut::NotUsable => (value, drop_element()?),
+            Cut::Along(_) => (value, blank(value).ok_or(unreadable("inside the answer"))?),
         };
         let Some(target) = target(linked, link)? else { return Ok(()) };
+        if let Cut::Along(beside) = link.cut {
+            for member in beside {
+                if let Some(next) = parent.map(|parent| parent.get(member)).transpose()?.flatten() {
+                    let edit = blank(next).ok_or(unreadable("inside the answer"))?;
+                    found.push(Hit { target: target.clone(), edit });
+                }
+            }
+        }
         found.push(Hit { target, edit });
         return Ok(());
     };
@@ -231,7 +272,7 @@ fn walk(
     let (name, is_list) = step.strip_suffix("[]").map_or((*step, false), |name| (name, true));
     let Some(next) = value.get(name)?.filter(|next| !next.is_null()) else { return Ok(()) };
     if !is_list {
-        return walk(whole, next, rest, link, element, found);
+        return walk(whole, next, Some(value), rest, link, element, found);
     }
     let elements: Vec<Value<'_>> = next.elements().ok_or(unreadable("in a list"))?.collect();
     let ranges: Ranges = elements
@@ -241,7 +282,7 @@ fn walk(
         .ok_or(unreadable("inside the answer"))?
         .into();
     for (index, one) in elements.into_iter().enumerate() {
-        walk(whole, one, rest, link, Some(&(Rc::clone(&ranges), index)), found)?;
+        walk(whole, one, Some(value), rest, link, Some(&(Rc::clone(&ranges), index)), found)?;
     }
     Ok(())
 }
@@ -279,12 +320,25 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
         }
         return version(value, link.kind).map(Target::Known).map(Some);
     }
+    if value.is_object() {
+        return match link.kind {
+            Kind::McpServerVersion => version(value, link.kind).map(Target::Known).map(Some),
+            Kind::Scorer => {
+                let id = link.kind.join([&*text_at(value, "experiment_id")?, &*text_at(value, "scorer_name")?]);
+                Ok(Some(Target::Known(Resource::top(link.kind, Arc::from(id)))))
+            }
+            _ => Err(BadAnswer::WrongType { at: link.at, wanted: "a string" }),
+        };
+    }
     if value.is_null() {
         return Ok(None);
     }
     let id = value.as_str().ok_or(BadAnswer::WrongType { at: link.at, wanted: "a string" })?;
     if id.is_empty() {
         return Ok(None);
+    }
+    if link.cut == Cut::NotUsable {
+        return Ok(Some(Target::Named(Arc::from(&*id))));
     }
     let shared = || Arc::from(&*id);
     let looked_up = |canonical: bool| if canonical { Target::Inside(link.kind, shared()) } else { Target::Nothing };
@@ -301,7 +355,7 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
     }))
 }
 
-/// A version of a model or a prompt, by its `name` and `version`.
+/// A version of a model, a prompt or an MCP server, by its `name` and `version`.
 fn version(value: Value<'_>, kind: Kind) -> Result<Resource, BadAnswer> {
     let id = Arc::from(format!("{}/{}", text_at(value, "name")?, text_at(value, "version")?));
     Resource::named(kind, &id).ok_or(BadAnswer::NoId { at: "version" })

@@ -167,10 +167,10 @@ pub enum AnswerFault {
 pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
         // `list` sees to its own pages.
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) => false,
+        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => false,
         Answer::Hide(_) | Answer::Confirm { .. } => true,
     };
-    looked_over || matches!(row.effect, Effect::Owns { .. })
+    looked_over || [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. }))
 }
 
 /// Whether a call of this row is carried to its end even when the client has gone: something follows from its success.
@@ -301,6 +301,11 @@ impl hide::Homes for Lookups<'_> {
             .buffer_unordered(LOOK_UPS_AT_ONCE);
         found.extend(looked_up.filter_map(future::ready).collect::<Vec<_>>().await);
         found
+    }
+
+    async fn gateway_endpoints(&self) -> HashMap<Arc<str>, Arc<str>> {
+        // What cannot be looked up is hidden.
+        self.tools.resolver.gateway_endpoints(self.tools.upstream).await.unwrap_or_default()
     }
 }
 

@@ -25,14 +25,15 @@ pub use self::news::News;
 use self::refusal::{Form, Refusal};
 pub use self::room::Room;
 use self::room::Share;
-use crate::access::decide::{Permitted, decide, visible};
+use crate::access::decide::{Permitted, decide, holds, visible};
 use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Payload, Peer, Request};
 use crate::mlflow::ids::WorkspaceName;
-use crate::mlflow::resource::Resource;
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::{Kind, Resource};
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::route::{Answer, BodyClass, Scope};
@@ -345,9 +346,12 @@ impl Gate {
         };
         match &call.row.answer {
             Answer::Ours(json) => Ok(answer::ours(permitted, json)),
+            Answer::OursUnless(json, kind) if !may_use_every(permitted.principal(), *kind) => {
+                Ok(answer::ours(permitted, json))
+            }
             Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
             Answer::GraphQl(graph) => Ok(Box::pin(answer::graph(permitted, call, graph, &tools)).await?),
-            Answer::Stream | Answer::Hide(_) | Answer::Confirm { .. } => {
+            Answer::Stream | Answer::OursUnless(..) | Answer::Hide(_) | Answer::Confirm { .. } => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();
                 let head_only = permitted.get().head_only;
@@ -387,6 +391,13 @@ impl Gate {
 
 fn is_admin(principal: Option<&Principal>) -> bool {
     principal.is_some_and(|principal| principal.admin)
+}
+
+/// Whether the caller is an administrator, or may use everything of the kind.
+fn may_use_every(principal: Option<&Arc<Principal>>, kind: Option<Kind>) -> bool {
+    principal.is_some_and(|principal| {
+        principal.admin || kind.is_some_and(|kind| holds(principal, Action::Use, &Resource::every(kind)).is_ok())
+    })
 }
 
 impl Handler for Gate {

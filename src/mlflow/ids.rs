@@ -150,6 +150,86 @@ id!(
     |text| if text == "0" { Err("versions begin at 1") } else { decimal(text) }
 );
 id!(
+    /// `s-` and 32 lower-case hex digits (3.17.2, `store/tracking/gateway/sqlalchemy_mixin.py`, `s-{uuid4().hex}`).
+    GatewaySecretId,
+    "gateway secret id",
+    |text| prefixed(text, "s-", "it has another prefix")
+);
+id!(
+    /// `d-` and 32 lower-case hex digits.
+    GatewayModelDefinitionId,
+    "gateway model definition id",
+    |text| prefixed(text, "d-", "it has another prefix")
+);
+id!(
+    /// `e-` and 32 lower-case hex digits.
+    GatewayEndpointId,
+    "gateway endpoint id",
+    |text| prefixed(text, "e-", "it has another prefix")
+);
+id!(
+    /// `gr-` and 32 lower-case hex digits.
+    GatewayGuardrailId,
+    "gateway guardrail id",
+    |text| prefixed(text, "gr-", "it has another prefix")
+);
+id!(
+    /// Name of a gateway endpoint (3.17.2, `gateway/utils.py:is_valid_endpoint_name`).
+    GatewayEndpointName,
+    "gateway endpoint name",
+    |text| spelled(text, 250, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+);
+id!(
+    /// Name of a gateway secret.
+    GatewaySecretName,
+    "gateway secret name",
+    |text| printable(text, 500)
+);
+id!(
+    /// Name of an MCP server, `namespace/slug` (3.17.2, `entities/mcp_server.py:validate_mcp_server_name`).
+    McpServerName,
+    "MCP server name",
+    |text| match text.split_once('/') {
+        Some((namespace, slug)) => mcp_namespace(namespace).and_then(|()| mcp_slug(slug)),
+        None => Err("it is `namespace/slug`"),
+    }
+);
+id!(
+    /// The first half of an MCP server's name.
+    McpNamespace,
+    "MCP server namespace",
+    mcp_namespace
+);
+id!(
+    /// The second half of an MCP server's name. Words that stand behind a name in paths are refused: the path would be
+    /// another call's.
+    McpSlug,
+    "MCP server slug",
+    mcp_slug
+);
+id!(
+    /// A version of an MCP server: any text that is one segment of a path.
+    McpVersion,
+    "MCP server version",
+    |text| if text.contains('/') { Err("it has `/`") } else { printable(text, 255) }
+);
+id!(
+    /// Name of a skill, or `@organization/name` (3.18.0, `utils/validation.py`).
+    SkillName,
+    "skill name",
+    |text| match text.strip_prefix('@').map(|rest| rest.split_once('/')) {
+        None => skill_word(text, "-"),
+        Some(Some((organization, name))) => skill_word(organization, "-.").and_then(|()| skill_word(name, "-")),
+        Some(None) => Err("it is `@organization/name`"),
+    }
+);
+id!(
+    /// The organization of a skill, without `@`.
+    SkillOrganization,
+    "skill organization",
+    |text| skill_word(text, "-.")
+);
+id!(
     /// A person or a service account as Trackgate names it: a mail address in lower case, or a `sub`.
     /// 1 to 255 bytes of printable ASCII without spaces.
     UserName,
@@ -261,6 +341,45 @@ fn uuid(text: &str) -> Result<(), &'static str> {
     if groups.next().is_some() { Err("it has more than five groups") } else { Ok(()) }
 }
 
+/// One or more of these bytes.
+fn spelled(text: &str, most: usize, takes: fn(u8) -> bool) -> Result<(), &'static str> {
+    printable(text, most)?;
+    if text.bytes().all(takes) { Ok(()) } else { Err("it has a character that such names do not have") }
+}
+
+fn mcp_namespace(text: &str) -> Result<(), &'static str> {
+    spelled(text, 255, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))?;
+    begins_and_ends_well(text)
+}
+
+fn mcp_slug(text: &str) -> Result<(), &'static str> {
+    if ["aliases", "endpoints", "tags", "versions"].contains(&text) {
+        return Err("it is a word that paths need");
+    }
+    spelled(text, 255, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))?;
+    begins_and_ends_well(text)
+}
+
+fn begins_and_ends_well(text: &str) -> Result<(), &'static str> {
+    let well = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    if text.len() > 1 && well(text.as_bytes().first()) && well(text.as_bytes().last()) {
+        Ok(())
+    } else {
+        Err("it begins and ends with two different letters or digits")
+    }
+}
+
+/// `[a-z0-9]+` again and again, with one of `between` between them.
+fn skill_word(text: &str, between: &str) -> Result<(), &'static str> {
+    printable(text, 64)?;
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9'));
+    if text.split(|sign| between.contains(sign)).all(word) {
+        Ok(())
+    } else {
+        Err("it is lower-case letters and digits, with single hyphens between them")
+    }
+}
+
 fn printable(text: &str, most: usize) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -347,6 +466,64 @@ mod tests {
             &"a".repeat(64),
         ] {
             assert!(WorkspaceName::parse(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn gateway_ids_have_one_prefix_and_one_length() {
+        let hex = "0123456789abcdef0123456789abcdef";
+        assert!(GatewaySecretId::parse(&format!("s-{hex}")).is_ok());
+        assert!(GatewayEndpointId::parse(&format!("e-{hex}")).is_ok());
+        assert!(GatewayModelDefinitionId::parse(&format!("d-{hex}")).is_ok());
+        assert!(GatewayGuardrailId::parse(&format!("gr-{hex}")).is_ok());
+        for spelling in [hex, "*", "e-*", "", "E-0123456789abcdef0123456789abcdef", "s-0123"] {
+            assert!(GatewayEndpointId::parse(spelling).is_err(), "{spelling:?}");
+        }
+        assert!(GatewayEndpointName::parse("gpt-4.1_mini").is_ok());
+        for spelling in ["", "a b", "a/b", "a:b", "ä"] {
+            assert!(GatewayEndpointName::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn an_mcp_server_has_a_namespace_and_a_slug_that_is_no_word_of_paths() {
+        for name in ["com.example/x1", "a1/b_c-d.e", "io.github.me/versions2"] {
+            assert!(McpServerName::parse(name).is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            "x",
+            "a1/",
+            "/b1",
+            "a1/b1/c1",
+            "a1/versions",
+            "a1/tags",
+            "a1/aliases",
+            "a1/endpoints",
+            "a1/*",
+            "*/b1",
+            "a1/-b",
+            "a1/b-",
+            "a_b/c1",
+            "a/b",
+            "a1/b%2fc",
+            "a1/ä1",
+        ] {
+            assert!(McpServerName::parse(name).is_err(), "{name:?}");
+        }
+        assert!(McpVersion::parse("1.0.0-rc+1").is_ok());
+        assert!(McpVersion::parse("1/2").is_err());
+    }
+
+    #[test]
+    fn a_skill_is_named_alone_or_with_its_organization() {
+        for name in ["review-code", "a", "@acme/review", "@acme.eu-1/review"] {
+            assert!(SkillName::parse(name).is_ok(), "{name}");
+        }
+        for name in
+            ["", "*", "A", "a--b", "-a", "a-", "a.b", "@acme", "@/x", "@acme/", "@acme/a/b", "@a..b/c", "acme/x"]
+        {
+            assert!(SkillName::parse(name).is_err(), "{name:?}");
         }
     }
 

@@ -165,11 +165,15 @@ impl Kind {
     }
 
     /// The id that is written in parts: joined by `/`, a scorer's name quoted as MLflow does (3.17.2,
-    /// `server/auth/sqlalchemy_store.py`, `quote(scorer_name, safe='')`).
+    /// `server/auth/sqlalchemy_store.py`, `quote(scorer_name, safe='')`), a skill's organization behind an `@`.
     #[must_use]
     pub fn join<'a>(self, parts: impl IntoIterator<Item = &'a str>) -> String {
         let quotes = matches!(self, Self::Scorer | Self::ScorerVersion);
+        let parts: Vec<&str> = parts.into_iter().collect();
         let mut id = String::new();
+        if self == Self::Skill && parts.len() == 2 {
+            id.push('@');
+        }
         for (index, part) in parts.into_iter().enumerate() {
             if index > 0 {
                 id.push('/');
@@ -260,6 +264,12 @@ impl Resource {
         Self { object: Object { kind, id }, within: None }
     }
 
+    /// Whatever is of this kind: what is held on it is held by a grant on `*`.
+    #[must_use]
+    pub fn every(kind: Kind) -> Self {
+        Self::top(kind, Arc::from("*"))
+    }
+
     /// A thing whose id begins with what it lies in (`name/version`); `None` for other kinds and ids.
     #[must_use]
     pub fn named(kind: Kind, id: &Arc<str>) -> Option<Self> {
@@ -290,5 +300,7 @@ mod tests {
         assert_eq!(Kind::ScorerVersion.join(["7", "a b", "3"]), "7/a%20b/3");
         assert_eq!(Kind::ModelVersion.join(["a b", "3"]), "a b/3");
         assert_eq!(Kind::McpServer.join(["com.example/x"]), "com.example/x");
+        assert_eq!(Kind::Skill.join(["x"]), "x");
+        assert_eq!(Kind::Skill.join(["acme", "x"]), "@acme/x");
     }
 }

@@ -44,7 +44,7 @@ impl Classified {
 }
 
 /// The most captures that a row may have.
-const MOST_CAPTURES: usize = 3;
+const MOST_CAPTURES: usize = 4;
 
 /// What stood in the braces of a row's path.
 #[derive(Clone, Default)]
@@ -108,6 +108,8 @@ struct Node {
     rows: Leaf,
     rest: Option<(&'static str, Leaf)>,
     next: HashMap<&'static str, Node>,
+    /// Segments of which a part is a capture: what stands before it, what behind.
+    partly: Vec<(&'static str, &'static str, Node)>,
     any: Option<(&'static str, Box<Node>)>,
 }
 
@@ -133,9 +135,13 @@ impl Index {
             for segment in row.path.split('/') {
                 if let Some(name) = segment.strip_prefix("{*").and_then(|name| name.strip_suffix('}')) {
                     rest = Some(name);
-                } else if let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                } else if let Some((before, name, behind)) = parted(segment) {
                     // The names of one place may differ between rows; the row's own are read from its path.
-                    node = &mut node.any.get_or_insert_with(|| (name, Box::default())).1;
+                    if before.is_empty() && behind.is_empty() {
+                        node = &mut node.any.get_or_insert_with(|| (name, Box::default())).1;
+                    } else {
+                        node = node.partly(before, behind);
+                    }
                 } else {
                     node = node.next.entry(segment).or_default();
                 }
@@ -255,14 +261,31 @@ impl Spans {
     }
 }
 
-/// The name in the braces of a segment, if it is one.
+/// The name in the braces of a segment, if it has one.
 pub(super) fn capture_name(segment: &str) -> Option<&str> {
-    let inner = segment.strip_prefix('{')?.strip_suffix('}')?;
+    let (_, inner, _) = parted(segment)?;
     Some(inner.strip_prefix('*').unwrap_or(inner))
 }
 
+/// What stands before the braces of a segment, in them, and behind.
+fn parted(segment: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = segment.split_once('{')?;
+    let (inner, behind) = rest.split_once('}')?;
+    Some((before, inner, behind))
+}
+
 impl Node {
-    /// Literal segments before captures, captures before rests, as MLflow's routers do.
+    fn partly(&mut self, before: &'static str, behind: &'static str) -> &mut Self {
+        let known = self.partly.iter().position(|(own, other, _)| (*own, *other) == (before, behind));
+        let index = known.unwrap_or_else(|| {
+            self.partly.push((before, behind, Self::default()));
+            self.partly.len() - 1
+        });
+        &mut self.partly[index].2
+    }
+
+    /// Literal segments before captures, captures of a part before whole ones, captures before rests, as MLflow's
+    /// routers do.
     fn walk(&self, verb: Verb, spot: Spot, rest: &str, at: usize, spans: &mut Spans) -> Pick {
         let (segment, after) = match rest.split_once('/') {
             Some((segment, after)) => (segment, Some(after)),
@@ -285,6 +308,22 @@ impl Node {
             if let Some(found) = settle(pick) {
                 return found;
             }
+        }
+        for (before, behind, node) in &self.partly {
+            let Some(inner) = segment.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind)) else { continue };
+            if inner.is_empty() {
+                continue;
+            }
+            let mark = spans.count;
+            spans.push(at + before.len(), at + before.len() + inner.len());
+            let pick = match after {
+                Some(after) => node.walk(verb, spot, after, at + segment.len() + 1, spans),
+                None => node.rows.pick(verb, spot),
+            };
+            if let Some(found) = settle(pick) {
+                return found;
+            }
+            spans.count = mark;
         }
         if let (Some((_, node)), false) = (&self.any, segment.is_empty()) {
             let mark = spans.count;
@@ -384,6 +423,21 @@ mod tests {
         let prefixed = Path::parse("/ml/api/2.0/mlflow/logged-models/m-1").unwrap().below("/ml");
         let Classified::Call(call) = classify(Verb::Get, &prefixed) else { panic!() };
         assert_eq!(call.capture("model_id"), Some("m-1"));
+    }
+
+    #[test]
+    fn a_part_of_a_segment_can_be_a_capture() {
+        let Classified::Call(call) = found(Verb::Post, "/gateway/gemini/v1beta/models/flash-2.0:generateContent")
+        else {
+            panic!()
+        };
+        assert_eq!(call.row.name, "GeminiPassthroughGenerateContent");
+        assert_eq!(call.capture("endpoint_name"), Some("flash-2.0"));
+        let streamed = "/gateway/gemini/v1beta/models/flash:streamGenerateContent";
+        assert_eq!(name(Verb::Post, streamed), "GeminiPassthroughStreamGenerateContent");
+        for raw in ["x", ":generateContent", "x:countTokens", "x:generateContent/y", "xgenerateContent"] {
+            assert_eq!(name(Verb::Post, &format!("/gateway/gemini/v1beta/models/{raw}")), "unknown", "{raw}");
+        }
     }
 
     #[test]

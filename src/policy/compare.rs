@@ -70,7 +70,7 @@ pub fn compare(servers: &[&str]) -> Vec<Difference> {
             }
         }
     }
-    for row in rows().filter(|row| !row.path.starts_with("trackgate/")) {
+    for row in rows().filter(|row| !row.path.starts_with("trackgate/") && !row.guard) {
         let prefixes: &[&'static str] = match row.prefixes {
             Prefixes::Both => &["api/", "ajax-api/"],
             Prefixes::Api => &["api/"],
@@ -87,20 +87,42 @@ pub fn compare(servers: &[&str]) -> Vec<Difference> {
 fn judge(method: &str, path: &str) -> Result<(&'static Row, &'static str), Difference> {
     let no_row = || Difference::NoRow { method: method.to_owned(), path: path.to_owned() };
     let verb = http::Method::from_bytes(method.as_bytes()).ok().and_then(|method| Verb::of(&method));
-    let sample = Path::parse(&sample(path)).map_err(|_| no_row())?;
-    let Classified::Call(call) = classify(verb.ok_or_else(no_row)?, &sample) else { return Err(no_row()) };
-    let place = path.trim_start_matches('/');
-    let (prefix, inner) = match place.split_once('/') {
-        Some(("api", inner)) => ("api/", inner),
-        Some(("ajax-api", inner)) => ("ajax-api/", inner),
-        _ => ("", place),
-    };
-    // A closed family may stand in one row; a row that lets anything pass speaks of one route alone.
-    if call.row.closed().is_none() && shape(inner) != shape(call.row.path) {
-        let (method, path) = (method.to_owned(), path.to_owned());
-        return Err(Difference::OtherRow { method, path, row: call.row.path });
+    let verb = verb.ok_or_else(no_row)?;
+    let mut other = None;
+    for narrower in narrower(path) {
+        let Ok(sample) = Path::parse(&sample(&narrower)) else { continue };
+        let Classified::Call(call) = classify(verb, &sample) else { continue };
+        let place = narrower.trim_start_matches('/');
+        let (prefix, inner) = match place.split_once('/') {
+            Some(("api", inner)) => ("api/", inner),
+            Some(("ajax-api", inner)) => ("ajax-api/", inner),
+            _ => ("", place),
+        };
+        // A closed family may stand in one row; a row that lets anything pass speaks of one route alone.
+        if call.row.closed().is_some() || shape(inner) == shape(call.row.path) {
+            return Ok((call.row, prefix));
+        }
+        other.get_or_insert(call.row.path);
     }
-    Ok((call.row, prefix))
+    Err(match other {
+        Some(row) => Difference::OtherRow { method: method.to_owned(), path: path.to_owned(), row },
+        None => no_row(),
+    })
+}
+
+/// The route, and what is left of it where a row takes one or two segments for a capture of any number of them. What
+/// such a row does not take has no row, and is refused.
+fn narrower(path: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for segment in path.trim_start_matches('/').split('/') {
+        let name = segment.strip_prefix('{').and_then(|name| name.strip_suffix(":path}"));
+        let choices = match name {
+            None => vec![segment.to_owned()],
+            Some(name) => vec![segment.to_owned(), format!("{{{name}}}"), format!("{{{name}1}}/{{{name}2}}")],
+        };
+        all = all.iter().flat_map(|begun| choices.iter().map(move |choice| format!("{begun}/{choice}"))).collect();
+    }
+    all
 }
 
 /// A path that the route would serve: `<x>`, `{x}` become one segment, `<path:x>`, `{x:path}` two.
@@ -150,6 +172,13 @@ mod tests {
     fn a_route_that_hides_behind_a_capture_is_found() {
         let differences = compare(&["GET,/api/2.0/mlflow/logged-models/export,x,flask"]);
         assert!(matches!(differences[0], Difference::OtherRow { row: "2.0/mlflow/logged-models/{model_id}", .. }));
+    }
+
+    #[test]
+    fn a_row_may_take_less_than_a_capture_of_any_length() {
+        assert_eq!(narrower("/a/{x:path}/b"), ["/a/{x:path}/b", "/a/{x}/b", "/a/{x1}/{x2}/b"]);
+        assert_eq!(narrower("/a/{x:path}/{y:path}").len(), 9);
+        assert_eq!(narrower("/a/<path:x>"), ["/a/<path:x>"]);
     }
 
     #[test]

@@ -51,7 +51,11 @@ impl From<&Row> for Printed {
             scope: scope(row).to_owned(),
             stamps: stamps(row),
             answer: answer(row),
-            effect: effect(row),
+            effect: [effect(row.effect), effect(row.also)]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join("; "),
         }
     }
 }
@@ -123,6 +127,11 @@ fn need(need: &Need) -> String {
         Need::NewOf { kind, given: Some(field) } => format!("{kind} not denied as such, if `{field}` is given"),
         Need::OnArtifact { action, field } => format!("{action} on what the artifact path `{field}` lies in"),
         Need::OnExperimentNamed { action, field } => format!("{action} on the experiment named `{field}`"),
+        Need::OnEvery { action, kind } => format!("{action} on every {kind}"),
+        Need::OnNamed { action, kind, field, count } => {
+            let count = if *count == Count::One { "" } else { ", if given" };
+            format!("{action} on the {kind} named `{field}`{count}")
+        }
         Need::Checked(check) => match check {
             Check::ArtifactLocation(field) => format!("`{field}` empty or at an allowed place"),
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
@@ -131,6 +140,12 @@ fn need(need: &Need) -> String {
             Check::RunTags { run, key } => {
                 format!(
                     "`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller"
+                )
+            }
+            Check::GuardrailScorer(field) => format!("read on the scorer of the guardrail `{field}`"),
+            Check::TracedInto(field) => {
+                format!(
+                    "without `experiment_id`, edit on the experiment `gateway/<name>` of `{field}`, if there is one"
                 )
             }
             Check::SafePath(field) => format!("`{field}` relative and canonical"),
@@ -154,7 +169,7 @@ fn need(need: &Need) -> String {
 /// In which workspaces, what happens to the answer, and what follows from success.
 #[must_use]
 pub fn follows(row: &Row) -> String {
-    let parts = [scope(row).to_owned(), stamps(row), answer(row), effect(row)];
+    let parts = [scope(row).to_owned(), stamps(row), answer(row), effect(row.effect), effect(row.also)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -194,11 +209,15 @@ fn answer(row: &Row) -> String {
         Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
         Answer::GraphQl(_) => "what the document asks for, as far as it is visible".to_owned(),
         Answer::Ours(json) => format!("`{json}`, by Trackgate itself"),
+        Answer::OursUnless(json, None) => format!("`{json}`, by Trackgate itself, except to administrators"),
+        Answer::OursUnless(json, Some(kind)) => {
+            format!("`{json}`, by Trackgate itself, except to administrators and who may use every {kind}")
+        }
     }
 }
 
-fn effect(row: &Row) -> String {
-    match row.effect {
+fn effect(effect: Effect) -> String {
+    match effect {
         Effect::None => String::new(),
         Effect::Owns { kind, new: New::Always, .. } => format!("the caller gets MANAGE on the new {kind}"),
         Effect::Owns { kind, new: New::IfAbsent, .. } => {

@@ -25,9 +25,14 @@ pub struct Row {
     pub effect: Effect,
     /// Where the request says who did it: the caller's own name is written there, whatever was sent.
     pub stamps: &'static [Stamp],
+    /// What follows besides: a call may make two things.
+    pub also: Effect,
+    /// No route of MLflow's: a path that its routers would read in another way than its neighbours, kept closed.
+    pub guard: bool,
     /// How large and how slow a body may be.
     pub body: BodyClass,
-    /// The answer is a file that MLflow may have to fetch whole before its first byte (or to delete): it takes its time.
+    /// The answer is a file that MLflow may have to fetch whole before its first byte (or to delete), or a language
+    /// model's: it takes its time.
     pub fetches: bool,
     /// Whether the connection may become a tunnel (WebSocket).
     pub upgrade: bool,
@@ -125,6 +130,25 @@ pub enum Need {
         /// Where the name stands.
         field: &'static str,
     },
+    /// `action` on everything of `kind`: a grant on `*`.
+    OnEvery {
+        /// What is wanted.
+        action: Action,
+        /// On which kind.
+        kind: Kind,
+    },
+    /// `action` on the object whose *name* stands in `field`, where grants speak of ids: MLflow is asked for the id. A
+    /// name that nothing has looks like one that is hidden.
+    OnNamed {
+        /// What is wanted.
+        action: Action,
+        /// Of which kind the named object is.
+        kind: Kind,
+        /// Where the name stands.
+        field: &'static str,
+        /// Whether it may be absent: [`Count::One`] or [`Count::Optional`].
+        count: Count,
+    },
     /// `action` on what `field` names, which lies where `parent` does: an assessment of a trace, a trace of an
     /// experiment. Nothing but `parent` is looked up.
     Under {
@@ -193,6 +217,11 @@ pub enum Check {
         /// Where the keys stand: `tags[].key`, or `key` where the request is the tag itself. Each has its `value` beside it.
         key: &'static str,
     },
+    /// The scorer of the gateway guardrail that the field names is run and shown: READ on it.
+    GuardrailScorer(&'static str),
+    /// Without `experiment_id`, MLflow writes the endpoint's traces to an experiment named `gateway/<endpoint name>`,
+    /// whoever's that is: EDIT on it, if there is one. The field holds the new endpoint's name, or the endpoint's id.
+    TracedInto(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
     SafePath(&'static str),
     /// Keys of a trace's tags: none by which the server finds the trace's data.
@@ -253,6 +282,8 @@ pub enum Answer {
     /// This JSON, by ourselves; MLflow is not asked. For what the UI's pages ask by themselves of a part that stays
     /// closed: the words with which MLflow says that the part is not in use. A refusal would stand on every page.
     Ours(&'static str),
+    /// The same, but administrators, and whoever may use everything of the kind, get MLflow's own answer.
+    OursUnless(&'static str, Option<Kind>),
 }
 
 /// As what the objects in a GraphQL answer are judged: the lists of the REST calls that answer the same.
@@ -323,6 +354,10 @@ pub enum Cut {
     Element,
     /// The whole answer, which is refused: the request named the object by something that is no id (an alias).
     Answer,
+    /// The id, and these members beside it, which tell of the same thing. An object is cut by its place.
+    Along(&'static [&'static str]),
+    /// The link is the *name* of a gateway endpoint, and the whole element goes unless the caller may use that.
+    NotUsable,
     /// The link is a tag of this key, whose value is a JSON list of versions: the hidden ones are taken out.
     Tag(&'static str),
     /// The same, where tags are members of one object and not a list of pairs.
@@ -345,7 +380,7 @@ pub enum Effect {
     Owns {
         /// What was made.
         kind: Kind,
-        /// Where its id stands: `a.b` in the answer, `{a}` in the path or a field of the request, `a/{b}` in two places
+        /// Where its id stands (not read for [`New::IfAbsent`]): `a.b` in the answer, `{a}` in the path or a field of the request, `a/{b}` in two places
         /// ([`Kind::join`]).
         id: &'static str,
         /// When the object is new.
@@ -374,7 +409,7 @@ pub enum Effect {
 pub enum New {
     /// Always: MLflow refuses the call where there is one already.
     Always,
-    /// When it was not there before the call ([`Need::OnOrCreate`] has looked), and nobody else made it since.
+    /// Whatever was not there before the call ([`Need::OnOrCreate`] has looked), if nobody else made it since.
     IfAbsent,
     /// When the number at this place of the answer is 1: it is the first version.
     First(&'static str),
@@ -457,6 +492,8 @@ impl Row {
             answer: Answer::Stream,
             effect: Effect::None,
             stamps: &[],
+            also: Effect::None,
+            guard: false,
             body: BodyClass::Json,
             fetches: false,
             upgrade: false,
@@ -501,6 +538,18 @@ impl Row {
     /// Whoever calls it gets MANAGE on what it makes, when that is new.
     pub(in crate::policy) const fn owns_if(mut self, kind: Kind, id: &'static str, new: New) -> Self {
         self.effect = Effect::Owns { kind, id, new };
+        self
+    }
+
+    /// Whoever calls it gets MANAGE on a second thing that it makes, when that is new.
+    pub(in crate::policy) const fn also_owns(mut self, kind: Kind, id: &'static str, new: New) -> Self {
+        self.also = Effect::Owns { kind, id, new };
+        self
+    }
+
+    /// The row keeps a path closed that could be read in two ways.
+    pub(in crate::policy) const fn guards(mut self) -> Self {
+        self.guard = true;
         self
     }
 
@@ -552,6 +601,12 @@ impl Row {
         self
     }
 
+    /// We say this by ourselves, except to administrators and to whoever may use everything of the kind.
+    pub(in crate::policy) const fn says_unless(mut self, json: &'static str, kind: Option<Kind>) -> Self {
+        self.answer = Answer::OursUnless(json, kind);
+        self
+    }
+
     /// The body may be large.
     pub(in crate::policy) const fn large(mut self) -> Self {
         self.body = BodyClass::LargeJson;
@@ -592,6 +647,8 @@ impl Row {
             | Need::Under { .. }
             | Need::NoneDenied(_)
             | Need::NewOf { .. }
+            | Need::OnNamed { .. }
+            | Need::OnEvery { .. }
             | Need::Checked(_) => None,
         })
     }
@@ -745,6 +802,26 @@ pub(in crate::policy) const fn edit_or_create(kind: Kind, field: &'static str) -
     Need::OnOrCreate { action: Action::Edit, kind, field }
 }
 
+/// USE on the one object named in `field`.
+pub(in crate::policy) const fn use_named(kind: Kind, field: &'static str) -> Need {
+    Need::OnNamed { action: Action::Use, kind, field, count: Count::One }
+}
+
+/// USE on everything of the kind.
+pub(in crate::policy) const fn use_every(kind: Kind) -> Need {
+    Need::OnEvery { action: Action::Use, kind }
+}
+
+/// READ on the object named in `field`, if one is.
+pub(in crate::policy) const fn read_named_opt(kind: Kind, field: &'static str) -> Need {
+    Need::OnNamed { action: Action::Read, kind, field, count: Count::Optional }
+}
+
+/// USE on the object in `field`, if there is one.
+pub(in crate::policy) const fn use_opt(kind: Kind, field: &'static str) -> Need {
+    on(Action::Use, kind, field, Count::Optional)
+}
+
 /// An administrator, and why.
 pub(in crate::policy) const fn admin(why: &'static str) -> Need {
     Need::Admin(why)
@@ -763,6 +840,11 @@ pub(in crate::policy) const fn blank(at: &'static str, kind: Kind) -> Link {
 /// An element that is taken out when the caller may not see what it points to.
 pub(in crate::policy) const fn drop_(at: &'static str, kind: Kind) -> Link {
     Link { at, kind, cut: Cut::Element }
+}
+
+/// A link whose id is blanked, and these members beside it with it.
+pub(in crate::policy) const fn along(at: &'static str, kind: Kind, beside: &'static [&'static str]) -> Link {
+    Link { at, kind, cut: Cut::Along(beside) }
 }
 
 /// An object without which there is no answer.

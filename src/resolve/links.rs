@@ -259,7 +259,7 @@ impl Links {
         }
     }
 
-    async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {
+    pub(super) async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {
         let target: Cow<'_, str> =
             if self.prefix.is_empty() { Cow::Borrowed(target) } else { Cow::Owned(format!("{}{target}", self.prefix)) };
         let asked =
@@ -289,7 +289,7 @@ fn is_no_call(body: &[u8]) -> bool {
     serde_json::from_slice::<Error<'_>>(body).map_or(true, |error| error.error_code == "ENDPOINT_NOT_FOUND")
 }
 
-fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
+pub(super) fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
     match found {
         Ok(found) => Ok(Some(found)),
         // A call that the server has not finds no object either.
@@ -298,7 +298,7 @@ fn settle<T>(found: Result<T, Miss>) -> Result<Option<T>, ResolveFault> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(asked: &'a Asked) -> Result<T, Miss> {
+pub(super) fn read<'a, T: Deserialize<'a>>(asked: &'a Asked) -> Result<T, Miss> {
     serde_json::from_slice(&asked.body)
         .map_err(|_| Miss::Fault(ResolveFault::Unreadable("it is not what this call answers")))
 }

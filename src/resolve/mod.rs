@@ -7,6 +7,7 @@
 
 mod artifact;
 mod bulk;
+mod gateway;
 mod links;
 mod source;
 #[cfg(test)]
@@ -170,6 +171,12 @@ impl Resolver {
                     match Box::pin(self.links.experiment_named(name, upstream)).await? {
                         Some(id) => resolved.hold(action, Resource::top(Kind::Experiment, id)),
                         None => resolved.ask(Requirement::Absent(MISSING)),
+                    }
+                }
+                Need::OnEvery { action, kind } => resolved.hold(action, Resource::every(kind)),
+                Need::OnNamed { action, kind, field, count: _ } => {
+                    if let Some(name) = fields.one(field) {
+                        Box::pin(self.on_named(action, kind, name, upstream, &mut resolved)).await?;
                     }
                 }
                 Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
@@ -339,6 +346,12 @@ impl Resolver {
             }
             Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
             Check::TraceView(field) => traces::view(fields, field, resolved),
+            Check::GuardrailScorer(field) => {
+                if let Some(id) = fields.one(field) {
+                    Box::pin(self.on_guardrail(id, upstream, resolved)).await?;
+                }
+            }
+            Check::TracedInto(field) => Box::pin(self.on_traces(field, fields, upstream, resolved)).await?,
             Check::TagKey(field) => {
                 resolved.no_reserved(fields.each(field));
                 if self.settings.authors && fields.each(field).iter().any(|key| is_author_tag(key)) {

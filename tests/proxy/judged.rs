@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use http::Request;
 use serde_json::json;
 use trackgate::policy::classify::rows;
-use trackgate::policy::route::{Answer as Treatment, Need, Prefixes, Row, Verb};
+use trackgate::policy::route::{Answer as Treatment, Check, Need, Prefixes, Row, Verb};
 
 use crate::harness::client::payload;
 use crate::harness::gate::{Gate, HOST};
@@ -35,6 +35,13 @@ fn mlflow(target: &str) -> Answer {
                 return json_answer(404, &body);
             }
         }
+        "/api/3.0/mlflow/gateway/endpoints/get" => json!({"endpoint": {
+            "endpoint_id": "e-0123456789abcdef0123456789abcdef", "name": "thing", "experiment_id": 1}}),
+        "/api/3.0/mlflow/gateway/secrets/get" => json!({"secret": {
+            "secret_id": "s-0123456789abcdef0123456789abcdef", "secret_name": "thing"}}),
+        "/api/3.0/mlflow/gateway/guardrails/get" => json!({"guardrail": {
+            "guardrail_id": "gr-0123456789abcdef0123456789abcdef",
+            "scorer": {"experiment_id": 1, "scorer_name": "safe"}}}),
         _ => json!({}),
     };
     json_answer(200, &json)
@@ -304,7 +311,7 @@ async fn what_every_page_asks_of_a_closed_part_is_answered_harmlessly_and_withou
         assert_eq!(gate.record(&told).await["decision"], "allow");
         assert_eq!(gate.anonymous().get(&format!("/ajax-api/{target}")).await.status, 401, "{target}");
     }
-    for closed in ["2.0/mlflow/gateway-proxy", "3.0/mlflow/ui-telemetry", "3.0/mlflow/assistant/message"] {
+    for closed in ["3.0/mlflow/ui-telemetry", "3.0/mlflow/assistant/message"] {
         let told = gate.bearer("nobody").post(&format!("/ajax-api/{closed}"), &json!({})).await;
         assert_eq!((told.status, told.error_code().as_str()), (403, "PERMISSION_DENIED"), "{closed}");
         assert!(told.text().contains("Not available through Trackgate"), "{}", told.text());
@@ -359,15 +366,27 @@ fn example(row: &Row) -> (String, Option<String>) {
     };
     let mut path = String::new();
     for segment in row.path.split('/') {
-        let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
         if !path.is_empty() {
             path.push('/');
         }
-        path.push_str(&name.map_or_else(|| segment.to_owned(), |name| value(name.trim_start_matches('*')).to_owned()));
+        match (segment.split_once('{'), segment.split_once('}')) {
+            (Some((before, rest)), Some((_, behind))) => {
+                let name = rest.split('}').next().unwrap_or_default().trim_start_matches('*');
+                path.push_str(before);
+                path.push_str(value(name));
+                path.push_str(behind);
+            }
+            _ => path.push_str(segment),
+        }
     }
     let mut fields = serde_json::Map::new();
     for need in row.needs {
-        let (Need::On { field, .. } | Need::OnArtifact { field, .. } | Need::OnExperimentNamed { field, .. }) = need
+        let (Need::On { field, .. }
+        | Need::OnOrCreate { field, .. }
+        | Need::OnNamed { field, .. }
+        | Need::OnArtifact { field, .. }
+        | Need::OnExperimentNamed { field, .. }
+        | Need::Checked(Check::GuardrailScorer(field))) = need
         else {
             continue;
         };
@@ -401,6 +420,10 @@ fn value(field: &str) -> &'static str {
     match field {
         "model_id" | "models" => "m-0123456789abcdef0123456789abcdef",
         "trace_id" | "request_id" => "tr-0123456789abcdef0123456789abcdef",
+        "secret_id" => "s-0123456789abcdef0123456789abcdef",
+        "endpoint_id" => "e-0123456789abcdef0123456789abcdef",
+        "guardrail_id" => "gr-0123456789abcdef0123456789abcdef",
+        field if field.ends_with("model_definition_id") => "d-0123456789abcdef0123456789abcdef",
         field if field.contains("run") => RUN,
         field if field.contains("experiment_name") => "one",
         field if field.contains("experiment") => "1",

@@ -130,6 +130,8 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
         | Need::OnOrCreate { .. }
         | Need::OnArtifact { .. }
         | Need::OnExperimentNamed { .. }
+        | Need::OnNamed { .. }
+        | Need::OnEvery { .. }
         | Need::Checked(_) => None,
     })
 }

@@ -133,7 +133,7 @@ pub(super) fn strip_identity(headers: &mut HeaderMap) {
 }
 
 fn tells_identity(name: &str) -> bool {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "forwarded",
         "proxy",
         "remote-user",
@@ -145,6 +145,8 @@ fn tells_identity(name: &str) -> bool {
         "cf-connecting-ip",
         "x-mlflow-workspace",
         "x-mlflow-authorization",
+        // Asks MLflow's gateway to leave out an endpoint's guardrails (3.17.2, `_get_guardrails_and_auth`).
+        "x-mlflow-guardrail-bypass",
         "x-authenticated-user",
         "x-authenticated-groups",
         "x-user",

@@ -6,7 +6,9 @@
 use std::fmt;
 
 use crate::mlflow::ids::{
-    BadId, ExperimentId, ExperimentName, LoggedModelId, ModelName, ModelVersion, RunId, TraceId, WorkspaceName,
+    BadId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
+    GatewayModelDefinitionId, GatewaySecretId, GatewaySecretName, LoggedModelId, McpNamespace, McpServerName, McpSlug,
+    McpVersion, ModelName, ModelVersion, RunId, SkillName, SkillOrganization, TraceId, WorkspaceName,
 };
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
@@ -206,19 +208,21 @@ impl Plan {
                 self.want(field, Count::Optional, Form::Text, false);
             }
         };
-        match row.effect {
-            Effect::None => {}
-            Effect::Owns { id, .. } => {
-                id.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).for_each(want)
+        for effect in [row.effect, row.also] {
+            match effect {
+                Effect::None => {}
+                Effect::Owns { id, .. } => {
+                    id.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).for_each(&mut want)
+                }
+                Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(&mut want),
+                Effect::Forgets { field, .. } => want(field),
             }
-            Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(want),
-            Effect::Forgets { field, .. } => want(field),
         }
     }
 
     fn want_of(&mut self, need: &Need) {
         match *need {
-            Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create => {}
+            Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create | Need::OnEvery { .. } => {}
             Need::On { kind, field, count, action: _ } => {
                 self.want_object(kind, field, count);
             }
@@ -232,6 +236,14 @@ impl Plan {
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
+            }
+            Need::OnNamed { kind, field, count, action: _ } => {
+                let form = match kind {
+                    Kind::GatewayEndpoint => Form::Id(|text| GatewayEndpointName::parse(text).map(drop)),
+                    Kind::GatewaySecret => Form::Id(|text| GatewaySecretName::parse(text).map(drop)),
+                    _ => Form::Text,
+                };
+                self.want(field, count, form, false);
             }
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field) | Check::ModelSource(field) => {
@@ -261,6 +273,18 @@ impl Plan {
                 Check::TraceView(field) => self.want(field, Count::Optional, Form::Text, true),
                 Check::Ours(field) | Check::Elsewhere(field) => {
                     self.want(field, free(field), Form::Absent, false);
+                }
+                Check::GuardrailScorer(field) => {
+                    self.want(field, Count::One, Form::Id(|text| GatewayGuardrailId::parse(text).map(drop)), false);
+                }
+                Check::TracedInto(field) => {
+                    let form = match field {
+                        "endpoint_id" => form_of(Kind::GatewayEndpoint),
+                        _ => Form::Id(|text| GatewayEndpointName::parse(text).map(drop)),
+                    };
+                    self.want(field, Count::Optional, form, false);
+                    self.want("name", Count::Optional, Form::Text, false);
+                    self.want("experiment_id", Count::Optional, form_of(Kind::Experiment), true);
                 }
                 Check::SafePath(field) => {
                     let many = field.starts_with("graphql.");
@@ -333,6 +357,11 @@ fn form_of(kind: Kind) -> Form {
         Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
         Kind::Workspace => Form::Id(|text| WorkspaceName::parse(text).map(drop)),
         Kind::RegisteredModel | Kind::Prompt => Form::Id(|text| ModelName::parse(text).map(drop)),
+        Kind::GatewaySecret => Form::Id(|text| GatewaySecretId::parse(text).map(drop)),
+        Kind::GatewayEndpoint => Form::Id(|text| GatewayEndpointId::parse(text).map(drop)),
+        Kind::GatewayModelDefinition => Form::Id(|text| GatewayModelDefinitionId::parse(text).map(drop)),
+        Kind::McpServer => Form::Id(|text| McpServerName::parse(text).map(drop)),
+        Kind::Skill => Form::Id(|text| SkillName::parse(text).map(drop)),
         Kind::ModelVersion
         | Kind::PromptVersion
         | Kind::Assessment
@@ -342,12 +371,7 @@ fn form_of(kind: Kind) -> Form {
         | Kind::Dataset
         | Kind::Scorer
         | Kind::ScorerVersion
-        | Kind::GatewaySecret
-        | Kind::GatewayEndpoint
-        | Kind::GatewayModelDefinition
-        | Kind::McpServer
         | Kind::McpServerVersion
-        | Kind::Skill
         | Kind::Job => Form::Text,
     }
 }
@@ -359,6 +383,11 @@ fn part_form(kind: Kind, index: usize) -> (Form, bool) {
         (Kind::ModelVersion | Kind::PromptVersion, _) | (Kind::ScorerVersion, 2) => {
             (Form::Id(|text| ModelVersion::parse(text).map(drop)), true)
         }
+        (Kind::McpServer | Kind::McpServerVersion, 0) => (Form::Id(|text| McpNamespace::parse(text).map(drop)), false),
+        (Kind::McpServer | Kind::McpServerVersion, 1) => (Form::Id(|text| McpSlug::parse(text).map(drop)), false),
+        (Kind::McpServerVersion, _) => (Form::Id(|text| McpVersion::parse(text).map(drop)), false),
+        (Kind::Skill, 0) => (Form::Id(|text| SkillOrganization::parse(text).map(drop)), false),
+        (Kind::Skill, _) => (form_of(Kind::Skill), false),
         (Kind::Scorer | Kind::ScorerVersion, 0) => (form_of(Kind::Experiment), true),
         _ => (Form::Text, false),
     }
