@@ -52,7 +52,11 @@ pub fn answers(data: &[u8]) {
     match row.answer {
         Answer::Keep(list) => kept(row, &list, &principal, rest),
         Answer::Hide(links) => {
+            // What is no JSON is refused before (`effect`).
             let Ok(text) = std::str::from_utf8(rest) else { return };
+            if Value::parse(rest).is_err() {
+                return;
+            }
             let mut texts = [std::borrow::Cow::Borrowed(text)];
             let hidden = hide(&principal, links, &mut texts, &[], &Known).now_or_never();
             if hidden.is_some_and(|outcome| outcome.is_ok()) {

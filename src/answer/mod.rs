@@ -17,6 +17,7 @@ mod list;
 mod narrow;
 mod page;
 mod query;
+mod selects;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 mod token;

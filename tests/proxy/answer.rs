@@ -187,6 +187,64 @@ async fn ten_of_twenty_thousand_cost_no_more_than_three_calls() {
 }
 
 #[tokio::test]
+async fn before_3_17_a_page_costs_no_more_than_its_budget_and_the_rest_is_found_by_going_on() {
+    let gate = Gate::with(
+        crate::harness::server::Server::scripted(|request| mlflow("3.16.0", 20_000, request)),
+        "",
+        |config| config.answer.list_budget = 3,
+    )
+    .await;
+    let mine: Vec<u32> = (1..=10).map(|n| n * 1999).collect();
+    for n in &mine {
+        gate.grant("user:alice@example.com", "experiment", &n.to_string(), "READ").await;
+    }
+    let first = gate.bearer("alice").get(&format!("{SEARCH}?max_results=100")).await;
+    assert!(ids(&first).len() < 10 && token(&first).is_some(), "{}", first.text());
+    assert_eq!(asked(&gate, SEARCH).len(), 3);
+    assert_eq!(walk(&gate, "alice", 100).await.concat(), mine);
+}
+
+#[tokio::test]
+async fn more_large_answers_than_may_be_held_are_refused_to_be_tried_again() {
+    let big = |request: Request<Incoming>| async move {
+        let row = json!({"experiment_id": "3", "name": "x".repeat(200_000)});
+        let list = json!({"experiments": [row]}).to_string();
+        if request.uri().path() == "/version" { full(200, "3.16.0") } else { full(200, list) }
+    };
+    for (most, status) in [(100_000, 503), (10_000_000, 200)] {
+        let server = crate::harness::server::Server::scripted(big);
+        let gate = Gate::with(server, "", |config| config.answer.answers_at_once = most).await;
+        gate.grant("user:alice@example.com", "experiment", "3", "READ").await;
+        for _ in 0..3 {
+            let told = gate.bearer("alice").get(&format!("{SEARCH}?max_results=2")).await;
+            assert_eq!(told.status, status, "{}", told.text());
+            if status == 503 {
+                assert_eq!(told.header("retry-after"), Some("1"));
+                assert_eq!(gate.record(&told).await["reason"], "answers-at-once");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn datasets_of_runs_are_searched_in_visible_experiments_alone() {
+    let gate = Gate::before(|request| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let ids = body["experiment_ids"].as_array().unwrap().iter();
+        let rows: Vec<Value> = ids.map(|id| json!({"experiment_id": id, "name": "d", "digest": "a"})).collect();
+        full(200, json!({"dataset_summaries": rows}).to_string())
+    })
+    .await;
+    gate.grant("user:alice@example.com", "experiment", "3", "READ").await;
+    let search = "/ajax-api/2.0/mlflow/experiments/search-datasets";
+    let told = gate.bearer("alice").post(search, &json!({"experiment_ids": ["2", "3"]})).await;
+    assert_eq!(told.json(), json!({"dataset_summaries": [{"experiment_id": "3", "name": "d", "digest": "a"}]}));
+    assert_eq!(gate.bearer("alice").post(search, &json!({"experiment_ids": ["2"]})).await.text(), "{}");
+    assert_eq!(gate.upstream.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn who_sees_all_gets_the_very_bytes_and_tokens_of_mlflow() {
     let gate = gate("3.17.2", 60).await;
     gate.grant("user:carol@example.com", "experiment", "*", "READ").await;

@@ -23,7 +23,7 @@ use super::narrow::{self, Sight, can_follow, sees_every, sight};
 use super::page::{Bounds, Filler, Position};
 use super::query::{BadQuery, Original, with_body};
 use super::token::{self, View, mark};
-use super::{AnswerFault, Shared, whole};
+use super::{AnswerFault, Shared, selects, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
 use crate::mlflow::graphql::{Document, Json, Root};
@@ -75,6 +75,7 @@ pub(super) async fn answer(
         };
         match root.operation.rows {
             None => at_once.push((index, root, input)),
+            Some(_) if asking.by_hidden(root, homes).await => told.parts.push((index, Part::Nothing)),
             Some(rows) => match asking.list(root, rows, input, &mut told).await? {
                 Ok(list) => told.parts.push((index, Part::List(list))),
                 Err(refusal) => return Ok(refusal),
@@ -145,6 +146,16 @@ impl<A: Asker> Asking<'_, A> {
         Ok((!left.is_empty()).then(|| root.searching(&left)))
     }
 
+    /// Whether the root's filter asks by something hidden.
+    async fn by_hidden(&self, root: &Root, homes: &impl Homes) -> bool {
+        let filter = root.input.text("filter").ok().flatten().unwrap_or_default();
+        selects::by_hidden(self.principal, self.list_of(root), &filter, homes).await
+    }
+
+    fn list_of(&self, root: &Root) -> &List {
+        if root.searches().is_some() { &self.graph.runs } else { &self.graph.versions }
+    }
+
     /// One answer, its data and errors; `Err` holds an answer other than success, for the caller.
     async fn ask(&self, body: &str, told: &mut Told) -> Result<Result<Bytes, Response<Body>>, AnswerFault> {
         let answer = self.asker.ask(with_body(self.request, Bytes::copy_from_slice(body.as_bytes()))).await?;
@@ -171,7 +182,7 @@ impl<A: Asker> Asking<'_, A> {
         input: Json,
         told: &mut Told,
     ) -> Result<Result<Paged, Response<Body>>, AnswerFault> {
-        let list = if root.searches().is_some() { &self.graph.runs } else { &self.graph.versions };
+        let list = self.list_of(root);
         let paging = list.paged.ok_or(AnswerFault::BadRows)?;
         let most = match input.member("maxResults") {
             None | Some(Json::Null) => Some(paging.default),

@@ -18,6 +18,7 @@ use super::json::{Value, write_string};
 use super::narrow::{self, Sight, can_follow, sight};
 use super::page::{Bounds, Filled, Filler, Position};
 use super::query::{self, Changes, Original, Query, Rows, Turn, page_of};
+use super::selects::by_hidden;
 use super::token::{self, View, mark};
 use super::{AnswerFault, Shared, whole};
 use crate::access::identity::Principal;
@@ -156,6 +157,9 @@ pub(crate) async fn filtered(
 ) -> Result<Response<Body>, AnswerFault> {
     let Plan { query, rows, these, ids, from } = plan;
     let Some(rows) = rows else { return refused_number(request, asker).await };
+    if by_hidden(principal, list, &query.filter, homes).await {
+        return Ok(empty());
+    }
     let ids: Option<(&'static str, Vec<&Arc<str>>)> = ids.as_ref().map(|(field, ids)| (*field, ids.iter().collect()));
     let ids = ids.as_ref().map(|(field, ids)| (*field, &**ids));
     let clause = match (&these, list.paged.and_then(|paging| paging.narrow_by)) {

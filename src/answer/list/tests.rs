@@ -459,3 +459,135 @@ proptest! {
         prop_assert_eq!(seen, expected);
     }
 }
+
+/// All pages of a search for runs, asked for with these grants in turn, the last for ever.
+fn walk_runs(
+    mlflow: &Mlflow,
+    shared: &Shared,
+    views: &[Vec<(Kind, String, Permission)>],
+    asked: &[u32],
+    sizes: &[u32],
+) -> Vec<Vec<u32>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let ids: Vec<String> = asked.iter().map(u32::to_string).collect();
+    let (mut pages, mut token) = (Vec::new(), None::<String>);
+    loop {
+        assert!(pages.len() < 300, "the walk does not end");
+        let view = &views[pages.len().min(views.len() - 1)];
+        let grants: Vec<(Kind, &str, Permission)> = view.iter().map(|(kind, id, p)| (*kind, &**id, *p)).collect();
+        let mut body = serde_json::json!({"experiment_ids": ids, "max_results": sizes[pages.len() % sizes.len()]});
+        if let Some(token) = &token {
+            body["page_token"] = token.as_str().into();
+        }
+        let request = post(&body.to_string());
+        let got = runtime.block_on(ask(mlflow, shared, &grants, (runs(), &RUNS), &request)).unwrap();
+        let Some((status, body)) = got else { return pages };
+        assert_eq!(status, 200, "{body}");
+        let page = Page::read(body.as_bytes(), "runs").unwrap();
+        let id = |row: Value<'_>| text_at(row, "info.experiment_id").unwrap().parse().unwrap();
+        pages.push(page.rows().map(id).collect());
+        token = page.next;
+        if token.is_none() {
+            return pages;
+        }
+    }
+}
+
+fn on_both() -> impl Strategy<Value = Vec<(Kind, String, Permission)>> {
+    let word = || prop_oneof![3 => Just(Read), 2 => Just(Deny)];
+    (
+        proptest::collection::btree_map(1u32..40, word(), 0..25),
+        proptest::collection::btree_map(1u32..40, word(), 0..12),
+        any::<bool>(),
+    )
+        .prop_map(|(experiments, runs, all)| {
+            let experiments = experiments.into_iter().map(|(id, p)| (Kind::Experiment, id.to_string(), p));
+            let runs = runs.into_iter().map(|(id, p)| (Kind::Run, format!("{id:032}"), p));
+            let all = all.then(|| (Kind::Experiment, "*".to_owned(), Read));
+            experiments.chain(runs).chain(all).collect()
+        })
+}
+
+/// Whether a single read of the run in experiment `id` would be allowed.
+fn reads_run(grants: &[(Kind, String, Permission)], id: u32) -> bool {
+    let grants: Vec<(Kind, &str, Permission)> = grants.iter().map(|(kind, id, p)| (*kind, &**id, *p)).collect();
+    let within = crate::mlflow::resource::Object { kind: Kind::Experiment, id: id.to_string().into() };
+    let run = crate::mlflow::resource::Resource::inside(Kind::Run, format!("{id:032}").into(), within);
+    crate::access::decide::visible(&ann(&grants), &run)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Grants on runs beside those on their experiments, a request narrowed to some experiments: exact all the same.
+    #[test]
+    fn rows_with_grants_of_their_own_are_paged_exactly(
+        grants in on_both(),
+        asked in proptest::collection::btree_set(1u32..45, 1..30),
+        sizes in proptest::collection::vec(1u32..20, 1..3),
+        budget in 1u32..12,
+    ) {
+        let asked: Vec<u32> = asked.into_iter().collect();
+        let mlflow = Mlflow::new(40);
+        let settings = Settings { list_budget: budget, ..Settings::default() };
+        let shared = Shared::new(settings, Seal::ephemeral().unwrap(), Clock::System);
+        let pages = walk_runs(&mlflow, &shared, std::slice::from_ref(&grants), &asked, &sizes);
+        let expected: Vec<u32> =
+            asked.iter().copied().filter(|id| *id <= 40 && reads_run(&grants, *id)).collect();
+        let through = pages.is_empty() && expected.len() == asked.iter().filter(|id| **id <= 40).count();
+        prop_assert!(through || pages.concat() == expected, "{:?} for {:?}", pages, expected);
+        if budget > 10 && !through {
+            let mut left = expected.len();
+            for (n, page) in pages.iter().enumerate() {
+                prop_assert_eq!(page.len(), left.min(sizes[n % sizes.len()] as usize));
+                left -= page.len();
+            }
+        }
+        for call in mlflow.asked.borrow().iter() {
+            prop_assert!(!call.contains("\"experiment_ids\":[]"), "an empty rest is never asked for: {}", call);
+        }
+    }
+
+    /// Grants that change between pages: what is shown is visible when it is shown, and the walk ends.
+    #[test]
+    fn a_page_shows_what_is_visible_when_it_is_shown(
+        views in proptest::collection::vec(on_both(), 2..4),
+        sizes in proptest::collection::vec(1u32..12, 1..3),
+        budget in 1u32..12,
+    ) {
+        let asked: Vec<u32> = (1..=40).collect();
+        let settings = Settings { list_budget: budget, ..Settings::default() };
+        let shared = Shared::new(settings, Seal::ephemeral().unwrap(), Clock::System);
+        let pages = walk_runs(&Mlflow::new(40), &shared, &views, &asked, &sizes);
+        for (n, page) in pages.iter().enumerate() {
+            let view = &views[n.min(views.len() - 1)];
+            for id in page {
+                prop_assert!(reads_run(view, *id), "{} on page {} of {:?}", id, n, pages);
+            }
+            prop_assert!(page.windows(2).all(|two| two[0] < two[1]), "in the server's order, none twice: {:?}", page);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_the_budget_ends_tells_no_count_and_goes_on() {
+    let settings = Settings { list_budget: 2, ..Settings::default() };
+    let shared = Shared::new(settings, Seal::ephemeral().unwrap(), Clock::System);
+    let mlflow = Mlflow { count: 20_000, ..Mlflow::old(20_000) };
+    let far: Grants<'_> = &[(Kind::Experiment, "19999", Read)];
+    let got = ask(&mlflow, &shared, far, (experiments(), &EXPERIMENTS), &get("max_results=5")).await.unwrap().unwrap();
+    assert_eq!(mlflow.calls(), 2);
+    // Nothing but a sealed token of one length, however far it is.
+    let value: serde_json::Value = serde_json::from_str(&got.1).unwrap();
+    assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), ["next_page_token"]);
+    let (mut token, mut seen, lengths) = (page(&got.1).1, Vec::new(), std::cell::RefCell::new(Vec::new()));
+    while let Some(text) = token {
+        lengths.borrow_mut().push(text.len());
+        let (ids, next) = search(&mlflow, &shared, far, &next(5, Some(&text))).await;
+        seen.extend(ids);
+        token = next;
+    }
+    assert_eq!(seen, [19_999]);
+    lengths.borrow_mut().dedup();
+    assert_eq!(lengths.borrow().len(), 1);
+}

@@ -3,7 +3,7 @@
 use crate::mlflow::resource::Kind::Experiment;
 use crate::policy::route::Check::{ArtifactLocation, TagKey};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
-use crate::policy::route::{List, Paging, Row, delete_, edit, get, nobody, post, read, read_each, read_named};
+use crate::policy::route::{List, Paging, Row, delete_, edit, get, narrowed, nobody, post, read, read_named};
 
 const NEVER: &str = "MLflow registers it and always answers 404";
 
@@ -15,6 +15,10 @@ const EXPERIMENTS: List = List {
     links: &[],
     paged: Some(Paging { default: 0, most: 50_000, narrow_by: Some("experiment_id") }),
 };
+
+/// The datasets that runs of these experiments used: names and digests.
+const RUN_DATASETS: List =
+    List { member: "dataset_summaries", kind: Experiment, id: "experiment_id", own: None, links: &[], paged: None };
 
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
@@ -31,6 +35,6 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id")]),
     post  ("2.0/mlflow/experiments/set-experiment-tag",    "SetExperimentTag",    &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/experiments/delete-experiment-tag", "DeleteExperimentTag", &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
-    post  ("2.0/mlflow/experiments/search-datasets",       "SearchRunDatasets",    &[read_each(Experiment, "experiment_ids")]).ajax(),
+    post  ("2.0/mlflow/experiments/search-datasets",       "SearchRunDatasets",    &[narrowed(Experiment, "experiment_ids")]).ajax().keeps(RUN_DATASETS),
     post  ("2.0mlflow/experiments/search-datasets",        "SearchDatasets",      &[nobody(NEVER)]),
 ];
