@@ -556,6 +556,73 @@ mod tests {
         }
     }
 
+    const TRACE: &[Link] = &[
+        Link { at: "metadata", kind: Kind::Run, cut: Cut::Member("run") },
+        Link { at: "metadata", kind: Kind::LoggedModel, cut: Cut::Member("model") },
+        Link { at: "pairs[]", kind: Kind::Run, cut: Cut::Pair("run") },
+        Link { at: "tags", kind: Kind::PromptVersion, cut: Cut::TagMember("prompts") },
+        Link { at: "assessments[]", kind: Kind::Assessment, cut: Cut::Within("where.id") },
+        Link { at: "assessments[].metadata", kind: Kind::Run, cut: Cut::Member("run") },
+    ];
+
+    #[test]
+    fn a_member_or_a_pair_that_leads_to_something_hidden_goes_whole() {
+        let other = "ffffffffffffffffffffffffffffffff";
+        let left = |text: &str| run(FIRST, TRACE, text).unwrap().0;
+        let metadata = |run: &str, model: &str| {
+            format!(r#"{{"metadata":{{"a":"x", "run": "{run}" ,"model":"{model}"}},"where":{{"id":"1"}}}}"#)
+        };
+        assert_eq!(left(&metadata(RUN, MINE)), metadata(RUN, MINE));
+        assert_eq!(
+            left(&metadata(other, MINE)),
+            format!(r#"{{"metadata":{{"a":"x", "model":"{MINE}"}},"where":{{"id":"1"}}}}"#)
+        );
+        assert_eq!(
+            left(&metadata(RUN, THEIRS)),
+            format!(r#"{{"metadata":{{"a":"x", "run": "{RUN}"}},"where":{{"id":"1"}}}}"#)
+        );
+        assert_eq!(left(&metadata(other, THEIRS)), r#"{"metadata":{"a":"x"},"where":{"id":"1"}}"#);
+        assert_eq!(left(&format!(r#"{{"metadata":{{"run":"{other}"}}}}"#)), r#"{"metadata":{}}"#);
+        let pairs = |pairs: &str| format!(r#"{{"pairs":[{pairs}]}}"#);
+        let one = |id: &str| format!(r#"{{"value":"{id}","key":"run"}}"#);
+        assert_eq!(
+            left(&pairs(&format!("{},{{\"key\":\"b\",\"value\":\"{other}\"}}", one(other)))),
+            pairs(&format!("{{\"key\":\"b\",\"value\":\"{other}\"}}"))
+        );
+        assert_eq!(left(&pairs(&one(RUN))), pairs(&one(RUN)));
+        assert!(run(FIRST, TRACE, &format!(r#"{{"metadata":{{"run":"{RUN}","run":"{other}"}}}}"#)).is_err());
+        assert!(run(FIRST, TRACE, r#"{"metadata":{"run":7}}"#).is_err());
+    }
+
+    #[test]
+    fn a_tag_that_is_a_member_keeps_the_versions_that_may_be_seen() {
+        let text = |value: &str| format!(r#"{{"tags":{{"prompts":{}}}}}"#, serde_json::Value::from(value));
+        let grants = [(Kind::Prompt, "ours", Read)];
+        let left = |value: &str| run(&grants, TRACE, &text(value)).unwrap().0;
+        assert_eq!(
+            left(r#"[{"name":"ours","version":"1"},{"name":"secret","version":"2"}]"#),
+            text(r#"[{"name":"ours","version":"1"}]"#)
+        );
+        assert_eq!(left("nonsense"), text(""));
+        // A registered model's grants are not a prompt's.
+        let models = [(Kind::RegisteredModel, "*", Read)];
+        assert_eq!(run(&models, TRACE, &text(r#"[{"name":"ours","version":"1"}]"#)).unwrap().0, text("[]"));
+    }
+
+    #[test]
+    fn an_assessment_lies_in_its_traces_experiment_and_may_be_denied_alone() {
+        let text = |ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| format!(r#"{{"assessment_id":"{id}"}}"#)).collect();
+            format!(r#"{{"where":{{"id":"1"}},"assessments":[{}]}}"#, ids.join(","))
+        };
+        let left = |grants: &[(Kind, &str, Permission)]| run(grants, TRACE, &text(&["a-1", "a-2"])).unwrap();
+        assert_eq!(left(FIRST), (text(&["a-1", "a-2"]), 0));
+        assert_eq!(left(&[(Kind::Experiment, "1", Read), (Kind::Assessment, "a-1", Deny)]).0, text(&["a-2"]));
+        assert_eq!(left(&[(Kind::Experiment, "1", Read), (Kind::Assessment, "*", Deny)]).0, text(&[]));
+        assert_eq!(left(&[]).0, text(&[]));
+        assert!(run(FIRST, TRACE, r#"{"assessments":[{"assessment_id":"a-1"}]}"#).is_err());
+    }
+
     #[test]
     fn absent_links_are_no_fault_and_odd_ones_are() {
         for text in

@@ -644,6 +644,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn ids_in_a_query_and_in_objects_of_a_list_are_cut_where_they_stand() {
+        let request = get("experiment_ids=1&filter=x&experiment_ids=2");
+        let found = ids(&request, "experiment_ids").unwrap().unwrap();
+        assert_eq!(found, [Arc::from("1"), Arc::from("2")]);
+        let changes = Changes { ids: Some(("experiment_ids", &[&found[1]])), ..Changes::default() };
+        assert_eq!(page_of(&request, changes).unwrap().query.as_deref(), Some("filter=x&experiment_ids=2"));
+        assert_eq!(ids(&get("a=1"), "experiment_ids").unwrap(), None);
+
+        let field = "locations[].place.id";
+        let request = post(r#"{"locations":[{"type":"A","place":{"id":"1"}},{"place":{"id":"2"}}],"a":1}"#);
+        let found = ids(&request, field).unwrap().unwrap();
+        assert_eq!(found, [Arc::from("1"), Arc::from("2")]);
+        let changes = Changes { ids: Some((field, &[&found[0]])), ..Changes::default() };
+        assert_eq!(body(&page_of(&request, changes).unwrap()), r#"{"a":1,"locations":[{"place":{"id":"1"}}]}"#);
+        for text in [r#"{"locations":[{}]}"#, r#"{"locations":[{"place":{"id":1}}]}"#, r#"{"locations":{}}"#] {
+            assert!(ids(&post(text), field).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn ids_are_read_and_written_in_either_spelling() {
         for text in [r#"{"experiment_ids":["1","2"],"a":1}"#, r#"{"experimentIds":["1","2"],"a":1}"#] {
             let request = post(text);

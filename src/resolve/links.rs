@@ -5,24 +5,33 @@
 //! what failed, is asked again. Several callers who miss the same link share one question.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::StatusCode;
 use moka::future::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Settings;
+use super::bulk::Search;
 use crate::mlflow::ids::{ExperimentId, ModelVersion, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object};
 use crate::policy::path;
 use crate::upstream::{Asked, Upstream, UpstreamError};
 
+/// How many traces go into one question.
+const AT_ONCE: usize = 100;
+
 /// Whoever can ask MLflow something of our own.
 pub trait Ask {
     /// Asks with a GET; the answer is read whole.
     fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>>;
+
+    /// Asks with a POST of JSON; the answer is read whole.
+    fn ask_many(&self, target: &str, body: Bytes) -> impl Future<Output = Result<Asked, UpstreamError>>;
 
     /// The workspace in which it is asked, if there are several.
     fn workspace(&self) -> Option<&WorkspaceName> {
@@ -33,6 +42,10 @@ pub trait Ask {
 impl Ask for Upstream {
     fn ask(&self, target: &str) -> impl Future<Output = Result<Asked, UpstreamError>> {
         Self::ask(self, target)
+    }
+
+    fn ask_many(&self, target: &str, body: Bytes) -> impl Future<Output = Result<Asked, UpstreamError>> {
+        Search::search(self, target, body)
     }
 
     fn workspace(&self) -> Option<&WorkspaceName> {
@@ -205,6 +218,45 @@ impl Links {
             Err(miss) => Err(miss),
         };
         settle(id)
+    }
+
+    /// Where many traces lie, those that there are; `None` where the server has no such call (before 3.11).
+    pub(super) async fn traces_at_once<A: Ask>(
+        &self,
+        ids: &[Arc<str>],
+        upstream: &A,
+    ) -> Result<Option<HashMap<Arc<str>, Link>>, ResolveFault> {
+        let target = format!("{}/api/3.0/mlflow/traces/batchGetInfos", self.prefix);
+        let mut known = HashMap::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let named: Vec<&str> = ids.iter().map(|id| &**id).collect();
+            let body = Bytes::from(serde_json::json!({ "trace_ids": named }).to_string());
+            let asked = upstream.ask_many(&target, body).await;
+            let asked = asked.map_err(|error| ResolveFault::Upstream(Arc::new(error)))?;
+            match asked.status {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => return Ok(None),
+                status => return Err(ResolveFault::Status(status)),
+            }
+            let found: TracesAnswer<'_> = match read(&asked) {
+                Err(Miss::Fault(fault)) => return Err(fault),
+                read => read.unwrap_or_default(),
+            };
+            for info in found.trace_infos {
+                let Some(id) = ids.iter().find(|id| ***id == *info.trace_id) else {
+                    return Err(ResolveFault::Unreadable("it is about another trace"));
+                };
+                match info.link(id) {
+                    Ok(link) => drop(known.insert(Arc::clone(id), link)),
+                    // It is there, but in no experiment.
+                    Err(Miss::Fault(fault)) => return Err(fault),
+                    Err(Miss::Absent | Miss::NoCall) => {
+                        return Err(ResolveFault::Unreadable("a trace lies in no experiment"));
+                    }
+                }
+            }
+        }
+        Ok(Some(known))
     }
 
     /// Where the experiment keeps its artifacts.
@@ -382,6 +434,12 @@ struct VersionBody<'a> {
 struct TraceAnswer<'a> {
     #[serde(borrow)]
     trace: TraceBody<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct TracesAnswer<'a> {
+    #[serde(borrow, default)]
+    trace_infos: Vec<TraceInfo<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -235,6 +235,12 @@ impl Resolver {
                     resolved.hold_or_miss(action, link.map(|link| link.place(object)));
                     return Ok(());
                 }
+                if kind == Kind::Trace {
+                    for (object, link) in self.find_traces(ids, upstream).await? {
+                        resolved.hold_or_miss(action, link.map(|link| link.place(object)));
+                    }
+                    return Ok(());
+                }
                 let objects: Vec<Object> = ids.iter().map(|id| Object { kind, id: Arc::clone(id) }).collect();
                 if self.links.unknown(&objects, upstream.workspace()).await > self.settings.most_look_ups {
                     return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });

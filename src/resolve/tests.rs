@@ -34,6 +34,10 @@ impl Ask for Scripted {
         tokio::task::yield_now().await;
         Ok(Asked { status, body: Bytes::from(body) })
     }
+
+    async fn ask_many(&self, target: &str, body: Bytes) -> Result<Asked, UpstreamError> {
+        self.ask(&format!("{target} {}", String::from_utf8_lossy(&body))).await
+    }
 }
 
 impl Scripted {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::links::{Ask, Link, ResolveFault};
-use super::{Resolved, Resolver, SIDE_BY_SIDE, below, proxied};
+use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, below, proxied};
 use crate::access::decide::Requirement;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object};
@@ -19,6 +19,9 @@ const MOVES: &str = "a trace of that id lies in another experiment";
 const PLACE: &str = "the server would read the trace's data from outside of its experiment";
 const RESERVED: &str = "the tag is the server's own: by it, it finds a trace's data";
 const GATEWAY: &str = "the server counts by it what the gateway spends";
+
+/// From how many traces on they are looked up together.
+const FEW_TRACES: usize = 4;
 
 /// Where a trace's artifacts lie (MLflow 3.17.2, `MLFLOW_ARTIFACT_LOCATION`).
 const ARTIFACTS: &str = "mlflow.artifactLocation";
@@ -52,6 +55,40 @@ const WORDS: [(Kind, &[&str]); 4] = [
 const PLAIN_VIEWS: [&str; 2] = ["TRACES", "SPANS"];
 
 impl Resolver {
+    /// Where each trace lies, if it is there: a batch of spans may be of some hundred traces.
+    pub(super) async fn find_traces<A: Ask>(
+        &self,
+        ids: &[Arc<str>],
+        upstream: &A,
+    ) -> Result<Vec<(Object, Option<Link>)>, ResolveFault> {
+        if ids.len() > MOST_NAMED {
+            return Err(ResolveFault::TooMany { most: MOST_NAMED });
+        }
+        let objects = ids.iter().map(|id| Object { kind: Kind::Trace, id: Arc::clone(id) });
+        if ids.len() >= FEW_TRACES
+            && let Some(mut known) = Box::pin(self.links.traces_at_once(ids, upstream)).await?
+        {
+            return Ok(objects
+                .map(|object| {
+                    let link = known.remove(&object.id);
+                    (object, link)
+                })
+                .collect());
+        }
+        if ids.len() > self.settings.most_look_ups {
+            return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
+        }
+        let objects: Vec<Object> = objects.collect();
+        futures_util::stream::iter(objects)
+            .map(async |object| {
+                let link = self.links.find(&object, upstream).await?;
+                Ok((object, link))
+            })
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await
+    }
+
     /// Each trace is new, or lies in `experiment` and may be written to.
     pub(super) async fn new_traces<A: Ask>(
         &self,
@@ -60,18 +97,7 @@ impl Resolver {
         upstream: &A,
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
-        if ids.len() > self.settings.most_look_ups {
-            return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
-        }
-        let objects: Vec<Object> = ids.iter().map(|id| Object { kind: Kind::Trace, id: Arc::clone(id) }).collect();
-        let found: Vec<(Object, Option<Link>)> = futures_util::stream::iter(objects)
-            .map(async |object| {
-                let link = self.links.find(&object, upstream).await?;
-                Ok((object, link))
-            })
-            .buffered(SIDE_BY_SIDE)
-            .try_collect()
-            .await?;
+        let found = self.find_traces(ids, upstream).await?;
         for (object, link) in found {
             let Some(link) = link else { continue };
             let elsewhere = *link.experiment != *experiment;

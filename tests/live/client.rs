@@ -41,6 +41,11 @@ fn grants_follow_a_model_that_is_renamed_and_end_with_one_that_is_deleted() {
 }
 
 #[test]
+fn traces_follow_the_grants_and_cannot_be_taken() {
+    shared().play("traces.py");
+}
+
+#[test]
 fn the_rest_of_the_tracking_client_works() {
     shared().play("tracking.py");
 }

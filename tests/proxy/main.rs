@@ -24,4 +24,5 @@ mod sessions;
 mod signals;
 mod stream;
 mod tls;
+mod traces;
 mod upstream;

@@ -304,3 +304,55 @@ fn a_graphql_document_names_its_objects() {
     }
     assert_eq!(graphql(&format!("[{}]", body("{}"))).unwrap_err(), FieldFault::NotAnObject);
 }
+
+fn start_trace(info: &str) -> Result<Fields, FieldFault> {
+    let body = format!(
+        r#"{{"trace":{{"trace_info":{{"trace_id":"tr-{RUN}",
+            "trace_location":{{"mlflow_experiment":{{"experiment_id":"1"}}}},{info}}}}}}}"#
+    );
+    read(&call(Verb::Post, "/api/3.0/mlflow/traces"), None, Some(body.as_bytes()))
+}
+
+#[test]
+fn members_of_a_map_are_read_by_name_and_value() {
+    let fields = start_trace(&format!(
+        r#""tags":{{"a":"1","mlflow.artifactLocation":"x"}},"trace_metadata":{{"mlflow.sourceRun":"{RUN}","b":""}}"#
+    ))
+    .unwrap();
+    assert_eq!(fields.one("trace.trace_info.trace_id"), Some(format!("tr-{RUN}").as_str()));
+    let texts = |field: &str| fields.each(field).iter().map(|text| text.to_string()).collect::<Vec<_>>();
+    assert_eq!(texts("trace.trace_info.tags[*]"), ["a", "mlflow.artifactLocation"]);
+    assert_eq!(texts("trace.trace_info.trace_metadata[*]"), ["mlflow.sourceRun", "b"]);
+    assert_eq!(texts("trace.trace_info.trace_metadata[mlflow.sourceRun]"), [RUN]);
+    assert!(!fields.present("trace.trace_info.assessments[]"));
+    assert!(start_trace(r#""assessments":[{}]"#).unwrap().present("trace.trace_info.assessments[]"));
+    assert!(!start_trace(r#""assessments":[]"#).unwrap().present("trace.trace_info.assessments[]"));
+}
+
+#[test]
+fn pairs_of_a_list_are_read_like_members_and_each_of_them_counts() {
+    let body = format!(
+        r#"{{"experiment_id":"1","request_metadata":[{{"key":"mlflow.sourceRun","value":"{RUN}"}},
+            {{"value":"{OTHER}","key":"mlflow.sourceRun"}},{{"key":"k"}}]}}"#
+    );
+    let fields = read(&call(Verb::Post, "/api/2.0/mlflow/traces"), None, Some(body.as_bytes())).unwrap();
+    let runs: Vec<&str> = fields.each("request_metadata[mlflow.sourceRun]").iter().map(|id| &**id).collect();
+    assert_eq!(runs, [RUN, OTHER]);
+}
+
+#[test]
+fn maps_that_two_readers_could_read_in_two_ways_are_refused() {
+    for info in [
+        r#""tags":{"a":"1","a":"2"}"#,
+        r#""tags":{"a":1}"#,
+        r#""tags":"x""#,
+        r#""tags":[{"key":"a","key":"b"}]"#,
+        r#""traceMetadata":{}"#,
+        r#""trace_metadata":{"mlflow.sourceRun":"x"}"#,
+        r#""assessments":[{"assessment_id":"a-1"}]"#,
+        r#""assessments":[{"assessmentId":"a-1"}]"#,
+        r#""assessments":[{"overrides":"a-1"}]"#,
+    ] {
+        assert!(start_trace(info).is_err(), "{info}");
+    }
+}
