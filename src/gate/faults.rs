@@ -18,7 +18,7 @@ use crate::mlflow::error::ErrorCode;
 use crate::mlflow::ids::WorkspaceName;
 use crate::policy::classify::Call;
 use crate::policy::fields::{FieldFault, Fields};
-use crate::policy::route::Need;
+use crate::policy::route::{Need, Scope};
 use crate::resolve::ResolveFault;
 use crate::store::{PrincipalFault, RecogniseFault};
 
@@ -218,6 +218,13 @@ pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
         Need::OnExperimentNamed { field, .. } => fields.one(field),
         _ => None,
     });
+    if let (Scope::Workspaces, Requirement::Holds { resource, .. }) = (call.row.scope, &denial.requirement)
+        && let Ok(workspace) = WorkspaceName::parse(&resource.object.id)
+    {
+        let mut absent = no_such_workspace(&workspace);
+        absent.grant = Some(Box::new(denial.reason));
+        return absent;
+    }
     let mut refusal = if let Some(name) = named {
         let mut absent = Refusal::new(
             StatusCode::NOT_FOUND,

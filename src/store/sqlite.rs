@@ -42,6 +42,11 @@ pub(super) async fn open(file: &Path, wait: Duration, most_pages: Option<u32>) -
 }
 
 fn migrator() -> Migrator {
+    Migrator::with_migrations(migrations())
+}
+
+/// Every step of the schema, in order. What has once been released is never changed.
+pub(super) fn migrations() -> Vec<Migration> {
     let migrations = [
         (
             1,
@@ -50,15 +55,13 @@ fn migrator() -> Migrator {
         ),
         (2, "workspaces", include_str!("../../migrations/sqlite/0002_workspaces.sql")),
     ];
-    Migrator::with_migrations(
-        migrations
-            .into_iter()
-            .map(|(version, what, sql)| {
-                let sql = SqlStr::from_static(sql);
-                Migration::new(version, Cow::Borrowed(what), MigrationType::Simple, sql, false)
-            })
-            .collect(),
-    )
+    migrations
+        .into_iter()
+        .map(|(version, what, sql)| {
+            let sql = SqlStr::from_static(sql);
+            Migration::new(version, Cow::Borrowed(what), MigrationType::Simple, sql, false)
+        })
+        .collect()
 }
 
 /// Changes when another connection has committed.

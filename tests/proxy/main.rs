@@ -26,3 +26,4 @@ mod stream;
 mod tls;
 mod traces;
 mod upstream;
+mod workspaces;

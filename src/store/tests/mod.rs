@@ -611,3 +611,72 @@ fn a_session_key_is_spelled_in_hex_and_back() {
         assert_eq!(SessionKey::from_hex(text), None, "{text}");
     }
 }
+
+#[tokio::test]
+async fn grants_from_before_workspaces_hold_in_the_default_one() {
+    use sqlx::migrate::Migrator;
+
+    let place = Place::new();
+    let file = super::place::prepare(&place.0).unwrap();
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(file).journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let mut old = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let first = Migrator::with_migrations(sqlite::migrations().into_iter().take(1).collect());
+    first.run_direct(None, &mut old, false).await.unwrap();
+    for row in [
+        "INSERT INTO users (name, created) VALUES ('alice@example.com', 1)",
+        "INSERT INTO identities VALUES ('https://idp.test', 'alice@example.com', '1', 1)",
+        "INSERT INTO grants VALUES ('user', 'alice@example.com', 'experiment', 'exact', '1', 'EDIT', 5, 'operator x')",
+        "INSERT INTO grants VALUES ('group', 'everybody', 'registered_model', 'prefix', 'a', 'DENY', 6, 'operator y')",
+    ] {
+        sqlx::query(row).execute(&mut old).await.unwrap();
+    }
+    sqlx::Connection::close(old).await.unwrap();
+
+    let store = place.open().await;
+    let alice = identity("alice@example.com", "1");
+    assert!(may(&store, &alice, Action::Edit, &experiment("1")).await);
+    let told: Vec<_> = store
+        .grants()
+        .iter()
+        .map(|record| format!("{} {} {} {}", record.workspace, record.grant, record.created, record.by))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "default group everybody: registered_model a* DENY 6 operator y",
+            "default user alice@example.com: experiment 1 EDIT 5 operator x",
+        ]
+    );
+    store.close().await;
+    assert!(place.open().await.grants().len() == 2, "the second start finds the new schema");
+}
+
+#[tokio::test]
+async fn the_same_pattern_is_another_grant_in_another_workspace() {
+    let place = Place::new();
+    let store = place.open().await;
+    let alice = identity("alice@example.com", "1");
+    store.recognise(&alice).await.unwrap();
+    let (a, b) = (WorkspaceName::parse("team-a").unwrap(), WorkspaceName::parse("team-b").unwrap());
+    let edit = grant("user:alice@example.com", Kind::Experiment, "1", Permission::Edit);
+    store.grant(&a, edit.clone(), by()).await.unwrap();
+    let in_workspace = |workspace: &WorkspaceName| {
+        let principal = store.principal(Arc::clone(&alice), workspace).unwrap();
+        (principal.belongs(), holds(&principal, Action::Edit, &experiment("1")).is_ok())
+    };
+    assert_eq!(
+        [in_workspace(&a), in_workspace(&b), in_workspace(&home())],
+        [(true, true), (false, false), (false, false)]
+    );
+    store.grant(&b, Grant { permission: Permission::Deny, ..edit.clone() }, by()).await.unwrap();
+    assert_eq!([in_workspace(&a), in_workspace(&b)], [(true, true), (false, false)], "a DENY gives no home");
+    assert!(
+        !store.revoke(&home(), edit.subject.clone(), edit.kind, edit.pattern.clone(), by()).await.unwrap().anything()
+    );
+    store.forget(&home(), Kind::Workspace, "team-b", &user("alice@example.com")).await.unwrap();
+    let left: Vec<_> = store.grants().iter().map(|record| record.workspace.to_string()).collect();
+    assert_eq!(left, ["team-a"]);
+    store.remove_user(&user("alice@example.com"), by()).await.unwrap();
+    assert!(store.grants().is_empty(), "a removed user leaves no grant in any workspace");
+}
