@@ -90,7 +90,7 @@ impl Scene {
         let rows = postgres.as_ref().map_or(Rows::Sqlite, Rows::Postgres);
         let artifacts = emulator.as_ref().map_or(Artifacts::Folder, Artifacts::Bucket);
         // It takes longest: the rest is put up while it starts.
-        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts)?;
+        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, false)?;
         let settings = IdpSettings {
             port: args.idp_port,
             client_id: CLIENT.to_owned(),
@@ -205,6 +205,7 @@ fn configure(
             ca: authority.file(),
             client_id: CLIENT,
             client_secret: "demo-secret",
+            workspaces: false,
             admins: &[ADMIN.email],
         },
     )

@@ -66,11 +66,20 @@ impl House {
         name: &str,
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
     ) -> Result<Self, Fault> {
+        Self::build_with(name, back, false)
+    }
+
+    /// The same; `workspaces` says whether the server has them.
+    pub(crate) fn build_with<'a>(
+        name: &str,
+        back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
+        workspaces: bool,
+    ) -> Result<Self, Fault> {
         let folder = folder(name);
         let authority = Authority::new(&folder)?;
         let environment = Environment::with_mlflow()?;
         let (rows, artifacts) = back(&authority, &folder);
-        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts)?;
+        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, workspaces)?;
         let port = free_port()?;
         let provider = Provider::start(
             IdpSettings {
@@ -93,6 +102,7 @@ impl House {
                 ca: authority.file(),
                 client_id: "trackgate-test",
                 client_secret: "a test secret",
+                workspaces,
                 admins: &[ADMIN.email],
             },
         )?;

@@ -34,3 +34,5 @@ mod readme;
 mod routes;
 /// A small WebDriver client.
 mod webdriver;
+/// Workspaces.
+mod workspaces;

@@ -50,6 +50,8 @@ pub struct Settings<'a> {
     pub client_id: &'a str,
     /// Its secret.
     pub client_secret: &'a str,
+    /// Whether MLflow has workspaces.
+    pub workspaces: bool,
     /// Administrators.
     pub admins: &'a [&'a str],
 }
@@ -80,7 +82,8 @@ impl Gate {
     /// # Errors
     /// When a file cannot be written.
     pub fn configured(program: Program, settings: &Settings<'_>) -> Result<Configured, Fault> {
-        let Settings { folder, port, pair, upstream, issuer, ca, client_id, client_secret, admins } = settings;
+        let Settings { folder, port, pair, upstream, issuer, ca, client_id, client_secret, workspaces, admins } =
+            settings;
         let secret = folder.join("client-secret");
         write_private(&secret, client_secret)?;
         let audit = folder.join("audit.jsonl");
@@ -98,6 +101,7 @@ hsts = "0s"
 
 [upstream]
 url = {upstream}
+workspaces = {workspaces}
 
 [[issuer]]
 name = "{ISSUER}"

@@ -53,6 +53,7 @@ impl Server {
         folder: &Path,
         rows: &Rows<'_>,
         artifacts: &Artifacts<'_>,
+        workspaces: bool,
     ) -> Result<Self, Fault> {
         std::fs::create_dir_all(folder).map_err(Fault::io(format!("making {}", folder.display())))?;
         let port = free_port()?;
@@ -67,6 +68,9 @@ impl Server {
         // What belongs to somebody's own MLflow must not reach this one.
         for name in ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CONDA_HOME"] {
             command.env_remove(name);
+        }
+        if workspaces {
+            command.arg("--enable-workspaces");
         }
         match rows {
             Rows::Sqlite => {
