@@ -28,9 +28,10 @@ pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut Slots) -> Result<(), Fi
         // MLflow reads no body as an object without members (`_get_normalized_request_json`).
         return Ok(());
     }
-    let text = plain_object(body)?;
+    let (text, words) = checked(body)?;
+    let text = if words == Words::Pythons { finite(text) } else { Cow::Borrowed(text) };
     let reading = Reading { plan, slots: RefCell::new(slots), fault: RefCell::new(None) };
-    let mut json = serde_json::Deserializer::from_str(text);
+    let mut json = serde_json::Deserializer::from_str(&text);
     let result = ObjectSeed { reading: &reading, node: &plan.shape }.deserialize(&mut json).and_then(|()| json.end());
     match (reading.fault.into_inner(), result) {
         (Some(fault), _) => Err(fault),
@@ -41,12 +42,78 @@ pub(super) fn read(plan: &Plan, body: &[u8], slots: &mut Slots) -> Result<(), Fi
 
 /// The body's text, when it is UTF-8, begins like an object, and is not too deep.
 pub(super) fn plain_object(body: &[u8]) -> Result<&str, FieldFault> {
+    checked(body).map(|(text, _)| text)
+}
+
+/// The same, and whether it may hold words that are numbers to Python alone.
+fn checked(body: &[u8]) -> Result<(&str, Words), FieldFault> {
     let text = std::str::from_utf8(body).map_err(|_| FieldFault::NotUtf8)?;
     if !text.trim_ascii_start().starts_with('{') {
         return Err(not_an_object(text));
     }
-    shallow(text)?;
-    Ok(text)
+    let words = shallow(text)?;
+    Ok((text, words))
+}
+
+/// Which words stand in a body outside of texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// JSON's at most.
+    Jsons,
+    /// Perhaps `NaN`, `Infinity` or `-Infinity`.
+    Pythons,
+}
+
+/// The words that Python's `json` takes for numbers besides (and writes by itself), each with a number that is as long.
+/// None is whole, so that no field that is judged can be one.
+const NUMBERS: [(&str, &str); 3] = [("NaN", "0.5"), ("Infinity", "0.500000"), ("-Infinity", "-0.500000")];
+
+/// The text as our reader takes it: with a number for each word that Python takes for one. It is read and thrown away; what
+/// is sent on keeps its words. A word is one only where a value begins and ends: MLflow takes a body that Python does not
+/// read for an empty one, so nothing else may become readable by this.
+fn finite(text: &str) -> Cow<'_, str> {
+    let mut out = String::with_capacity(text.len());
+    let (mut last, mut at) = (b' ', 0);
+    while let Some(rest) = text.get(at..) {
+        let Some(byte) = rest.bytes().next() else { break };
+        let end = match byte {
+            b'"' => at + text_length(rest),
+            _ if matches!(last, b':' | b'[' | b',')
+                && let Some((word, number)) = NUMBERS.iter().find(|(word, _)| ends_after(rest, word)) =>
+            {
+                out.push_str(number);
+                (at, last) = (at + word.len(), b'0');
+                continue;
+            }
+            // What is no ASCII stands in texts alone, or the reader will refuse it.
+            _ => at + rest.chars().next().map_or(1, char::len_utf8),
+        };
+        if !byte.is_ascii_whitespace() {
+            last = byte;
+        }
+        out.push_str(text.get(at..end).unwrap_or_default());
+        at = end;
+    }
+    Cow::Owned(out)
+}
+
+/// Whether the text begins with this word, and the value with it.
+fn ends_after(text: &str, word: &str) -> bool {
+    let Some(rest) = text.strip_prefix(word) else { return false };
+    matches!(rest.bytes().next(), Some(b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+/// How long the quoted text is that begins here, its quotes with it; to the end where it does not end.
+fn text_length(rest: &str) -> usize {
+    let mut bytes = rest.bytes().enumerate().skip(1);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    rest.len()
 }
 
 fn not_an_object(text: &str) -> FieldFault {
@@ -57,7 +124,8 @@ fn not_an_object(text: &str) -> FieldFault {
 }
 
 /// Refuses deep nesting before any parser recurses into it, and numbers that only some readers take.
-fn shallow(text: &str) -> Result<(), FieldFault> {
+fn shallow(text: &str) -> Result<Words, FieldFault> {
+    let mut words = Words::Jsons;
     let mut depth = 0_usize;
     let mut digits = 0_usize;
     let mut bytes = text.bytes();
@@ -78,6 +146,7 @@ fn shallow(text: &str) -> Result<(), FieldFault> {
                 }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
+            b'N' | b'I' => words = Words::Pythons,
             b'"' => loop {
                 match bytes.next() {
                     None | Some(b'"') => break,
@@ -88,7 +157,7 @@ fn shallow(text: &str) -> Result<(), FieldFault> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(words)
 }
 
 struct Reading<'a> {

@@ -40,7 +40,7 @@ pub enum FieldFault {
     #[error("the body is not UTF-8")]
     NotUtf8,
     /// The body is not JSON.
-    #[error("the body is not JSON: {0} (a number like NaN is written as a string, `\"NaN\"`)")]
+    #[error("the body is not JSON: {0}")]
     NotJson(String),
     /// The body is JSON but not an object (MLflow also takes a string that holds JSON).
     #[error("the body is not a JSON object")]

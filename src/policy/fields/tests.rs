@@ -105,10 +105,43 @@ fn only_one_utf8_json_object_is_a_body() {
 }
 
 #[test]
-fn a_bare_nan_is_refused_and_the_clients_spelling_of_it_passes() {
+fn pythons_numbers_pass_bare_and_in_the_clients_spelling_and_nothing_else_does() {
     let metric = |value: &str| post("runs/log-metric", &format!(r#"{{"run_id":"{RUN}","key":"a","value":{value}}}"#));
-    for value in ["NaN", "Infinity", "-Infinity", "nan"] {
-        assert!(matches!(metric(value), Err(FieldFault::NotJson(_))), "{value}");
+    for value in
+        ["NaN", "Infinity", "-Infinity", " \n-Infinity\t", "[NaN,NaN , [Infinity]]", r#"{"NaN":NaN,"\"NaN":"NaN"}"#]
+    {
+        assert!(metric(value).is_ok(), "{value}: {:?}", metric(value));
+    }
+    for value in [
+        "nan",
+        "+Infinity",
+        "- Infinity",
+        "--Infinity",
+        "1NaN",
+        "NaN1",
+        "NaNNaN",
+        "NaN NaN",
+        "NaN.5",
+        "InfinityNaN",
+        "-NaN",
+        "Infinit",
+        "[1 NaN]",
+        "[NaN 1]",
+        "{NaN:1}",
+        "NaN\u{a0}",
+        "[,NaN]",
+        "NaN/**/",
+        "\"\"NaN",
+        "trueNaN",
+    ] {
+        assert!(matches!(metric(value), Err(FieldFault::NotJson(_))), "{value}: {:?}", metric(value));
+    }
+    // No field that is judged takes one for its id.
+    for word in ["NaN", "Infinity", "-Infinity"] {
+        let run = post("runs/delete", &format!(r#"{{"run_id":{word}}}"#));
+        assert!(matches!(run, Err(FieldFault::WrongType { field: "run_id", .. })), "{word}");
+        let experiment = post("experiments/delete", &format!(r#"{{"experiment_id":{word}}}"#));
+        assert!(matches!(experiment, Err(FieldFault::WrongType { .. })), "{word}");
     }
     for value in [r#""NaN""#, r#""Infinity""#, r#""-Infinity""#, "1e400", "-0.0", "12345678901234567890123"] {
         assert!(metric(value).is_ok(), "{value}");
