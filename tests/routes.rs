@@ -96,6 +96,7 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("DeleteGatewayEndpointBinding", "resource_id", "which of the endpoint's own bindings"),
     ("ListGatewayEndpointBindings", "resource_id", "which rows are wanted; those of hidden endpoints are dropped"),
     ("RemoveGuardrailFromEndpoint", "guardrail_id", "which of the endpoint's own guardrails"),
+    ("*", "upload_id", "the bucket's name for an upload below the path that is judged"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
 ];
 
@@ -106,6 +107,7 @@ fn named(row: &Row) -> Vec<&'static str> {
         let field = match need {
             Need::On { field, .. }
             | Need::OnOrCreate { field, .. }
+            | Need::Lenient { field, .. }
             | Need::OnArtifact { field, .. }
             | Need::OnNamed { field, .. }
             | Need::OnExperimentNamed { field, .. } => field,
@@ -119,7 +121,9 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::ModelSource(field)
                 | Check::NewModelName(field)
                 | Check::TagKey(field)
+                | Check::VersionTags(field)
                 | Check::RunTags { run: _, key: field }
+                | Check::FileName(field)
                 | Check::SafePath(field)
                 | Check::TraceTags(field)
                 | Check::TraceMetadata(field)

@@ -36,6 +36,9 @@ pub enum Requirement {
     /// What the request names does not exist, or not there. Administrators pass, and hear of it from MLflow itself; to
     /// everybody else it is a denial like any other.
     Absent(&'static str),
+    /// There is no registered model and no prompt of this name that the caller may do this with: either there is none,
+    /// or it is of the kind that is hidden from them. The two must look alike.
+    NoName(Arc<str>),
     /// Refused to everybody, and why.
     Nobody(&'static str),
     /// `action` on `resource`.
@@ -253,6 +256,10 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
             Some(principal) if principal.admin => Ok(Reason::Admin),
             _ => Err(Reason::Absent(why)),
         },
+        Requirement::NoName(_) => match principal {
+            Some(principal) if principal.admin => Ok(Reason::Admin),
+            _ => Err(Reason::Absent("there is no such name that the caller may see")),
+        },
         Requirement::Holds { .. }
         | Requirement::Among { .. }
         | Requirement::NotDenied(_)
@@ -277,6 +284,7 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         | Requirement::SignedIn
         | Requirement::Admin(_)
         | Requirement::Absent(_)
+        | Requirement::NoName(_)
         | Requirement::Nobody(_) => judge(Some(principal), requirement),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 
-use super::filter::{BadAnswer, text_at};
+use super::filter::{BadAnswer, is_prompt, text_at};
 use super::hide::{Homes, hide, passes};
 use super::json::Value;
 use super::{AnswerFault, Shared, Tools, whole};
@@ -120,9 +120,11 @@ async fn over(
             let [old] = &*old else { return Err(BadAnswer::NoId { at: from }.into()) };
             // A field that may stay away renames nothing then.
             if let Some(new) = new.first() {
-                let object = Object { kind, id: Arc::clone(old) };
-                let written = ledger.rename(&object, new, user).await;
-                written.map_err(|source| AnswerFault::Effect { object, source })?;
+                for kind in both(kind) {
+                    let object = Object { kind, id: Arc::clone(old) };
+                    let written = ledger.rename(&object, new, user).await;
+                    written.map_err(|source| AnswerFault::Effect { object, source })?;
+                }
             }
         }
         (Effect::Forgets { kind, field }, Some(user)) => {
@@ -130,8 +132,8 @@ async fn over(
             if gone.is_empty() {
                 return Err(BadAnswer::NoId { at: field }.into());
             }
-            for id in gone {
-                let object = Object { kind, id };
+            for (id, kind) in gone.iter().flat_map(|id| both(kind).map(move |kind| (id, kind))) {
+                let object = Object { kind, id: Arc::clone(id) };
                 let written = ledger.forget(&object, user).await;
                 written.map_err(|source| AnswerFault::Effect { object, source })?;
             }
@@ -215,6 +217,12 @@ fn made(
     Ok(made)
 }
 
+/// The kind, and what its name may be instead: models and prompts share their names, so what happens to a name happens
+/// to the grants of both.
+fn both(kind: Kind) -> impl Iterator<Item = Kind> {
+    std::iter::once(kind).chain(kind.as_prompt())
+}
+
 /// The new object, by the id in the answer, in the request, or in both.
 fn object(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> Result<Object, BadAnswer> {
     let mut parts = Vec::new();
@@ -227,6 +235,13 @@ fn object(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> 
             None => text_at(answer, place)?,
         });
     }
+    // What the registry has made is a prompt if its own tag says so.
+    let kind = match (kind, at.rsplit_once('.')) {
+        (Kind::RegisteredModel, Some((place, _))) if is_prompt(answer.at(place)?.ok_or(BadAnswer::NoId { at })?)? => {
+            Kind::Prompt
+        }
+        _ => kind,
+    };
     let id = kind.join(parts.iter().map(String::as_str));
     let usable = match kind {
         Kind::Experiment => ExperimentId::parse(&id).is_ok(),
@@ -337,9 +352,15 @@ mod tests {
         let ledger = Notes::default();
         let body = r#"{"experiment_id": "12"}"#;
         assert_eq!(after(&ledger, "CreateExperiment", 200, body, &[]).await.unwrap(), body);
-        let body = r#"{"registered_model": {"name": "it's", "tags": [NaN]}}"#;
+        let body = r#"{"registered_model": {"name": "it's", "x": [NaN]}}"#;
         assert_eq!(after(&ledger, "CreateRegisteredModel", 200, body, &[]).await.unwrap(), body);
-        assert_eq!(*ledger.written.borrow(), ["ann owns experiment 12", "ann owns registered_model it's"]);
+        let tags = r#"[{"key": "mlflow.prompt.is_prompt", "value": "true"}]"#;
+        let body = format!(r#"{{"registered_model": {{"name": "hello", "tags": {tags}}}}}"#);
+        assert_eq!(after(&ledger, "CreateRegisteredModel", 200, &body, &[]).await.unwrap(), body);
+        assert_eq!(
+            *ledger.written.borrow(),
+            ["ann owns experiment 12", "ann owns registered_model it's", "ann owns prompt hello"]
+        );
     }
 
     #[tokio::test]
@@ -350,7 +371,12 @@ mod tests {
         after(&ledger, "DeleteExperiment", 200, "{}", &[]).await.unwrap();
         assert_eq!(
             *ledger.written.borrow(),
-            ["ann forgets registered_model iris", "ann renames registered_model iris to lily"],
+            [
+                "ann forgets registered_model iris",
+                "ann forgets prompt iris",
+                "ann renames registered_model iris to lily",
+                "ann renames prompt iris to lily"
+            ],
             "an experiment that is deleted can be restored: its grants stay"
         );
     }

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::json::{BadJson, Value};
-use super::narrow::spoken;
+use super::narrow::spoken_of_either;
 use super::page::Circle;
 use crate::access::decide::visible;
 use crate::access::identity::Principal;
 use crate::mlflow::ids::ExperimentId;
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
 use crate::policy::route::List;
 
 /// An answer of the upstream that cannot be looked over, and so is not passed on.
@@ -103,13 +103,14 @@ pub(crate) struct Judge<'p> {
     list: &'p List,
     /// Whether any grant speaks of the rows themselves; if none does, what they lie in decides.
     own: bool,
-    known: HashMap<String, bool>,
+    /// What was judged before; prompts in the second.
+    known: [HashMap<String, bool>; 2],
 }
 
 impl<'p> Judge<'p> {
     pub(crate) fn new(principal: &'p Principal, list: &'p List) -> Self {
-        let own = list.own.map(|own| spoken(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
-        Self { principal, list, own, known: HashMap::new() }
+        let own = list.own.map(|own| spoken_of_either(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
+        Self { principal, list, own, known: [HashMap::new(), HashMap::new()] }
     }
 
     /// Whether the row is visible.
@@ -124,24 +125,44 @@ impl<'p> Judge<'p> {
         if self.list.kind == Kind::Experiment && ExperimentId::parse(&id).is_err() {
             return Err(BadAnswer::NoId { at: self.list.id });
         }
+        // Prompts stand among the registered models, each with the tag that tells.
+        let prompt = if self.list.kind == Kind::RegisteredModel { is_prompt(row)? } else { false };
+        let kind = |kind: Kind| kind.as_prompt().filter(|_| prompt).unwrap_or(kind);
         let own = match self.list.own {
             Some(own) => {
                 let parts = own.id.iter().map(|at| text_at(row, at)).collect::<Result<Vec<_>, _>>()?;
-                self.own.then(|| (own.kind, parts.join("/")))
+                self.own.then(|| (kind(own.kind), parts.join("/")))
             }
             None => None,
         };
-        if let Some((kind, own)) = own {
-            let within = Object { kind: self.list.kind, id: Arc::from(id) };
-            return Ok(visible(self.principal, &Resource::inside(kind, Arc::from(own), within)));
+        if let Some((own_kind, own)) = own {
+            let within = Object { kind: kind(self.list.kind), id: Arc::from(id) };
+            return Ok(visible(self.principal, &Resource::inside(own_kind, Arc::from(own), within)));
         }
-        if let Some(known) = self.known.get(&id) {
+        if let Some(known) = self.known[usize::from(prompt)].get(&id) {
             return Ok(*known);
         }
-        let seen = visible(self.principal, &Resource::top(self.list.kind, Arc::from(&*id)));
-        self.known.insert(id, seen);
+        let seen = visible(self.principal, &Resource::top(kind(self.list.kind), Arc::from(&*id)));
+        self.known[usize::from(prompt)].insert(id, seen);
         Ok(seen)
     }
+}
+
+/// Whether an object of the registry, with its `tags`, is a prompt or a version of one (MLflow 3.17.2,
+/// `server/auth/__init__.py` `_entity_is_prompt`).
+pub(crate) fn is_prompt(object: Value<'_>) -> Result<bool, BadAnswer> {
+    const TAGS: BadAnswer = BadAnswer::WrongType { at: "tags", wanted: "a list of tags" };
+    let Some(tags) = object.get("tags")?.filter(|tags| !tags.is_null()) else { return Ok(false) };
+    let mut marked = false;
+    for tag in tags.elements().ok_or(TAGS)? {
+        if !tag.is_object() {
+            return Err(TAGS);
+        }
+        if tag.get("key")?.and_then(Value::as_str).as_deref() == Some(IS_PROMPT) {
+            marked = tag.get("value")?.and_then(Value::as_str).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        }
+    }
+    Ok(marked)
 }
 
 /// The string at a path; numbers count as their digits (MLflow writes int64 as numbers, `message_to_json`).
@@ -158,7 +179,7 @@ pub(crate) fn text_at(value: Value<'_>, at: &'static str) -> Result<String, BadA
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::testing::{EXPERIMENTS, MODEL_VERSIONS, RUNS, ann};
+    use crate::answer::testing::{EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS, ann};
     use crate::mlflow::permission::Permission::{Deny, Read};
 
     const RUN: &str = "0123456789abcdef0123456789abcdef";
@@ -194,6 +215,30 @@ mod tests {
         assert_eq!(judge(&MODEL_VERSIONS, &[(Kind::RegisteredModel, "iris", Read)], version), Ok(true));
         let denied = [(Kind::RegisteredModel, "iris", Read), (Kind::ModelVersion, "iris/3", Deny)];
         assert_eq!(judge(&MODEL_VERSIONS, &denied, version), Ok(false));
+    }
+
+    #[test]
+    fn a_prompt_among_the_models_is_judged_as_a_prompt() {
+        let marked = |value: &str| format!(r#"[{{"key":"a","value":"b"}},{{"key":"mlflow.prompt.is_prompt","value":"{value}"}}]"#);
+        let row = |tags: &str| format!(r#"{{"name":"hello","tags":{tags}}}"#);
+        let version = |tags: &str| format!(r#"{{"name":"hello","version":"1","tags":{tags}}}"#);
+        let of = |kind| [(kind, "hello", Read)];
+        for (value, kind, other) in [
+            ("true", Kind::Prompt, Kind::RegisteredModel),
+            ("True", Kind::Prompt, Kind::RegisteredModel),
+            ("false", Kind::RegisteredModel, Kind::Prompt),
+        ] {
+            let tags = marked(value);
+            assert_eq!(judge(&REGISTERED_MODELS, &of(kind), &row(&tags)), Ok(true), "{value}");
+            assert_eq!(judge(&REGISTERED_MODELS, &of(other), &row(&tags)), Ok(false), "{value}");
+            assert_eq!(judge(&MODEL_VERSIONS, &of(kind), &version(&tags)), Ok(true), "{value}");
+            assert_eq!(judge(&MODEL_VERSIONS, &of(other), &version(&tags)), Ok(false), "{value}");
+        }
+        let denied = [(Kind::Prompt, "hello", Read), (Kind::PromptVersion, "hello/1", Deny)];
+        assert_eq!(judge(&MODEL_VERSIONS, &denied, &version(&marked("true"))), Ok(false));
+        for tags in [r#""x""#, r#"[1]"#, r#"{"a":1}"#] {
+            assert!(judge(&REGISTERED_MODELS, &of(Kind::Prompt), &row(tags)).is_err(), "{tags}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::filter::{BadAnswer, text_at};
+use super::filter::{BadAnswer, is_prompt, text_at};
 use super::json::{Value, write_string};
 use super::narrow::{sees_every, spoken};
 use crate::access::decide::{Visible, holds, visible, visible_of};
@@ -355,10 +355,13 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
     }))
 }
 
-/// A version of a model, a prompt or an MCP server, by its `name` and `version`.
+/// A version of a model, a prompt or an MCP server, by its `name` and `version`. What the link calls a
+/// model's is a prompt's where its own tags say so.
 fn version(value: Value<'_>, kind: Kind) -> Result<Resource, BadAnswer> {
     let id = Arc::from(format!("{}/{}", text_at(value, "name")?, text_at(value, "version")?));
-    Resource::named(kind, &id).ok_or(BadAnswer::NoId { at: "version" })
+    let version = Resource::named(kind, &id).ok_or(BadAnswer::NoId { at: "version" })?;
+    let marked = is_prompt(value)?;
+    Ok(version.as_prompt().filter(|_| marked).unwrap_or(version))
 }
 
 /// The text without what the edits take out.

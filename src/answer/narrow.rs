@@ -34,8 +34,8 @@ pub(crate) enum Sight {
 
 /// How much of `list` the principal may see.
 pub(crate) fn sight(principal: &Principal, list: &List) -> Sight {
-    let inner = list.own.map_or_else(Spoken::default, |own| spoken(principal, own.kind));
-    match visible_of(principal, list.kind) {
+    let inner = list.own.map_or_else(Spoken::default, |own| spoken_of_either(principal, own.kind));
+    match visible_of_either(principal, list.kind) {
         Visible::All if !inner.denied && list.links.iter().all(|link| sees_every(principal, link.kind)) => {
             Sight::Everything
         }
@@ -50,11 +50,35 @@ pub(crate) fn sight(principal: &Principal, list: &List) -> Sight {
 /// Whether the principal sees every object of `kind`, so that no link to one can lead to a hidden one.
 pub(crate) fn sees_every(principal: &Principal, kind: Kind) -> bool {
     let outer = match kind.home() {
-        Home::Workspace => return visible_of(principal, kind) == Visible::All,
+        Home::Workspace => return visible_of_either(principal, kind) == Visible::All,
         Home::Experiment => Kind::Experiment,
         Home::Named(outer) => outer,
     };
-    !spoken(principal, kind).denied && visible_of(principal, outer) == Visible::All
+    !spoken_of_either(principal, kind).denied && visible_of_either(principal, outer) == Visible::All
+}
+
+/// The same as [`visible_of`], of models and prompts together: they share one registry, and its lists hold both. Every
+/// name that may be seen as either is named.
+fn visible_of_either(principal: &Principal, kind: Kind) -> Visible {
+    let models = visible_of(principal, kind);
+    let Some(prompt) = kind.as_prompt() else { return models };
+    match (models, visible_of(principal, prompt)) {
+        (Visible::All, Visible::All) => Visible::All,
+        (Visible::Only(mut names), Visible::Only(prompts)) => {
+            names.extend(prompts);
+            names.sort_unstable();
+            names.dedup();
+            Visible::Only(names)
+        }
+        _ => Visible::Some,
+    }
+}
+
+/// The same as [`spoken`], of models and prompts together.
+pub(crate) fn spoken_of_either(principal: &Principal, kind: Kind) -> Spoken {
+    let own = spoken(principal, kind);
+    let prompt = kind.as_prompt().map_or_else(Spoken::default, |prompt| spoken(principal, prompt));
+    Spoken { granted: own.granted || prompt.granted, denied: own.denied || prompt.denied }
 }
 
 /// What the grants say of a kind.
@@ -196,6 +220,23 @@ mod tests {
         let model = "m-0123456789abcdef0123456789abcdef";
         let linked = ann(&[(Kind::Experiment, "*", Read), (Kind::LoggedModel, model, Deny)]);
         assert_eq!(sight(&linked, &RUNS), Sight::RowByRow);
+    }
+
+    #[test]
+    fn the_registrys_lists_are_narrowed_to_models_and_prompts_together() {
+        use Permission::{Deny, Read};
+        use crate::answer::testing::{MODEL_VERSIONS, REGISTERED_MODELS};
+        let model = (Kind::RegisteredModel, "iris", Read);
+        let prompt = (Kind::Prompt, "hello", Read);
+        let see = |grants: &[(Kind, &str, Permission)]| sight(&ann(grants), &REGISTERED_MODELS);
+        assert_eq!(see(&[model]), Sight::These(ids(&["iris"])));
+        assert_eq!(see(&[model, prompt]), Sight::These(ids(&["hello", "iris"])));
+        assert_eq!(see(&[(Kind::RegisteredModel, "*", Read), prompt]), Sight::RowByRow);
+        assert_eq!(see(&[(Kind::RegisteredModel, "*", Read)]), Sight::RowByRow, "a prompt may stand among them");
+        let all = [(Kind::RegisteredModel, "*", Read), (Kind::Prompt, "*", Read)];
+        assert_eq!(see(&all), Sight::Everything);
+        let denied = [all[0], all[1], (Kind::PromptVersion, "hello/1", Deny)];
+        assert_eq!(sight(&ann(&denied), &MODEL_VERSIONS), Sight::RowByRow);
     }
 
     #[test]

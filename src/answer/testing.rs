@@ -37,6 +37,16 @@ pub(crate) const RUNS: List = List {
 };
 
 #[cfg(test)]
+pub(crate) const REGISTERED_MODELS: List = List {
+    member: "registered_models",
+    kind: Kind::RegisteredModel,
+    id: "name",
+    own: None,
+    links: &[],
+    paged: Some(Paging { default: 100, most: 1000, narrow_by: Some("name") }),
+};
+
+#[cfg(test)]
 pub(crate) const MODEL_VERSIONS: List = List {
     member: "model_versions",
     kind: Kind::RegisteredModel,

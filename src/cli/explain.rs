@@ -140,7 +140,7 @@ impl Explain {
             upstream = upstream.within(&workspace);
         }
         let resolved = Resolver::new(config.resolve.clone())
-            .resolve(&call, &fields, &upstream)
+            .resolve_for(principal.as_ref(), &call, &fields, &upstream)
             .await
             .context("MLflow was asked what the request is about, and could not tell")?;
         story.allowed = true;
@@ -299,6 +299,7 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::SignedIn => "to be signed in".to_owned(),
         Requirement::Admin(_) => "to be an administrator".to_owned(),
         Requirement::Absent(why) => (*why).to_owned(),
+        Requirement::NoName(name) => format!("a registered model or prompt `{name}`"),
         Requirement::Nobody(_) => "nobody may".to_owned(),
         Requirement::Holds { action, resource } => format!("{action} on {}", place(resource)),
         Requirement::Among { action: Some(action), resource, .. } => {

@@ -277,6 +277,15 @@ fn access(
     resolve.artifact_locations =
         section.or("artifact_locations", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
     resolve.authors = section.or("authors", resolve.authors);
+    resolve.lenient_edit = section.or("lenient_edit", resolve.lenient_edit);
+    if resolve.lenient_edit && !resolve.authors {
+        section.fault(
+            "lenient_edit",
+            "needs `access.authors`: without it, anybody could say that a run is theirs",
+            Some("set `authors = true`"),
+        );
+    }
+    resolve.presigned_artifacts = section.or("presigned_artifacts", resolve.presigned_artifacts);
     answer.list_budget = section.or("list_budget", answer.list_budget);
     if answer.list_budget == 0 {
         section.fault("list_budget", "must not be 0: no list could be answered", None);

@@ -75,6 +75,7 @@ fn agree(call: &Call, read: &fields::Fields, (field, count): (&str, Count), mut 
 fn wanted(row: &Row) -> Vec<(&'static str, Count, Option<Kind>)> {
     let wanted = row.needs.iter().filter_map(|need| match *need {
         Need::On { field, count, kind, .. } => Some((field, count, Some(kind))),
+        Need::Lenient { kind, field, .. } => Some((field, Count::One, Some(kind))),
         Need::OnExperimentNamed { field, .. } => Some((field, Count::One, None)),
         Need::Checked(Check::ModelSource(field) | Check::ArtifactLocation(field)) => {
             Some((field, Count::Optional, None))

@@ -8,7 +8,6 @@ use http::{HeaderMap, StatusCode};
 use super::body::ReadFault;
 use super::clean::Unclean;
 use super::refusal::Refusal;
-use crate::access::decide::{Denial, Requirement};
 use crate::answer::{AnswerFault, BadAnswer};
 use crate::audit::Unwritable;
 use crate::authenticate::{AuthFault, STRANGER_CHALLENGE};
@@ -16,9 +15,7 @@ use crate::forward::ForwardError;
 use crate::message::BodyError;
 use crate::mlflow::error::ErrorCode;
 use crate::mlflow::ids::WorkspaceName;
-use crate::policy::classify::Call;
-use crate::policy::fields::{FieldFault, Fields};
-use crate::policy::route::{Need, Scope};
+use crate::policy::fields::FieldFault;
 use crate::resolve::ResolveFault;
 use crate::store::{PrincipalFault, RecogniseFault};
 
@@ -206,55 +203,6 @@ impl From<BodyError> for Refusal {
             BodyError::Broken(_) => Self::bad("body-broken", "The body broke off or is not framed as it says."),
         }
         .because(fault)
-    }
-}
-
-/// The decision said no.
-///
-/// A call that finds an experiment by its name is answered as MLflow answers for a name that is free (3.17.2,
-/// `_get_experiment_by_name`): `set_experiment` relies on it, and a hidden name must look like a free one.
-pub(super) fn denied(denial: Denial, call: &Call, fields: &Fields) -> Refusal {
-    let named = call.row.needs.iter().find_map(|need| match need {
-        Need::OnExperimentNamed { field, .. } => fields.one(field),
-        _ => None,
-    });
-    if let (Scope::Workspaces, Requirement::Holds { resource, .. }) = (call.row.scope, &denial.requirement)
-        && let Ok(workspace) = WorkspaceName::parse(&resource.object.id)
-    {
-        let mut absent = no_such_workspace(&workspace);
-        absent.grant = Some(Box::new(denial.reason));
-        return absent;
-    }
-    let mut refusal = if let Some(name) = named {
-        let mut absent = Refusal::new(
-            StatusCode::NOT_FOUND,
-            ErrorCode::ResourceDoesNotExist,
-            denial.reason.code(),
-            format!("Could not find experiment with name '{name}'"),
-        );
-        absent.verbatim = true;
-        absent
-    } else {
-        Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), told(&denial, call))
-    };
-    refusal.grant = Some(Box::new(denial.reason));
-    refusal
-}
-
-/// What the caller is told of a denial. The same for an object that is hidden and for one that is not there.
-fn told(denial: &Denial, call: &Call) -> String {
-    match &denial.requirement {
-        Requirement::Nobody(why) => format!("Not available through Trackgate ({}): {why}.", call.row.name),
-        Requirement::Admin(_)
-        | Requirement::Absent(_)
-        | Requirement::Holds { .. }
-        | Requirement::Among { .. }
-        | Requirement::NotDenied(_)
-        | Requirement::NoneDenied(_)
-        | Requirement::Nothing
-        | Requirement::SignedIn => {
-            format!("Permission denied: {} needs a permission that you do not have.", call.row.name)
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod body;
 pub mod clean;
 mod closing;
+mod denied;
 mod faults;
 mod news;
 pub mod refusal;
@@ -170,15 +171,16 @@ impl Gate {
             read => read?,
         };
         let asked_at = house.answer.now();
-        let resolved = house.resolver.resolve(&call, &fields, &self.upstream).await?;
+        let resolved = house.resolver.resolve_for(principal.as_ref(), &call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
         self.stamp(&call, &mut request, principal.as_deref())?;
         if answer::reads(call.row) {
             answer::make_readable(&mut request.headers);
         }
 
+        let asker = principal.clone();
         let permitted = decide(principal, &resolved.requirements, request)
-            .map_err(|denial| faults::denied(denial, &call, &fields))?;
+            .map_err(|denial| denied::denied(denial, &call, &fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());
 
         if call.is_local() {
@@ -193,8 +195,12 @@ impl Gate {
             return Ok(());
         }
         if let (Some(principal), Some(body)) = (principal, request.payload.judged()) {
-            let stamped = fields::stamp(body, call.row.stamps, principal.identity.user.as_str())?;
-            request.payload = Payload::Judged(stamped.into());
+            match fields::stamp(body, call.row.stamps, principal.identity.user.as_str()) {
+                Ok(stamped) => request.payload = Payload::Judged(stamped.into()),
+                // What is merely invalid, MLflow tells an administrator itself.
+                Err(_) if principal.admin => {}
+                Err(fault) => return Err(fault.into()),
+            }
         }
         Ok(())
     }

@@ -14,6 +14,10 @@ use super::ids::WorkspaceName;
 /// What Python's `urllib.parse.quote(text, safe='')` quotes.
 const UNQUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
+/// The tag by which MLflow tells prompts from registered models, and their versions from model versions: its value is
+/// `true` in any case (3.17.2, `RegisteredModel._is_prompt`).
+pub const IS_PROMPT: &str = "mlflow.prompt.is_prompt";
+
 /// A kind of thing that MLflow holds. The words are MLflow's resource types where it has one (3.18.0,
 /// `mlflow/server/auth/permissions.py`), else the words of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,6 +191,17 @@ impl Kind {
         id
     }
 
+    /// What a thing of this kind is where its name is a prompt's: MLflow keeps both in one registry, under one set of
+    /// names, and tells them apart by a tag ([`IS_PROMPT`]).
+    #[must_use]
+    pub const fn as_prompt(self) -> Option<Self> {
+        match self {
+            Self::RegisteredModel => Some(Self::Prompt),
+            Self::ModelVersion => Some(Self::PromptVersion),
+            _ => None,
+        }
+    }
+
     /// The kind whose ids begin with this one's (`name/version` of a `name`).
     #[must_use]
     pub fn versions(self) -> Option<Self> {
@@ -282,6 +297,13 @@ impl Resource {
     #[must_use]
     pub fn inside(kind: Kind, id: Arc<str>, within: Object) -> Self {
         Self { object: Object { kind, id }, within: Some(within) }
+    }
+
+    /// The same name as a prompt's, where it is one of the registry's.
+    #[must_use]
+    pub fn as_prompt(&self) -> Option<Self> {
+        let prompt = |object: &Object| Some(Object { kind: object.kind.as_prompt()?, id: Arc::clone(&object.id) });
+        Some(Self { object: prompt(&self.object)?, within: self.within.as_ref().and_then(prompt) })
     }
 
     /// The object, then what it lies in: nearest first.

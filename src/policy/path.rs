@@ -195,6 +195,18 @@ pub fn artifact(text: &str) -> Result<(), BadPath> {
     plain_segments(text)
 }
 
+/// Whether the last segment of a local path is the plain name of a file; what stands before it is not read by anybody
+/// (MLflow 3.17.2, `create_multipart_upload` of the stores: `os.path.basename`).
+///
+/// # Errors
+/// [`BadPath`].
+pub fn file_name(text: &str) -> Result<(), BadPath> {
+    match text.rsplit('/').next() {
+        None | Some("") => Err(BadPath("it ends without a file's name")),
+        Some(name) => plain_segments(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,6 +307,16 @@ mod tests {
         }
         for bad in ["/a", "a//b", "./a", "../a", "a/..", "a%2e", "a\\b", "a#b", "a?b", "a;b", "/", "a//"] {
             assert!(artifact(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_files_name_is_the_last_segment_and_plain() {
+        for good in ["a", "a b.bin", "/tmp/x/model.bin", "../a", "C:/x/ä"] {
+            assert!(file_name(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "/", "a/", "a/..", ".", "a\\b", "x/a%2e", "a;b", "a\n"] {
+            assert!(file_name(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -47,7 +47,7 @@ impl From<&Row> for Printed {
             method: row.verb.as_str(),
             path: path(row),
             name: row.name,
-            needs: row.needs.iter().map(need).collect(),
+            needs: words(row),
             scope: scope(row).to_owned(),
             stamps: stamps(row),
             answer: answer(row),
@@ -94,7 +94,12 @@ pub fn path(row: &Row) -> String {
 /// What the caller needs, all of it.
 #[must_use]
 pub fn needs(row: &Row) -> String {
-    row.needs.iter().map(need).collect::<Vec<_>>().join("; ")
+    words(row).join("; ")
+}
+
+fn words(row: &Row) -> Vec<String> {
+    let switch = row.behind.map(|switch| format!("the setting `{}`", switch.key()));
+    row.needs.iter().map(need).chain(switch).collect()
 }
 
 fn need(need: &Need) -> String {
@@ -125,6 +130,10 @@ fn need(need: &Need) -> String {
         Need::NoneDenied(kind) => format!("no {kind} denied"),
         Need::NewOf { kind, given: None } => format!("{kind} not denied as such"),
         Need::NewOf { kind, given: Some(field) } => format!("{kind} not denied as such, if `{field}` is given"),
+        Need::Lenient { action, least, own, kind, field } => {
+            let whose = if *own { "one's own " } else { "" };
+            format!("{action} on {kind} `{field}` (with `access.lenient_edit`, {least} on {whose}{kind})")
+        }
         Need::OnArtifact { action, field } => format!("{action} on what the artifact path `{field}` lies in"),
         Need::OnExperimentNamed { action, field } => format!("{action} on the experiment named `{field}`"),
         Need::OnEvery { action, kind } => format!("{action} on every {kind}"),
@@ -137,6 +146,7 @@ fn need(need: &Need) -> String {
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
             Check::NewModelName(field) => format!("`{field}` can be granted on"),
             Check::TagKey(field) => format!("`{field}` no reserved tag"),
+            Check::VersionTags(field) => format!("`{field}` call it a prompt's version if `name` is a prompt, and else not"),
             Check::RunTags { run, key } => {
                 format!(
                     "`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller"
@@ -148,6 +158,7 @@ fn need(need: &Need) -> String {
                     "without `experiment_id`, edit on the experiment `gateway/<name>` of `{field}`, if there is one"
                 )
             }
+            Check::FileName(field) => format!("`{field}` ends in a plain file name"),
             Check::SafePath(field) => format!("`{field}` relative and canonical"),
             Check::TraceTags(field) => format!("`{field}` no tag of the server's"),
             Check::TraceTagsOf { tags, .. } => format!("`{tags}` no tag of the server's, unless as it is"),

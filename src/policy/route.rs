@@ -29,6 +29,8 @@ pub struct Row {
     pub also: Effect,
     /// No route of MLflow's: a path that its routers would read in another way than its neighbours, kept closed.
     pub guard: bool,
+    /// The setting without which nobody may.
+    pub behind: Option<Switch>,
     /// How large and how slow a body may be.
     pub body: BodyClass,
     /// The answer is a file that MLflow may have to fetch whole before its first byte (or to delete), or a language
@@ -175,6 +177,20 @@ pub enum Need {
         /// Where it stands, if it need not be made.
         given: Option<&'static str>,
     },
+    /// `action` on the object of `kind` that `field` names; where the settings say so, `least` is enough
+    /// (`access.lenient_edit`).
+    Lenient {
+        /// What is wanted.
+        action: Action,
+        /// What is enough with the setting.
+        least: Action,
+        /// Whether it is enough for those alone who made the object.
+        own: bool,
+        /// Of which kind the named object is.
+        kind: Kind,
+        /// Where its id stands, as in [`Need::On`].
+        field: &'static str,
+    },
     /// A place where MLflow would trust what the caller writes.
     Checked(Check),
 }
@@ -209,6 +225,9 @@ pub enum Check {
     /// A tag key or a list of tags which may not be a reserved one (`mlflow.prompt.is_prompt` on an existing model,
     /// `mlflow.artifactLocation`, ...).
     TagKey(&'static str),
+    /// The keys of the tags of a new version: the one that says that it is a prompt's must say what the thing is that it
+    /// becomes a version of (the request's `name`).
+    VersionTags(&'static str),
     /// The same for tags of the run in `run`, whose author is told by one of them: `mlflow.user` may be set to the name
     /// of whoever the run is of, by themselves.
     RunTags {
@@ -222,6 +241,8 @@ pub enum Check {
     /// Without `experiment_id`, MLflow writes the endpoint's traces to an experiment named `gateway/<endpoint name>`,
     /// whoever's that is: EDIT on it, if there is one. The field holds the new endpoint's name, or the endpoint's id.
     TracedInto(&'static str),
+    /// A local path of the caller's, of which MLflow takes the last segment for a file's name: that must be a plain one.
+    FileName(&'static str),
     /// A path below an object that was judged by its id: relative and in canonical form, or refused with 400.
     SafePath(&'static str),
     /// Keys of a trace's tags: none by which the server finds the trace's data.
@@ -422,14 +443,41 @@ pub enum Stamp {
     /// A text: it becomes the caller's name, and is added where it is absent (`user_id`, `created_by`). Nothing is
     /// added where an object on the way to it is absent.
     Text(&'static str),
-    /// The keys of a list of tags, `{"key": ..., "value": ...}`, as `tags[].key`: the one with the key `mlflow.user` gets the caller's name, and is
-    /// added where it is absent.
+    /// The keys of a list of tags, `{"key": ..., "value": ...}`, as `tags[].key`: the tag with the key `mlflow.user` gets
+    /// the caller's name, and is added where it is absent.
     Tags(&'static str),
     /// The same where the tags are the members of an object, which is named.
     Map(&'static str),
     /// The `source_id` of an assessment's source: it becomes the caller's name, unless the `source_type` beside it says
     /// that a model or a program speaks.
     Source(&'static str),
+}
+
+/// A setting that opens a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Addresses of a bucket are given out, which lead past this gate until they end.
+    Presigned,
+}
+
+impl Switch {
+    /// The key in the configuration.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Presigned => "access.presigned_artifacts",
+        }
+    }
+
+    /// Why it is off unless it is set, for whoever is refused.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Presigned => {
+                "the setting `access.presigned_artifacts` is off, since the address that it answers with leads past this gate"
+            }
+        }
+    }
 }
 
 /// How large and how slow a request's body may be.
@@ -494,6 +542,7 @@ impl Row {
             stamps: &[],
             also: Effect::None,
             guard: false,
+            behind: None,
             body: BodyClass::Json,
             fetches: false,
             upgrade: false,
@@ -568,6 +617,12 @@ impl Row {
     /// The caller's own name is written there.
     pub(in crate::policy) const fn stamps(mut self, stamps: &'static [Stamp]) -> Self {
         self.stamps = stamps;
+        self
+    }
+
+    /// Nobody may without the setting.
+    pub(in crate::policy) const fn behind(mut self, switch: Switch) -> Self {
+        self.behind = Some(switch);
         self
     }
 
@@ -649,6 +704,7 @@ impl Row {
             | Need::NewOf { .. }
             | Need::OnNamed { .. }
             | Need::OnEvery { .. }
+            | Need::Lenient { .. }
             | Need::Checked(_) => None,
         })
     }
@@ -733,6 +789,16 @@ pub(in crate::policy) const fn edit_any(kind: Kind, field: &'static str) -> Need
 /// The right to delete the one object in `field` (MLflow: MANAGE).
 pub(in crate::policy) const fn delete_(kind: Kind, field: &'static str) -> Need {
     on(Action::Delete, kind, field, Count::One)
+}
+
+/// The right to delete the one object in `field`; by a setting, EDIT is enough for whoever made it.
+pub(in crate::policy) const fn delete_own(kind: Kind, field: &'static str) -> Need {
+    Need::Lenient { action: Action::Delete, least: Action::Edit, own: true, kind, field }
+}
+
+/// MANAGE on the one object in `field`; by a setting, EDIT is enough.
+pub(in crate::policy) const fn manage_one(kind: Kind, field: &'static str) -> Need {
+    Need::Lenient { action: Action::Manage, least: Action::Edit, own: false, kind, field }
 }
 
 /// MANAGE on the one object in `field`.

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::Settings;
 use super::bulk::Search;
 use crate::mlflow::ids::{ExperimentId, ModelVersion, WorkspaceName};
-use crate::mlflow::resource::{Kind, Object};
+use crate::mlflow::resource::{IS_PROMPT, Kind, Object};
 use crate::policy::path;
 use crate::upstream::{Asked, Upstream, UpstreamError};
 
@@ -273,6 +273,24 @@ impl Links {
         settle(place)
     }
 
+    /// Whether the registry's name is a model's or a prompt's. Never remembered: names are used again, and the tag moves.
+    pub(super) async fn registered<A: Ask>(&self, name: &str, upstream: &A) -> Result<Option<Kind>, ResolveFault> {
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let target = format!("/api/2.0/mlflow/registered-models/get?name={encoded}");
+        let kind = match self.get(&target, upstream).await {
+            Ok(asked) => read(&asked).and_then(|RegisteredAnswer { registered_model: found }: RegisteredAnswer<'_>| {
+                // A database that compares without case answers with another one's.
+                if found.name != name {
+                    return Err(Miss::Absent);
+                }
+                let marked = |tag: &Mark<'_>| tag.key == IS_PROMPT && tag.value.eq_ignore_ascii_case("true");
+                Ok(if found.tags.iter().any(marked) { Kind::Prompt } else { Kind::RegisteredModel })
+            }),
+            Err(miss) => Err(miss),
+        };
+        settle(kind)
+    }
+
     /// The version that an alias of a registered model names, as `name/version`. Never remembered: aliases move.
     pub(super) async fn version_named<A: Ask>(
         &self,
@@ -414,6 +432,28 @@ struct ExperimentBody<'a> {
     experiment_id: Cow<'a, str>,
     #[serde(borrow, default)]
     artifact_location: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct RegisteredAnswer<'a> {
+    #[serde(borrow)]
+    registered_model: Registered<'a>,
+}
+
+#[derive(Deserialize)]
+struct Registered<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    tags: Vec<Mark<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Mark<'a> {
+    #[serde(borrow, default)]
+    key: Cow<'a, str>,
+    #[serde(borrow, default)]
+    value: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ mod artifact;
 mod bulk;
 mod gateway;
 mod links;
+mod registry;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ mod traces;
 mod workspaces;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -27,12 +28,13 @@ use self::links::{Link, Links};
 use self::source::Source;
 use self::workspaces::Workspaces;
 use crate::access::decide::{Named, Requirement};
+use crate::access::identity::Principal;
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Home, Kind, Object, Resource};
+use crate::mlflow::resource::{Home, IS_PROMPT, Kind, Object, Resource};
 use crate::policy::classify::Call;
 use crate::policy::fields::{Fields, is_author_tag};
 use crate::policy::path;
-use crate::policy::route::{Check, Count, Need};
+use crate::policy::route::{Check, Count, Need, Switch};
 
 /// Look-ups of one request that run side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -53,7 +55,7 @@ const RESERVED: &str = "the tag is MLflow's own";
 const FORGED: &str = "the tag `mlflow.user` tells who made it, and that does not change";
 
 /// Tags by which MLflow's handlers decide something: where artifacts are read from, and which objects are prompts.
-const RESERVED_TAGS: [&str; 2] = ["mlflow.artifactLocation", "mlflow.prompt.is_prompt"];
+const RESERVED_TAGS: [&str; 2] = ["mlflow.artifactLocation", IS_PROMPT];
 
 /// How ids are looked up.
 #[derive(Debug, Clone)]
@@ -70,6 +72,10 @@ pub struct Settings {
     ///
     /// [`Row::stamps`]: crate::policy::route::Row::stamps
     pub authors: bool,
+    /// Whether EDIT is enough to delete and restore what one made, and to remove single tags ([`Need::Lenient`]).
+    pub lenient_edit: bool,
+    /// Whether addresses of a bucket are given out ([`Switch::Presigned`]).
+    pub presigned_artifacts: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +86,8 @@ impl Default for Settings {
             links: 200_000,
             most_look_ups: 256,
             authors: true,
+            lenient_edit: false,
+            presigned_artifacts: false,
         }
     }
 }
@@ -95,6 +103,10 @@ pub struct Resolved {
     pub absent: Vec<Object>,
     /// The same, once they are many.
     seen: HashSet<Object>,
+    /// Who asks, where that is known: what no answer of MLflow's can change is not asked.
+    asker: Option<Arc<Principal>>,
+    /// What the names of the registry that this request names turned out to be; `None` where there is no such thing.
+    registry: HashMap<Arc<str>, Option<Kind>>,
 }
 
 /// Finds out what ids belong to. Shared by all workers.
@@ -123,7 +135,28 @@ impl Resolver {
     /// # Errors
     /// [`ResolveFault`] when MLflow cannot tell, or too many look-ups would be needed. The request is refused then.
     pub async fn resolve<A: Ask>(&self, call: &Call, fields: &Fields, upstream: &A) -> Result<Resolved, ResolveFault> {
-        let mut resolved = Resolved::default();
+        self.resolve_for(None, call, fields, upstream).await
+    }
+
+    /// The same for one caller: what cannot change the decision is not looked up, and what the caller may not see looks
+    /// like what is not there.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub async fn resolve_for<A: Ask>(
+        &self,
+        asker: Option<&Arc<Principal>>,
+        call: &Call,
+        fields: &Fields,
+        upstream: &A,
+    ) -> Result<Resolved, ResolveFault> {
+        let mut resolved = Resolved { asker: asker.cloned(), ..Resolved::default() };
+        if let Some(switch) = call.row.behind
+            && !self.is_on(switch)
+        {
+            resolved.ask(Requirement::Nobody(switch.why()));
+            return Ok(resolved);
+        }
         for need in call.row.needs {
             match *need {
                 // Who is signed in, the gate knows; a narrowed list is cut by the answer step, and rows are judged there.
@@ -162,6 +195,16 @@ impl Resolver {
                     }
                 }
                 Need::NoneDenied(kind) => resolved.ask(Requirement::NoneDenied(kind)),
+                Need::Lenient { action, least, own, kind, field } => {
+                    let ids = fields.each(field);
+                    if !self.settings.lenient_edit {
+                        self.on(action, kind, ids, upstream, &mut resolved).await?;
+                    } else if own {
+                        self.on_own(action, least, kind, ids, upstream, &mut resolved).await?;
+                    } else {
+                        self.on(least, kind, ids, upstream, &mut resolved).await?;
+                    }
+                }
                 Need::OnArtifact { action, field } => {
                     let path = fields.one(field).unwrap_or_default();
                     self.on_artifact(action, path, upstream, &mut resolved).await?;
@@ -220,12 +263,12 @@ impl Resolver {
         match kind.home() {
             Home::Workspace => {
                 for id in ids {
-                    resolved.hold(action, Resource::top(kind, Arc::clone(id)));
+                    self.hold_named(action, Some(Resource::top(kind, Arc::clone(id))), upstream, resolved).await?;
                 }
             }
             Home::Named(_) => {
                 for id in ids {
-                    resolved.hold_or_miss(action, Resource::named(kind, id));
+                    self.hold_named(action, Resource::named(kind, id), upstream, resolved).await?;
                 }
             }
             Home::Experiment => {
@@ -336,11 +379,17 @@ impl Resolver {
     ) -> Result<(), ResolveFault> {
         match check {
             // Judged by form alone, in `policy::fields`.
-            Check::NewModelName(_) | Check::SafePath(_) | Check::Ours(_) | Check::Elsewhere(_) => {}
+            Check::NewModelName(_) | Check::SafePath(_) | Check::FileName(_) | Check::Ours(_) | Check::Elsewhere(_) => {}
             Check::TraceTags(field) => self.trace_tags(fields.each(field), None, upstream, resolved).await?,
             Check::TraceTagsOf { tags, place, trace } => {
                 let same = Some((fields.each(place), fields.one(trace).unwrap_or_default()));
                 self.trace_tags(fields.each(tags), same, upstream, resolved).await?;
+            }
+            Check::VersionTags(field) => {
+                if let Some(name) = fields.one("name") {
+                    let marked = fields.each(field).iter().any(|key| is_tag(key, IS_PROMPT));
+                    self.check_marked(name, marked, upstream, resolved).await?;
+                }
             }
             Check::TraceMetadata(field) => traces::metadata(fields.each(field), resolved),
             Check::NewTraces { traces, experiment } => {
@@ -386,6 +435,42 @@ impl Resolver {
         Ok(())
     }
 
+    /// `action`; for whoever made the thing, `least` is enough.
+    async fn on_own<A: Ask>(
+        &self,
+        action: Action,
+        least: Action,
+        kind: Kind,
+        ids: &[Arc<str>],
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        for id in ids {
+            let object = Object { kind, id: Arc::clone(id) };
+            let Some(link) = self.links.find(&object, upstream).await? else {
+                resolved.ask(Requirement::Absent(MISSING));
+                continue;
+            };
+            // An author is known where the gate has seen to it.
+            let author = Some(Arc::clone(&link.author)).filter(|author| self.settings.authors && !author.is_empty());
+            let resource = link.place(object);
+            let Some(author) = author else {
+                resolved.hold(action, resource);
+                continue;
+            };
+            resolved.name(&resource);
+            let named = vec![Named { users: vec![author], least }];
+            resolved.ask(Requirement::Among { action: Some(action), resource, named });
+        }
+        Ok(())
+    }
+
+    fn is_on(&self, switch: Switch) -> bool {
+        match switch {
+            Switch::Presigned => self.settings.presigned_artifacts,
+        }
+    }
+
     /// Whose run it is may be said again by themselves, and by nobody else.
     async fn check_author<A: Ask>(
         &self,
@@ -419,10 +504,12 @@ impl Resolver {
             Source::Placeholder => {}
             Source::Alias(name, alias) => {
                 let id = self.links.version_named(name, alias, upstream).await?;
-                resolved.hold_or_miss(Action::Read, id.as_ref().and_then(|id| Resource::named(Kind::ModelVersion, id)));
+                let version = id.as_ref().and_then(|id| Resource::named(Kind::ModelVersion, id));
+                self.hold_named(Action::Read, version, upstream, resolved).await?;
             }
             Source::Version(id) => {
-                resolved.hold_or_miss(Action::Read, Resource::named(Kind::ModelVersion, &Arc::from(id)))
+                let version = Resource::named(Kind::ModelVersion, &Arc::from(id));
+                self.hold_named(Action::Read, version, upstream, resolved).await?;
             }
             Source::Run(id) => self.on(Action::Read, Kind::Run, &[Arc::from(id)], upstream, resolved).await?,
             Source::LoggedModel(id) => {
@@ -457,19 +544,24 @@ impl Resolved {
 
     /// Tags by which MLflow decides something are for administrators.
     fn no_reserved(&mut self, keys: &[Arc<str>]) {
-        let is_reserved = |key: &Arc<str>| RESERVED_TAGS.iter().any(|tag| key.trim().eq_ignore_ascii_case(tag));
+        let is_reserved = |key: &Arc<str>| RESERVED_TAGS.iter().any(|tag| is_tag(key, tag));
         if keys.iter().any(is_reserved) {
             self.ask(Requirement::Admin(RESERVED));
         }
     }
 
     fn hold(&mut self, action: Action, resource: Resource) {
+        self.name(&resource);
+        self.requirements.push(Requirement::Holds { action, resource });
+    }
+
+    /// Notes what the request names, for the audit log.
+    fn name(&mut self, resource: &Resource) {
         for object in resource.levels() {
             if object.kind != Kind::Workspace && self.is_new(object) {
                 self.objects.push(object.clone());
             }
         }
-        self.requirements.push(Requirement::Holds { action, resource });
     }
 
     /// Whether the object was not named before.
@@ -489,6 +581,11 @@ impl Resolved {
             None => self.ask(Requirement::Absent(MISSING)),
         }
     }
+}
+
+/// Whether a key is that tag's for some reader: databases may compare without case, and drop spaces at the end.
+fn is_tag(key: &str, tag: &str) -> bool {
+    key.trim().eq_ignore_ascii_case(tag)
 }
 
 /// Whether the place `uri` is `root` or lies below it, in canonical form.

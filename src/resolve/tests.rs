@@ -89,6 +89,7 @@ fn told(resolved: &Resolved) -> Vec<String> {
             Requirement::SignedIn => "signed in".to_owned(),
             Requirement::Nothing => "nothing".to_owned(),
             Requirement::Admin(why) | Requirement::Absent(why) => format!("admin: {why}"),
+            Requirement::NoName(name) => format!("no name {name}"),
             Requirement::Nobody(_) => "nobody".to_owned(),
             Requirement::Holds { action, resource } => {
                 let levels: Vec<String> = resource.levels().map(ToString::to_string).collect();

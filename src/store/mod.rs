@@ -46,7 +46,7 @@ use crate::access::identity::{Identity, Principal};
 use crate::clock::Clock;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
-use crate::mlflow::resource::Kind;
+use crate::mlflow::resource::{Kind, Resource};
 
 /// Where the state lies and what the settings add to it.
 #[derive(Debug, Clone)]
@@ -358,6 +358,13 @@ impl Store {
     #[must_use]
     pub fn grants(&self) -> Vec<GrantRecord> {
         self.memory.snapshot.load().grants.clone()
+    }
+
+    /// Who holds MANAGE on the resource or on what it lies in, the nearest first, `most` of them at most: those whom one
+    /// asks for a permission on it.
+    #[must_use]
+    pub fn managers(&self, workspace: &WorkspaceName, resource: &Resource, most: usize) -> Vec<Subject> {
+        self.memory.snapshot.load().managers(workspace, resource, most)
     }
 
     /// Adds a user before the first sign-in.

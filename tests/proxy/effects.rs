@@ -19,8 +19,10 @@ fn mlflow(target: &str) -> Answer {
     let json = match target.split('?').next().unwrap_or_default() {
         CREATE => json!({"experiment_id": "12"}),
         "/api/2.0/mlflow/experiments/get" => json!({"experiment": {"experiment_id": "12", "name": "mine"}}),
-        "/api/2.0/mlflow/registered-models/create" | "/api/2.0/mlflow/registered-models/get" => {
-            json!({"registered_model": {"name": "iris"}})
+        "/api/2.0/mlflow/registered-models/create" => json!({"registered_model": {"name": "iris"}}),
+        "/api/2.0/mlflow/registered-models/get" => {
+            let name = target.split_once("name=").map_or("iris", |(_, name)| name);
+            json!({"registered_model": {"name": name}})
         }
         "/api/2.0/mlflow/registered-models/rename" => json!({"registered_model": {"name": "lily"}}),
         _ => json!({}),

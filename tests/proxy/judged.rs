@@ -477,7 +477,8 @@ async fn an_alias_does_not_lead_to_a_denied_version() {
         let target = request.uri().to_string();
         async move {
             let version = if target.contains("alias=best") { "3" } else { "2" };
-            json_answer(200, &json!({"model_version": {"name": "iris", "version": version, "source": "s3://b/secret"}}))
+            let version = json!({"name": "iris", "version": version, "source": "s3://b/secret"});
+            json_answer(200, &json!({"model_version": version, "registered_model": {"name": "iris"}}))
         }
     })
     .await;

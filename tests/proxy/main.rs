@@ -20,6 +20,7 @@ mod judged;
 mod limits;
 mod login;
 mod passing;
+mod registry;
 mod sessions;
 mod signals;
 mod stream;

@@ -133,6 +133,7 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
         | Need::OnExperimentNamed { .. }
         | Need::OnNamed { .. }
         | Need::OnEvery { .. }
+        | Need::Lenient { .. }
         | Need::Checked(_) => None,
     })
 }

@@ -303,6 +303,7 @@ impl Want {
             Form::Text => Ok(()),
             Form::Absent => Err(FieldFault::Reserved(self.field)),
             Form::Id(check) => check(value).map_err(|fault| FieldFault::BadId { field: self.field, fault }),
+            Form::FileName => path::file_name(value).map_err(|fault| FieldFault::BadPath { field: self.field, fault }),
             Form::ArtifactPath => {
                 path::artifact(value).map_err(|fault| FieldFault::BadPath { field: self.field, fault })
             }

@@ -62,6 +62,7 @@ pub(super) enum Form {
     ArtifactPath,
     /// Nothing: only the server may say what stands there.
     Absent,
+    FileName,
 }
 
 /// One place where a value can stand.
@@ -121,6 +122,7 @@ impl fmt::Debug for Form {
             Self::Id(_) => "Id",
             Self::ArtifactPath => "ArtifactPath",
             Self::Absent => "Absent",
+            Self::FileName => "FileName",
         })
     }
 }
@@ -233,6 +235,9 @@ impl Plan {
             }
             Need::NewOf { given: Some(field), .. } => self.want(field, Count::AnyEach, Form::Text, false),
             Need::NoneDenied(_) | Need::NewOf { given: None, .. } => {}
+            Need::Lenient { kind, field, action, least: _, own: _ } => {
+                self.want_of(&Need::On { action, kind, field, count: Count::One });
+            }
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
@@ -252,7 +257,7 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) | Check::RunTags { run: _, key: field } => {
+                Check::TagKey(field) | Check::VersionTags(field) | Check::RunTags { run: _, key: field } => {
                     self.want(field, free(field), Form::Text, false)
                 }
                 Check::TraceTags(field) | Check::TraceMetadata(field) | Check::TraceFilter(field) => {
@@ -286,6 +291,7 @@ impl Plan {
                     self.want("name", Count::Optional, Form::Text, false);
                     self.want("experiment_id", Count::Optional, form_of(Kind::Experiment), true);
                 }
+                Check::FileName(field) => self.want(field, Count::Optional, Form::FileName, false),
                 Check::SafePath(field) => {
                     let many = field.starts_with("graphql.");
                     let count = if many { Count::AnyEach } else { Count::Optional };

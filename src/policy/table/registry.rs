@@ -1,10 +1,10 @@
 //! What does each call about registered models, prompts and their versions need?
 
 use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, Run};
-use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey};
+use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, patch, post, read, read_opt, whole,
+    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, patch, post, read, read_opt, whole,
 };
 
 /// Model versions tell of the run and the logged model that they come from.
@@ -86,14 +86,14 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/registered-models/set-tag",    "SetRegisteredModelTag",      &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/registered-models/delete-tag", "DeleteRegisteredModelTag",   &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/registered-models/alias",      "SetRegisteredModelAlias",    &[edit(RegisteredModel, "name"), edit(ModelVersion, "name/version")]),
-    delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage(RegisteredModel, "name")]),
+    delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage_one(RegisteredModel, "name")]),
     get   ("2.0/mlflow/registered-models/alias",      "GetModelVersionByAlias",     &[read(RegisteredModel, "name")]).hides(ALIASED_LINKS),
     get   ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
     post  ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
 
     // Model versions
     post  ("2.0/mlflow/model-versions/create",           "CreateModelVersion",         &[edit(RegisteredModel, "name"), read_opt(Run, "run_id"), read_opt(LoggedModel, "model_id"),
-                                                                                         Checked(ModelSource("source"))]).large().hides(VERSION_LINKS),
+                                                                                         Checked(ModelSource("source")), Checked(VersionTags("tags[].key"))]).large().hides(VERSION_LINKS),
     get   ("2.0/mlflow/model-versions/get",              "GetModelVersion",            &[read(ModelVersion, "name/version")]).hides(VERSION_LINKS),
     get   ("2.0/mlflow/model-versions/search",           "SearchModelVersions",        &[SignedIn]).keeps(MODEL_VERSIONS),
     patch ("2.0/mlflow/model-versions/update",           "UpdateModelVersion",         &[edit(ModelVersion, "name/version")]).hides(VERSION_LINKS),
@@ -101,7 +101,7 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/model-versions/transition-stage", "TransitionModelVersionStage", &[edit(ModelVersion, "name/version"), edit(RegisteredModel, "name")]).hides(VERSION_LINKS),
     delete("2.0/mlflow/model-versions/delete",           "DeleteModelVersion",         &[delete_(ModelVersion, "name/version")]),
     post  ("2.0/mlflow/model-versions/set-tag",          "SetModelVersionTag",         &[edit(ModelVersion, "name/version"), Checked(TagKey("key"))]),
-    delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage(ModelVersion, "name/version"), Checked(TagKey("key"))]),
+    delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage_one(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     get   ("2.0/mlflow/model-versions/get-download-uri", "GetModelVersionDownloadUri", &[read(ModelVersion, "name/version")]),
     get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path"))]).root().fetches(),
 ];

@@ -4,7 +4,7 @@ use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
 use crate::policy::route::Check::{RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, edit_any, edit_opt, get, listed, manage,
+    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt, get, listed, manage_one,
     narrowed, patch, post, read, read_each, read_opt,
 };
 
@@ -62,8 +62,8 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/runs/create",              "CreateRun",             &[edit(Experiment, "experiment_id")]).stamps(AUTHOR),
     get   ("2.0/mlflow/runs/get",                 "GetRun",                &[read(Run, "run_id|run_uuid")]).hides(RUN_LINKS),
     post  ("2.0/mlflow/runs/update",              "UpdateRun",             &[edit(Run, "run_id|run_uuid")]),
-    post  ("2.0/mlflow/runs/delete",              "DeleteRun",             &[delete_(Run, "run_id")]),
-    post  ("2.0/mlflow/runs/restore",             "RestoreRun",            &[delete_(Run, "run_id")]),
+    post  ("2.0/mlflow/runs/delete",              "DeleteRun",             &[delete_own(Run, "run_id")]),
+    post  ("2.0/mlflow/runs/restore",             "RestoreRun",            &[delete_own(Run, "run_id")]),
     post  ("2.0/mlflow/runs/search",              "SearchRuns",            &[narrowed(Experiment, "experiment_ids")]).keeps(RUNS),
     // MLflow fails on any tag here, so the author stands in `user_id` alone.
     post  ("2.0/mlflow/runs/create-promptlab-run", "CreatePromptlabRun",   &[edit(Experiment, "experiment_id"), Checked(TagKey("tags[].key"))])
@@ -91,7 +91,7 @@ pub(super) static ROWS: &[Row] = &[
     delete("2.0/mlflow/logged-models/{model_id}",              "DeleteLoggedModel",        &[delete_(LoggedModel, "{model_id}|model_id")]),
     post  ("2.0/mlflow/logged-models/{model_id}/params",       "LogLoggedModelParams",     &[edit(LoggedModel, "{model_id}|model_id")]).large(),
     patch ("2.0/mlflow/logged-models/{model_id}/tags",         "SetLoggedModelTags",       &[edit(LoggedModel, "{model_id}|model_id"), Checked(TagKey("tags[].key"))]).hides(LOGGED_MODEL_LINKS),
-    delete("2.0/mlflow/logged-models/{model_id}/tags/{tag_key}", "DeleteLoggedModelTag",   &[manage(LoggedModel, "{model_id}|model_id"), Checked(TagKey("{tag_key}"))]),
+    delete("2.0/mlflow/logged-models/{model_id}/tags/{tag_key}", "DeleteLoggedModelTag",   &[manage_one(LoggedModel, "{model_id}|model_id"), Checked(TagKey("{tag_key}"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/directories", "ListLoggedModelArtifacts", &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_directory_path"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path"))]).ajax().fetches(),
 ];

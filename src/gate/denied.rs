@@ -1,0 +1,230 @@
+//! What does somebody read whom the decision refused?
+//!
+//! What was wanted of what, what they hold, and who can grant it: but only of what they may see. Of everything else they
+//! read the same, whether it is hidden or not there ([`HIDDEN`]), with the two exceptions that MLflow's client needs
+//! ([`as_absent`]). Nothing else in the house says whether something exists.
+
+use http::StatusCode;
+
+use super::faults::no_such_workspace;
+use super::refusal::Refusal;
+use crate::access::decide::{Denial, Reason, Requirement, holds, visible};
+use crate::access::grant::Subject;
+use crate::access::identity::Principal;
+use crate::mlflow::error::ErrorCode;
+use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::permission::{Action, Permission};
+use crate::mlflow::resource::{Kind, Resource};
+use crate::policy::classify::Call;
+use crate::policy::fields::Fields;
+use crate::policy::route::{Need, Scope};
+use crate::store::Store;
+
+/// What is read of something that is hidden, and of something that is not there.
+const HIDDEN: &str = "needs a permission that you do not have";
+/// How many holders of MANAGE are named.
+const MOST_NAMED: usize = 3;
+
+/// The decision said no.
+pub(super) fn denied(
+    denial: Denial,
+    call: &Call,
+    fields: &Fields,
+    principal: Option<&Principal>,
+    store: &Store,
+) -> Refusal {
+    if let (Scope::Workspaces, Requirement::Holds { resource, .. }) = (call.row.scope, &denial.requirement)
+        && let Ok(workspace) = WorkspaceName::parse(&resource.object.id)
+    {
+        let mut absent = no_such_workspace(&workspace);
+        absent.grant = Some(Box::new(denial.reason));
+        return absent;
+    }
+    let managers = |resource: &Resource| {
+        principal.map_or_else(Vec::new, |asker| store.managers(&asker.workspace, resource, MOST_NAMED))
+    };
+    let mut refusal = as_absent(&denial, call, fields).unwrap_or_else(|| {
+        let message = told(&denial, call, principal, managers);
+        Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, denial.reason.code(), message)
+    });
+    refusal.grant = Some(Box::new(denial.reason));
+    refusal
+}
+
+/// Where MLflow's client must learn that a name is free, a hidden one looks free, to the letter of MLflow's own answer:
+///
+/// - an experiment by its name (3.17.2, `_get_experiment_by_name`): `set_experiment` creates it then;
+/// - a registered model or a prompt (`SqlAlchemyStore.get_registered_model`), for those who may do it with a thing of the
+///   other kind: `load_prompt(allow_missing=True)` and `register_prompt` ask so.
+///
+/// Whoever then makes one of that name reads RESOURCE_ALREADY_EXISTS from MLflow: names are unique on the server.
+fn as_absent(denial: &Denial, call: &Call, fields: &Fields) -> Option<Refusal> {
+    let named = call.row.needs.iter().find_map(|need| match need {
+        Need::OnExperimentNamed { field, .. } => fields.one(field),
+        _ => None,
+    });
+    let message = match (&denial.requirement, named) {
+        (Requirement::NoName(name), _) => format!("Registered Model with name={name} not found"),
+        (_, Some(name)) => format!("Could not find experiment with name '{name}'"),
+        (_, None) => return None,
+    };
+    let code = ErrorCode::ResourceDoesNotExist;
+    let mut absent = Refusal::new(StatusCode::NOT_FOUND, code, denial.reason.code(), message);
+    absent.verbatim = true;
+    Some(absent)
+}
+
+fn told(
+    denial: &Denial,
+    call: &Call,
+    principal: Option<&Principal>,
+    managers: impl Fn(&Resource) -> Vec<Subject>,
+) -> String {
+    let name = call.row.name;
+    let hidden = || format!("Permission denied: {name} {HIDDEN}.");
+    match &denial.requirement {
+        Requirement::Nobody(why) => format!("Not available through Trackgate ({name}): {why}."),
+        Requirement::Admin(why) => format!("Permission denied: {name} is for administrators here: {why}."),
+        Requirement::Holds { action, resource } => match principal {
+            Some(principal) => wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden),
+            None => hidden(),
+        },
+        Requirement::Among { action, resource, named: _ } => match (principal, action) {
+            (Some(principal), Some(action)) => {
+                wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden)
+            }
+            (Some(principal), None) if visible(principal, resource) => {
+                format!("Permission denied: {name} is for those whom {} names, and for administrators.", spoken(resource))
+            }
+            _ => hidden(),
+        },
+        Requirement::Absent(_)
+        | Requirement::NoName(_)
+        | Requirement::NotDenied(_)
+        | Requirement::NoneDenied(_)
+        | Requirement::Nothing
+        | Requirement::SignedIn => hidden(),
+    }
+}
+
+/// What was wanted; `None` of what the caller may not see.
+fn wanted(
+    name: &str,
+    action: Action,
+    resource: &Resource,
+    principal: &Principal,
+    managers: impl Fn(&Resource) -> Vec<Subject>,
+) -> Option<String> {
+    let workspace = resource.object.kind == Kind::Workspace;
+    if !workspace && !visible(principal, resource) {
+        return None;
+    }
+    let held = match holds(principal, action, resource) {
+        // Rights on the workspace are no secret, but a veto is.
+        Err(Reason::Grant { permission: Permission::Deny, .. }) if !workspace => return None,
+        Err(Reason::Grant { permission, .. }) if permission != Permission::Deny => permission.as_str(),
+        _ => "nothing",
+    };
+    let who = match &*managers(resource) {
+        [] => "an administrator".to_owned(),
+        some => some
+            .iter()
+            .map(|subject| match subject {
+                Subject::User(name) => name.to_string(),
+                Subject::Group(name) => format!("the group {name}"),
+            })
+            .collect::<Vec<_>>()
+            .join(" or "),
+    };
+    let what = spoken(resource);
+    Some(format!("Permission denied: {name} needs {} on {what}; you hold {held}. Ask {who} for it.", least(action)))
+}
+
+/// The lowest permission that allows it.
+fn least(action: Action) -> Permission {
+    [Permission::Read, Permission::Use, Permission::Edit]
+        .into_iter()
+        .find(|permission| permission.allows(action))
+        .unwrap_or(Permission::Manage)
+}
+
+/// `run 0123... in experiment 7`, `registered model iris`.
+fn spoken(resource: &Resource) -> String {
+    if resource.object.kind == Kind::Workspace {
+        return "the workspace".to_owned();
+    }
+    let levels: Vec<String> =
+        resource.levels().map(|object| format!("{} {}", object.kind.as_str().replace('_', " "), object.id)).collect();
+    levels.join(" in ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::access::grant::{GrantSet, Pattern};
+    use crate::access::identity::{Identity, Proof};
+    use crate::mlflow::ids::UserName;
+    use crate::mlflow::resource::Object;
+    use crate::policy::classify::{Classified, classify};
+    use crate::policy::path::Path;
+    use crate::policy::route::Verb;
+
+    fn ann(grants: &[(Kind, &str, Permission)]) -> Principal {
+        let user = UserName::parse("ann").unwrap();
+        let mut set = GrantSet::new(Subject::User(user.clone()));
+        for (kind, pattern, permission) in grants {
+            set.insert(*kind, Pattern::parse(*kind, pattern).unwrap(), *permission);
+        }
+        let (issuer, subject, groups) = ("test".into(), "ann".into(), Vec::new());
+        let (proof, until) = (Proof::Bearer, SystemTime::UNIX_EPOCH);
+        let identity = Arc::new(Identity { user, issuer, subject, groups, proof, until });
+        Principal { identity, admin: false, workspace: WorkspaceName::default(), grants: vec![Arc::new(set)] }
+    }
+
+    fn say(requirement: Requirement, principal: &Principal, managers: &[&str]) -> String {
+        let path = Path::parse("/api/2.0/mlflow/runs/delete").unwrap();
+        let Classified::Call(call) = classify(Verb::Post, &path) else { panic!() };
+        let denial = Denial { requirement, reason: Reason::Absent("x") };
+        told(&denial, &call, Some(principal), |_| managers.iter().map(|name| name.parse().unwrap()).collect())
+    }
+
+    fn run(action: Action) -> Requirement {
+        let experiment = Object { kind: Kind::Experiment, id: "7".into() };
+        Requirement::Holds { action, resource: Resource::inside(Kind::Run, "abc".into(), experiment) }
+    }
+
+    #[test]
+    fn whoever_may_see_it_reads_what_was_wanted_what_they_hold_and_who_can_grant_it() {
+        let reader = ann(&[(Kind::Experiment, "7", Permission::Read)]);
+        let who = ["user:bob@example.com", "group:leads"];
+        assert_eq!(
+            say(run(Action::Delete), &reader, &who),
+            "Permission denied: DeleteRun needs MANAGE on run abc in experiment 7; you hold READ. Ask \
+             bob@example.com or the group leads for it."
+        );
+        assert_eq!(
+            say(run(Action::Edit), &reader, &[]),
+            "Permission denied: DeleteRun needs EDIT on run abc in experiment 7; you hold READ. Ask an \
+             administrator for it."
+        );
+        let create = Requirement::Holds { action: Action::Create, resource: Resource::workspace() };
+        assert_eq!(
+            say(create, &reader, &[]),
+            "Permission denied: DeleteRun needs USE on the workspace; you hold nothing. Ask an administrator for it."
+        );
+    }
+
+    #[test]
+    fn of_what_is_hidden_nothing_is_told_and_absent_things_read_the_same() {
+        let hidden = "Permission denied: DeleteRun needs a permission that you do not have.";
+        let stranger = ann(&[]);
+        let denied = ann(&[(Kind::Experiment, "7", Permission::Manage), (Kind::Run, "*", Permission::Deny)]);
+        for principal in [&stranger, &denied] {
+            assert_eq!(say(run(Action::Delete), principal, &["user:bob"]), hidden);
+            assert_eq!(say(Requirement::Absent("there is no such object"), principal, &["user:bob"]), hidden);
+        }
+    }
+}
