@@ -109,7 +109,8 @@ pub(crate) struct Judge<'p> {
 
 impl<'p> Judge<'p> {
     pub(crate) fn new(principal: &'p Principal, list: &'p List) -> Self {
-        let own = list.own.map(|own| spoken_of_either(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
+        let own =
+            list.own.map(|own| spoken_of_either(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
         Self { principal, list, own, known: [HashMap::new(), HashMap::new()] }
     }
 
@@ -219,7 +220,9 @@ mod tests {
 
     #[test]
     fn a_prompt_among_the_models_is_judged_as_a_prompt() {
-        let marked = |value: &str| format!(r#"[{{"key":"a","value":"b"}},{{"key":"mlflow.prompt.is_prompt","value":"{value}"}}]"#);
+        let marked = |value: &str| {
+            format!(r#"[{{"key":"a","value":"b"}},{{"key":"mlflow.prompt.is_prompt","value":"{value}"}}]"#)
+        };
         let row = |tags: &str| format!(r#"{{"name":"hello","tags":{tags}}}"#);
         let version = |tags: &str| format!(r#"{{"name":"hello","version":"1","tags":{tags}}}"#);
         let of = |kind| [(kind, "hello", Read)];

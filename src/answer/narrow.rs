@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn the_registrys_lists_are_narrowed_to_models_and_prompts_together() {
-        use Permission::{Deny, Read};
         use crate::answer::testing::{MODEL_VERSIONS, REGISTERED_MODELS};
+        use Permission::{Deny, Read};
         let model = (Kind::RegisteredModel, "iris", Read);
         let prompt = (Kind::Prompt, "hello", Read);
         let see = |grants: &[(Kind, &str, Permission)]| sight(&ann(grants), &REGISTERED_MODELS);

@@ -94,7 +94,10 @@ fn told(
                 wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden)
             }
             (Some(principal), None) if visible(principal, resource) => {
-                format!("Permission denied: {name} is for those whom {} names, and for administrators.", spoken(resource))
+                format!(
+                    "Permission denied: {name} is for those whom {} names, and for administrators.",
+                    spoken(resource)
+                )
             }
             _ => hidden(),
         },

@@ -146,7 +146,9 @@ fn need(need: &Need) -> String {
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
             Check::NewModelName(field) => format!("`{field}` can be granted on"),
             Check::TagKey(field) => format!("`{field}` no reserved tag"),
-            Check::VersionTags(field) => format!("`{field}` call it a prompt's version if `name` is a prompt, and else not"),
+            Check::VersionTags(field) => {
+                format!("`{field}` call it a prompt's version if `name` is a prompt, and else not")
+            }
             Check::RunTags { run, key } => {
                 format!(
                     "`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller"

@@ -379,7 +379,8 @@ impl Resolver {
     ) -> Result<(), ResolveFault> {
         match check {
             // Judged by form alone, in `policy::fields`.
-            Check::NewModelName(_) | Check::SafePath(_) | Check::FileName(_) | Check::Ours(_) | Check::Elsewhere(_) => {}
+            Check::NewModelName(_) | Check::SafePath(_) | Check::FileName(_) | Check::Ours(_) | Check::Elsewhere(_) => {
+            }
             Check::TraceTags(field) => self.trace_tags(fields.each(field), None, upstream, resolved).await?,
             Check::TraceTagsOf { tags, place, trace } => {
                 let same = Some((fields.each(place), fields.one(trace).unwrap_or_default()));

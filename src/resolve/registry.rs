@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Ask, RESERVED, Resolved, ResolveFault, Resolver};
+use super::{Ask, RESERVED, ResolveFault, Resolved, Resolver};
 use crate::access::decide::{Requirement, holds};
 use crate::access::identity::Principal;
 use crate::mlflow::permission::Action;

@@ -261,9 +261,7 @@ impl Snapshot {
         for object in resource.levels() {
             let here = self.grants.iter().filter(|record| record.workspace == *workspace).map(|record| &record.grant);
             let holders = here.filter(|grant| {
-                grant.permission == Permission::Manage
-                    && grant.kind == object.kind
-                    && grant.pattern.matches(&object.id)
+                grant.permission == Permission::Manage && grant.kind == object.kind && grant.pattern.matches(&object.id)
             });
             for Grant { subject, .. } in holders {
                 let gone = match subject {

@@ -143,7 +143,9 @@ async fn lists_show_each_row_to_those_who_may_see_its_kind() {
     gate.grant("user:pam@example.com", "prompt", "hello", "READ").await;
     gate.grant("user:moe@example.com", "registered_model", "*", "READ").await;
     gate.grant("user:mix@example.com", "registered_model", "hello", "READ").await;
-    for (path, member) in [("registered-models/search", "registered_models"), ("model-versions/search", "model_versions")] {
+    for (path, member) in
+        [("registered-models/search", "registered_models"), ("model-versions/search", "model_versions")]
+    {
         let path = format!("/api/2.0/mlflow/{path}");
         assert_eq!(names(&gate.bearer("pam").get(&path).await, member), ["hello"], "{path}");
         assert_eq!(names(&gate.bearer("moe").get(&path).await, member), ["iris"], "{path}");
@@ -161,7 +163,11 @@ async fn whoever_makes_a_prompt_owns_a_prompt_and_the_name_ends_for_both_kinds()
     assert_eq!(made.status, 200, "{}", made.text());
     let held = || {
         let grants = gate.open().house().store.grants();
-        grants.iter().map(|record| record.grant.to_string()).filter(|text| !text.contains("workspace")).collect::<Vec<_>>()
+        grants
+            .iter()
+            .map(|record| record.grant.to_string())
+            .filter(|text| !text.contains("workspace"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(held(), ["user pam@example.com: prompt new MANAGE"]);
     gate.grant("user:pam@example.com", "registered_model", "new", "MANAGE").await;
@@ -236,7 +242,12 @@ async fn the_setting_lets_editors_delete_what_they_made_and_single_tags() {
 async fn addresses_of_the_bucket_are_given_out_by_a_setting_alone_and_then_by_permission() {
     let path = format!("1/{RUN}/artifacts/model");
     let calls = [
-        ("POST", "mlflow/artifacts/presigned-download-url".to_owned(), json!({"run_id": RUN, "path": "a/b.bin"}), "READ"),
+        (
+            "POST",
+            "mlflow/artifacts/presigned-download-url".to_owned(),
+            json!({"run_id": RUN, "path": "a/b.bin"}),
+            "READ",
+        ),
         ("POST", "mlflow/artifacts/presigned-upload-url".to_owned(), json!({"run_id": RUN, "path": "a"}), "EDIT"),
         ("POST", "mlflow/artifacts/presigned-upload-url".to_owned(), json!({"model_id": MODEL, "path": "a"}), "EDIT"),
         ("GET", format!("mlflow-artifacts/presigned/{path}"), json!(null), "READ"),
@@ -290,7 +301,9 @@ async fn whoever_is_refused_reads_what_was_needed_of_what_and_who_can_grant_it()
     let told = bob.post("/api/2.0/mlflow/runs/delete", &json!({"run_id": RUN})).await;
     assert_eq!(
         message(&told),
-        format!("Permission denied: DeleteRun needs MANAGE on run {RUN} in experiment 1; you hold READ. Ask alice@example.com for it.")
+        format!(
+            "Permission denied: DeleteRun needs MANAGE on run {RUN} in experiment 1; you hold READ. Ask alice@example.com for it."
+        )
     );
     let told = bob.json("DELETE", &format!("{MODELS}/delete"), r#"{"name":"iris"}"#).await;
     let expected = "Permission denied: DeleteRegisteredModel needs MANAGE on registered model iris; you hold EDIT. Ask \

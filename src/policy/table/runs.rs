@@ -4,8 +4,8 @@ use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
 use crate::policy::route::Check::{RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt, get, listed, manage_one,
-    narrowed, patch, post, read, read_each, read_opt,
+    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt, get,
+    listed, manage_one, narrowed, patch, post, read, read_each, read_opt,
 };
 
 /// Runs tell of logged models: as inputs, as outputs, in metrics.
