@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 
-use super::filter::{BadAnswer, is_prompt, text_at};
+use super::filter::{BadAnswer, is_prompt, skill_at, text_at};
 use super::hide::{Homes, hide, passes};
 use super::json::Value;
 use super::{AnswerFault, Shared, Tools, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
-use crate::mlflow::ids::{ExperimentId, ModelName, UserName, WorkspaceName};
+use crate::mlflow::ids::{ExperimentId, McpServerName, ModelName, UserName, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
@@ -232,6 +232,7 @@ fn object(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> 
                 [one] if !one.is_empty() => one.to_string(),
                 _ => return Err(BadAnswer::NoId { at }),
             },
+            None if kind == Kind::Skill => skill_at(answer, place)?,
             None => text_at(answer, place)?,
         });
     }
@@ -246,6 +247,7 @@ fn object(answer: Value<'_>, kind: Kind, at: &'static str, named: Named<'_>) -> 
     let usable = match kind {
         Kind::Experiment => ExperimentId::parse(&id).is_ok(),
         Kind::RegisteredModel | Kind::Prompt => ModelName::parse(&id).is_ok(),
+        Kind::McpServer => McpServerName::parse(&id).is_ok(),
         // A wildcard in grants.
         _ => id != "*" && !id.ends_with('*'),
     };

@@ -12,7 +12,7 @@ use super::narrow::spoken_of_either;
 use super::page::Circle;
 use crate::access::decide::visible;
 use crate::access::identity::Principal;
-use crate::mlflow::ids::ExperimentId;
+use crate::mlflow::ids::{ExperimentId, SkillName};
 use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
 use crate::policy::route::List;
 
@@ -122,7 +122,10 @@ impl<'p> Judge<'p> {
         if !row.is_object() {
             return Err(BadAnswer::WrongType { at: self.list.member, wanted: "a list of objects" });
         }
-        let id = text_at(row, self.list.id)?;
+        let id = match self.list.kind {
+            Kind::Skill => skill_at(row, self.list.id)?,
+            _ => text_at(row, self.list.id)?,
+        };
         if self.list.kind == Kind::Experiment && ExperimentId::parse(&id).is_err() {
             return Err(BadAnswer::NoId { at: self.list.id });
         }
@@ -164,6 +167,20 @@ pub(crate) fn is_prompt(object: Value<'_>) -> Result<bool, BadAnswer> {
         }
     }
     Ok(marked)
+}
+
+/// The id of a skill: its name at a path, and the organization beside it, which may be empty.
+pub(crate) fn skill_at(value: Value<'_>, at: &'static str) -> Result<String, BadAnswer> {
+    let name = text_at(value, at)?;
+    let organization = match value.get("organization")?.filter(|found| !found.is_null()) {
+        None => None,
+        Some(found) => Some(found.as_str().ok_or(BadAnswer::NoId { at })?),
+    };
+    let id = match organization.filter(|text| !text.is_empty()) {
+        None => name,
+        Some(organization) => Kind::Skill.join([&*organization, &*name]),
+    };
+    if SkillName::parse(&id).is_ok() { Ok(id) } else { Err(BadAnswer::NoId { at }) }
 }
 
 /// The string at a path; numbers count as their digits (MLflow writes int64 as numbers, `message_to_json`).

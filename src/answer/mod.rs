@@ -207,11 +207,11 @@ pub async fn list(
     tools: &Tools<'_>,
 ) -> Result<Response<Body>, AnswerFault> {
     // A stranger sees nothing; no row that keeps is open to strangers.
-    let Some(principal) = permitted.principal().cloned() else { return Ok(list::empty()) };
+    let Some(principal) = permitted.principal().cloned() else { return Ok(list::empty(list)) };
     let original = query::Original::from(permitted.get());
     match list::way(&original, &principal, call.row, list, tools.shared)? {
         list::Way::Untouched => Ok(forward(permitted, None, tools.upstream, tools.forward).await?),
-        list::Way::Empty => Ok(list::empty()),
+        list::Way::Empty => Ok(list::empty(list)),
         list::Way::Filtered(plan) => {
             let path = permitted.get().path.as_str().strip_suffix(call.row.path).unwrap_or_default();
             let prefix = path.strip_suffix("/api/").or_else(|| path.strip_suffix("/ajax-api/")).unwrap_or_default();

@@ -311,11 +311,17 @@ async fn what_every_page_asks_of_a_closed_part_is_answered_harmlessly_and_withou
         assert_eq!(gate.record(&told).await["decision"], "allow");
         assert_eq!(gate.anonymous().get(&format!("/ajax-api/{target}")).await.status, 401, "{target}");
     }
-    for closed in ["3.0/mlflow/ui-telemetry", "3.0/mlflow/assistant/message"] {
+    for closed in ["3.0/mlflow/roles/create", "3.0/mlflow/users/permissions/grant"] {
         let told = gate.bearer("nobody").post(&format!("/ajax-api/{closed}"), &json!({})).await;
         assert_eq!((told.status, told.error_code().as_str()), (403, "PERMISSION_DENIED"), "{closed}");
         assert!(told.text().contains("Not available through Trackgate"), "{}", told.text());
     }
+    for admins in ["3.0/mlflow/assistant/message", "3.0/mlflow/demo/generate", "2.0/mlflow/gateway-proxy"] {
+        let told = gate.bearer("nobody").post(&format!("/ajax-api/{admins}"), &json!({})).await;
+        assert_eq!((told.status, told.error_code().as_str()), (403, "PERMISSION_DENIED"), "{admins}");
+    }
+    let told = gate.bearer("nobody").post("/ajax-api/3.0/mlflow/ui-telemetry", &json!({"records": []})).await;
+    assert_eq!((told.status, told.text().as_str()), (200, r#"{"status":"disabled"}"#));
     assert_eq!(ASKED.load(Ordering::Relaxed), 0, "MLflow was asked");
 }
 

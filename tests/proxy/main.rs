@@ -13,6 +13,7 @@ mod drain;
 mod effects;
 mod faults;
 mod framing;
+mod gateway;
 mod http2;
 mod invalid;
 mod iap;

@@ -139,8 +139,16 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
 }
 
 /// An empty list, as MLflow writes it (protobuf leaves out what is empty).
-pub(crate) fn empty() -> Response<Body> {
+pub(crate) fn empty(list: &List) -> Response<Body> {
+    if is_native(list) {
+        return whole::own(Bytes::from(format!("{{\"{}\":[],\"next_page_token\":null}}", list.member)));
+    }
     whole::own(Bytes::from_static(b"{}"))
+}
+
+/// Whether the list is one of MLflow's FastAPI routes: its clients want the member even where it is empty.
+fn is_native(list: &List) -> bool {
+    matches!(list.kind, Kind::McpServer | Kind::Skill)
 }
 
 /// Answers with the rows that the principal may see.
@@ -159,7 +167,7 @@ pub(crate) async fn filtered(
     let Plan { query, rows, these, ids, from } = plan;
     let Some(rows) = rows else { return refused_number(request, asker).await };
     if by_hidden(principal, list, &query.filter, homes).await {
-        return Ok(empty());
+        return Ok(empty(list));
     }
     let ids: Option<(&'static str, Vec<&Arc<str>>)> = ids.as_ref().map(|(field, ids)| (*field, ids.iter().collect()));
     let ids = ids.as_ref().map(|(field, ids)| (*field, &**ids));
@@ -301,7 +309,7 @@ async fn finish(
     kept.hold(2 * rows.iter().map(|row| row.len()).sum::<usize>())?;
     let mut out = Vec::with_capacity(rows.iter().map(|row| row.len() + 1).sum::<usize>() + 256);
     out.push(b'{');
-    let any = !rows.is_empty();
+    let any = !rows.is_empty() || is_native(list);
     if any {
         write_string(&mut out, list.member);
         out.extend_from_slice(b":[");

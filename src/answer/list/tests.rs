@@ -156,7 +156,7 @@ async fn ask(
     let principal = ann(grants);
     let answer = match way(request, &principal, row, list, shared)? {
         Way::Untouched => return Ok(None),
-        Way::Empty => empty(),
+        Way::Empty => empty(list),
         Way::Filtered(plan) => filtered(request, &principal, list, *plan, shared, mlflow, mlflow).await?,
     };
     assert!(answer.headers().get("etag").is_none() || !answer.status().is_success());

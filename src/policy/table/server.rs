@@ -5,11 +5,11 @@ use super::runs::RUNS;
 use crate::mlflow::resource::Kind::{Experiment, Run};
 use crate::policy::route::Check::SafePath;
 use crate::policy::route::Need::{Checked, SignedIn};
-use crate::policy::route::{Graph, Row, get, narrowed, nobody, patch, post, put, read_any};
+use crate::policy::route::{Graph, Row, admin, get, narrowed, nobody, patch, post, put, read_any};
 
 const ASSISTANT: &str = "the assistant runs commands on the server's host";
 
-const SERVER: &str = "it changes or tells of the server, not of an experiment or a model";
+const SERVER: &str = "it makes and deletes an experiment that everybody shares";
 
 const GRAPHQL: &str = "MLflow answers it with an error: its pages use POST";
 
@@ -23,6 +23,9 @@ const NO_PROVIDERS: &str = r#"{"providers":[],"resolved":null,"gateway_vendor_op
 /// Whether the UI should send records of what people do. This is MLflow's answer where telemetry is off
 /// (`FALLBACK_UI_CONFIG`): pages then send nothing, and the server fetches nothing from elsewhere.
 const NO_TELEMETRY: &str = r#"{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}"#;
+
+/// MLflow's answer to records where telemetry is off (`post_ui_telemetry_handler`): they are dropped.
+const TELEMETRY_OFF: &str = r#"{"status":"disabled"}"#;
 
 const SPARE: &str = "the UI's files have another path";
 
@@ -45,19 +48,19 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/users/current",                   "GetCurrentUser",             &[SignedIn]),
 
     // Assistant, demo, telemetry
-    get   ("3.0/mlflow/assistant/config",                            "GetConfig",               &[SignedIn]).ajax().says(NO_ASSISTANT),
-    put   ("3.0/mlflow/assistant/config",                            "UpdateConfig",            &[nobody(ASSISTANT)]).ajax(),
-    post  ("3.0/mlflow/assistant/message",                           "SendMessage",             &[nobody(ASSISTANT)]).ajax(),
-    get   ("3.0/mlflow/assistant/providers",                         "GetProviders",            &[SignedIn]).ajax().says(NO_PROVIDERS),
-    get   ("3.0/mlflow/assistant/providers/{provider}/health",       "ProviderHealthCheck",     &[nobody(ASSISTANT)]).ajax(),
-    get   ("3.0/mlflow/assistant/providers/{provider}/models",       "ListProviderModels",      &[nobody(ASSISTANT)]).ajax(),
-    patch ("3.0/mlflow/assistant/sessions/{session_id}",             "PatchSession",            &[nobody(ASSISTANT)]).ajax(),
-    post  ("3.0/mlflow/assistant/sessions/{session_id}/permission",  "ResolvePermission",       &[nobody(ASSISTANT)]).ajax(),
-    get   ("3.0/mlflow/assistant/sessions/{session_id}/stream",      "StreamResponse",          &[nobody(ASSISTANT)]).ajax(),
-    post  ("3.0/mlflow/assistant/sessions/{session_id}/tool-result", "ResolveClientToolResult", &[nobody(ASSISTANT)]).ajax(),
-    post  ("3.0/mlflow/assistant/skills/install",                    "InstallSkillsEndpoint",   &[nobody(ASSISTANT)]).ajax(),
-    post  ("3.0/mlflow/demo/delete",                                 "DeleteDemo",              &[nobody(SERVER)]).ajax(),
-    post  ("3.0/mlflow/demo/generate",                               "GenerateDemo",            &[nobody(SERVER)]).ajax(),
+    get   ("3.0/mlflow/assistant/config",                            "GetConfig",               &[SignedIn]).ajax().says_unless(NO_ASSISTANT, None),
+    put   ("3.0/mlflow/assistant/config",                            "UpdateConfig",            &[admin(ASSISTANT)]).ajax(),
+    post  ("3.0/mlflow/assistant/message",                           "SendMessage",             &[admin(ASSISTANT)]).ajax(),
+    get   ("3.0/mlflow/assistant/providers",                         "GetProviders",            &[SignedIn]).ajax().says_unless(NO_PROVIDERS, None),
+    get   ("3.0/mlflow/assistant/providers/{provider}/health",       "ProviderHealthCheck",     &[admin(ASSISTANT)]).ajax(),
+    get   ("3.0/mlflow/assistant/providers/{provider}/models",       "ListProviderModels",      &[admin(ASSISTANT)]).ajax(),
+    patch ("3.0/mlflow/assistant/sessions/{session_id}",             "PatchSession",            &[admin(ASSISTANT)]).ajax(),
+    post  ("3.0/mlflow/assistant/sessions/{session_id}/permission",  "ResolvePermission",       &[admin(ASSISTANT)]).ajax(),
+    get   ("3.0/mlflow/assistant/sessions/{session_id}/stream",      "StreamResponse",          &[admin(ASSISTANT)]).ajax(),
+    post  ("3.0/mlflow/assistant/sessions/{session_id}/tool-result", "ResolveClientToolResult", &[admin(ASSISTANT)]).ajax(),
+    post  ("3.0/mlflow/assistant/skills/install",                    "InstallSkillsEndpoint",   &[admin(ASSISTANT)]).ajax(),
+    post  ("3.0/mlflow/demo/delete",                                 "DeleteDemo",              &[admin(SERVER)]).ajax(),
+    post  ("3.0/mlflow/demo/generate",                               "GenerateDemo",            &[admin(SERVER)]).ajax(),
     get   ("3.0/mlflow/ui-telemetry",                                "ServeGetUiTelemetry",     &[SignedIn]).ajax().says(NO_TELEMETRY),
-    post  ("3.0/mlflow/ui-telemetry",                                "ServePostUiTelemetry",    &[nobody(SERVER)]).ajax(),
+    post  ("3.0/mlflow/ui-telemetry",                                "ServePostUiTelemetry",    &[SignedIn]).ajax().says(TELEMETRY_OFF),
 ];
