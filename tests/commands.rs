@@ -169,6 +169,58 @@ fn check_names_everything_that_does_not_answer() {
     assert!(said.contains("FAULT certificate: ") && said.contains("ok    database: "), "{said}");
 }
 
+fn fixture(version: &str) -> String {
+    format!("{}/tests/fixtures/mlflow-{version}/routes.csv", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn doctor_finds_the_routes_that_a_server_has_and_the_table_lacks() {
+    let place = Place::new();
+    let oldest = fixture("2.22.5");
+    let said = place.says(&format!("doctor --routes {oldest}"));
+    assert!(said.contains("each of its 164 routes has its row") && said.contains("note  "), "{said}");
+    let list = place.0.join("routes.csv");
+    let more = "POST,/api/2.0/mlflow/castles/build,mlflow.server.handlers._build,flask\n\
+                GET,/api/2.0/mlflow/logged-models/export,mlflow.server.handlers._export,flask\nnonsense\n";
+    fs::write(&list, fs::read_to_string(&oldest).unwrap() + more).unwrap();
+    let said = place.fails(&format!("doctor --routes {}", list.display()), 5);
+    assert!(said.contains("FAULT POST /api/2.0/mlflow/castles/build has no row: it is refused"), "{said}");
+    assert!(said.contains("logged-models/export would be judged by the row of"), "{said}");
+    assert!(said.contains("is no route: `nonsense`") && said.contains("3 of 167 routes"), "{said}");
+    fs::write(&list, "method,path,handler,app\n").unwrap();
+    assert!(place.fails(&format!("doctor --routes {}", list.display()), 1).contains("lists no route"));
+    assert!(place.fails("doctor --routes /no/such/list", 1).contains("`/no/such/list` cannot be read"));
+}
+
+#[test]
+fn doctor_asks_the_python_it_is_told_of_with_the_script_it_prints() {
+    let place = Place::new();
+    // A Python that checks that it is handed the script, and has an MLflow with one strange route.
+    let python = place.0.join("python");
+    let script = "#!/bin/sh\n[ \"$1\" = - ] && grep -q 'def fastapi_routes' || exit 3\n\
+                  echo method,path,handler,app\necho GET,/version,x,flask\necho GET,/api/9.0/moat,x,flask\n\
+                  echo noise >&2\necho 'MLflow 9.0.0' >&2\n";
+    fs::write(&python, script).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = place.fails(&format!("doctor --python {}", python.display()), 5);
+    assert!(said.contains("FAULT GET /api/9.0/moat has no row") && said.contains("MLflow 9.0.0 of "), "{said}");
+    fs::write(&python, "#!/bin/sh\necho 'ModuleNotFoundError: no mlflow here' >&2\nexit 1\n").unwrap();
+    let said = place.fails(&format!("doctor --python {}", python.display()), 1);
+    assert!(said.contains("could not list the routes of MLflow; it said: ModuleNotFoundError"), "{said}");
+    assert!(place.fails("doctor --python /no/such/python", 1).contains("cannot be started"));
+    assert!(place.says("doctor --list-script").contains("def fastapi_routes"));
+}
+
+#[test]
+fn doctor_without_a_list_looks_at_all_that_check_looks_at() {
+    let place = Place::new();
+    let said = place.fails("doctor", 5);
+    assert!(
+        said.contains("ok    database") && said.contains("FAULT MLflow: ") && said.contains("note  routes"),
+        "{said}"
+    );
+}
+
 #[test]
 fn routes_are_printed_in_three_forms() {
     let place = Place::new();

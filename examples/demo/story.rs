@@ -11,7 +11,7 @@ use super::stage::gate::{Configured, Gate, Program, Settings, public_url, redire
 use super::stage::gcs::Emulator;
 use super::stage::idp::accounts::{ACCOUNTS, ADMIN, Account, OWNER, READER, TRAINER};
 use super::stage::idp::{Provider, Settings as IdpSettings};
-use super::stage::mlflow::{Artifacts, Rows, Server};
+use super::stage::mlflow::{Artifacts, Manner, Rows, Server};
 use super::stage::postgres::Postgres;
 use super::stage::python::Environment;
 use super::stage::web::Web;
@@ -90,7 +90,7 @@ impl Scene {
         let rows = postgres.as_ref().map_or(Rows::Sqlite, Rows::Postgres);
         let artifacts = emulator.as_ref().map_or(Artifacts::Folder, Artifacts::Bucket);
         // It takes longest: the rest is put up while it starts.
-        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, false)?;
+        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, Manner::default())?;
         let settings = IdpSettings {
             port: args.idp_port,
             client_id: CLIENT.to_owned(),
@@ -201,6 +201,7 @@ fn configure(
             port: args.port,
             pair: &authority.pair(folder, "trackgate", &["localhost", "127.0.0.1"])?,
             upstream: server.url(),
+            static_prefix: "",
             issuer: provider.issuer(),
             ca: authority.file(),
             client_id: CLIENT,

@@ -28,6 +28,11 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// All of it, MLflow and issuers included.
+    pub(super) fn whole() -> Self {
+        Self { offline: false }
+    }
+
     pub(super) async fn run(self, path: &Path) -> anyhow::Result<Ended> {
         let config = Config::load(path)?;
         let mut found = false;

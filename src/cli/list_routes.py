@@ -122,4 +122,6 @@ def write(rows, out):
 if __name__ == "__main__":
     with quiet():
         found = routes()
+        version = importlib.import_module("mlflow").__version__
     write(found, sys.stdout)
+    print(f"MLflow {version}", file=sys.stderr)

@@ -4,9 +4,10 @@
 //! goes to standard output, what is wrong to standard error.
 //!
 //! Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 the configuration has
-//! faults; 4 `explain` says no; 5 `check` found something.
+//! faults; 4 `explain` says no; 5 `check` or `doctor` found something.
 
 mod check;
+mod doctor;
 mod explain;
 mod grants;
 mod people;
@@ -33,7 +34,7 @@ use crate::telemetry;
 #[command(name = "trackgate", version, about, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 faults in the configuration, 4 `explain` \
-                        says no, 5 `check` found something."
+                        says no, 5 `check` or `doctor` found something."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -55,6 +56,8 @@ enum Command {
     Serve,
     /// Read the configuration and report every fault; try certificate, database, issuers and MLflow.
     Check(check::Check),
+    /// Say whether an MLflow server gets on with this gate: which of its routes the table lacks, and all that `check` tries.
+    Doctor(doctor::Doctor),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -159,6 +162,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Serve => open_gate(&line.config),
         Command::Routes(routes) => routes.run(),
         Command::Check(check) => block_on(check.run(&line.config)),
+        Command::Doctor(doctor) => block_on(doctor.run(&line.config)),
         Command::Config(ConfigCommand::Print) => {
             say::out(&Config::read(&line.config)?.print())?;
             Ok(Ended::Well)

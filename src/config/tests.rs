@@ -188,6 +188,7 @@ fn each_rule_about_values_has_its_sentence() {
         (MINIMAL.replace("[listen]", "[listen]\ntrusted_proxies = [\"everybody\"]"), "an address range"),
         (MINIMAL.replace("[listen]", "[listen]\nplain = \"0.0.0.0:443\""), "the address of another listener"),
         (MINIMAL.replace("[upstream]", "[upstream]\nstatic_prefix = \"mlflow/\""), "without a slash at its end"),
+        (MINIMAL.replace("[upstream]", "[upstream]\nstatic_prefix = \"/trackgate/x\""), "a path such as"),
     ];
     for (text, wanted) in cases {
         let found = faults(&text);

@@ -152,6 +152,10 @@ impl Gate {
         let call = match classified {
             Classified::Call(call) => call,
             Classified::WrongMethod => return Err(faults::wrong_method()),
+            Classified::Unknown if house.clean.leads_to_front(&request) => {
+                record.allowed(&[]);
+                return Ok(pages::to_front(&house.clean.static_prefix));
+            }
             Classified::Unknown => {
                 house.news.hear(request.verb, &request.path, house.answer.version());
                 return Err(faults::unknown_call());

@@ -112,6 +112,12 @@ pub fn to_login(path: &str, query: Option<&str>) -> Response<Body> {
     redirect(&format!("/trackgate/login?{}", parameter(&back)))
 }
 
+/// Sends a browser to the front page of an MLflow that lies below a static prefix.
+#[must_use]
+pub fn to_front(static_prefix: &str) -> Response<Body> {
+    redirect(&format!("{}/", static_prefix.trim_end_matches('/')))
+}
+
 /// Answers one of our own rows.
 pub async fn answer(
     permitted: Permitted<Request>,

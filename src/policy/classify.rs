@@ -445,7 +445,8 @@ mod tests {
         let below = |raw: &str| classify(Verb::Get, &Path::parse(raw).unwrap().below("/ml"));
         assert!(matches!(below("/trackgate/livez"), Classified::Call(call) if call.is_local()));
         assert!(matches!(below("/ml/trackgate/livez"), Classified::Unknown));
-        assert!(matches!(below("/api/2.0/mlflow/runs/get"), Classified::Unknown));
+        assert!(matches!(below("/api/2.0/mlflow/runs/get"), Classified::Call(call) if call.row.name == "GetRun"));
+        assert!(matches!(below("/"), Classified::Unknown));
         assert!(matches!(below("/ml/"), Classified::Call(call) if call.row.name == "Serve"));
     }
 }

@@ -29,11 +29,17 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// What MLflow serves at the root although it has a static prefix: `/api/` up to 3.11, and the artifacts of its native
+/// routes there since 3.15; OTLP, the gateway, jobs and the assistant up to 3.15; `/health` and `/version` up to 3.6
+/// (`_get_rest_path` of `mlflow/server/handlers.py`, `create_fastapi_app`). A server that serves them below the prefix alone
+/// answers 404.
+const AT_ROOT: [&str; 6] = ["api/", "ajax-api/", "v1/", "gateway/", "health", "version"];
+
 /// A path in its one spelling.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Path {
     decoded: Arc<str>,
-    /// Where MLflow's part begins, behind the static prefix; `None` when the path lies outside of that prefix.
+    /// Where MLflow's part begins, behind the static prefix or at the root; `None` when MLflow has nothing there.
     start: Option<usize>,
 }
 
@@ -56,7 +62,9 @@ impl Path {
         Ok(Self { decoded: Arc::from(decoded), start: Some(1) })
     }
 
-    /// The same path, seen from below MLflow's `--static-prefix`. Our own endpoints (`/trackgate/...`) do not move.
+    /// The same path, seen from below MLflow's `--static-prefix`. Our own endpoints (`/trackgate/...`) do not move, and some
+    /// of MLflow's do not either ([`AT_ROOT`]): a call is judged by the same row at either place, and sent where it was
+    /// asked for.
     #[must_use]
     pub fn below(mut self, static_prefix: &str) -> Self {
         let prefix = static_prefix.trim_end_matches('/');
@@ -64,9 +72,8 @@ impl Path {
             return self;
         }
         let start = match self.decoded.strip_prefix(prefix) {
-            Some("") => Some(prefix.len()),
             Some(rest) if rest.starts_with('/') => Some(prefix.len() + 1),
-            Some(_) | None => None,
+            Some(_) | None => AT_ROOT.iter().any(|family| self.decoded[1..].starts_with(family)).then_some(1),
         };
         // Our own endpoints have one place.
         self.start = start.filter(|start| !self.decoded[*start..].starts_with("trackgate/"));
@@ -292,12 +299,24 @@ mod tests {
         let place = |raw: &str, prefix: &str| Path::parse(raw).unwrap().below(prefix).place().map(str::to_owned);
         assert_eq!(place("/mlflow/api/2.0", "/mlflow").as_deref(), Some("api/2.0"));
         assert_eq!(place("/mlflow/", "/mlflow").as_deref(), Some(""));
-        assert_eq!(place("/mlflow", "/mlflow").as_deref(), Some(""));
+        assert_eq!(place("/mlflow", "/mlflow"), None);
         assert_eq!(place("/mlflowx/api/2.0", "/mlflow"), None);
-        assert_eq!(place("/api/2.0", "/mlflow"), None);
+        assert_eq!(place("/", "/mlflow"), None);
+        assert_eq!(place("/static-files/a.js", "/mlflow"), None);
+        assert_eq!(place("/graphql", "/mlflow"), None);
         assert_eq!(place("/trackgate/login", "/mlflow").as_deref(), Some("trackgate/login"));
         assert_eq!(place("/api/2.0", "").as_deref(), Some("api/2.0"));
         assert_eq!(place("/", "").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_mlflow_keeps_at_the_root_is_judged_there_too() {
+        let place = |raw: &str| Path::parse(raw).unwrap().below("/mlflow").place().map(str::to_owned);
+        for call in ["api/2.0/mlflow-artifacts/artifacts/1/a", "ajax-api/3.0/jobs", "v1/traces", "gateway/x", "version"]
+        {
+            assert_eq!(place(&format!("/{call}")).as_deref(), Some(call));
+            assert_eq!(place(&format!("/mlflow/{call}")).as_deref(), Some(call));
+        }
     }
 
     #[test]

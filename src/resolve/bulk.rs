@@ -99,7 +99,7 @@ impl Resolver {
                 if kind == Kind::Run {
                     body["run_view_type"] = "ALL".into();
                 }
-                let target = format!("{}{path}", self.links.prefix());
+                let target = self.links.target(path);
                 let Ok(asked) = upstream.search(&target, Bytes::from(body.to_string())).await else { return };
                 if asked.status != StatusCode::OK {
                     return;
@@ -165,7 +165,7 @@ mod tests {
         let resolver = Resolver::new(Settings { static_prefix: "/ml".into(), ..Settings::default() });
         resolver.learn(&models, &["7".into()], &scripted).await;
         assert_eq!(scripted.asked.borrow().len(), 1);
-        assert_eq!(scripted.asked.borrow()[0].0, "/ml/api/2.0/mlflow/logged-models/search");
+        assert_eq!(scripted.asked.borrow()[0].0, "/ml/ajax-api/2.0/mlflow/logged-models/search");
         assert_eq!(scripted.asked.borrow()[0].1["experiment_ids"], serde_json::json!(["7"]));
         for one in &models {
             assert_eq!(&*resolver.remembered(one, None).await.unwrap().within.unwrap().id, "7");

@@ -152,9 +152,13 @@ impl Links {
         self.known.insert(Place::of(object, workspace), link).await;
     }
 
-    /// What stands before every path.
-    pub(super) fn prefix(&self) -> &str {
-        &self.prefix
+    /// Where one of MLflow's calls lies, `/api/...`: below a static prefix they are found under `/ajax-api/` in every
+    /// version, and under `/api/` since 3.12 alone.
+    pub(super) fn target<'a>(&self, call: &'a str) -> Cow<'a, str> {
+        match call.strip_prefix("/api/") {
+            Some(rest) if !self.prefix.is_empty() => Cow::Owned(format!("{}/ajax-api/{rest}", self.prefix)),
+            _ => Cow::Borrowed(call),
+        }
     }
 
     /// Where a run, logged model or trace lies; `None` when there is no such thing.
@@ -330,10 +334,10 @@ impl Links {
     }
 
     pub(super) async fn get<A: Ask>(&self, target: &str, upstream: &A) -> Result<Asked, Miss> {
-        let target: Cow<'_, str> =
-            if self.prefix.is_empty() { Cow::Borrowed(target) } else { Cow::Owned(format!("{}{target}", self.prefix)) };
-        let asked =
-            upstream.ask(&target).await.map_err(|error| Miss::Fault(ResolveFault::Upstream(Arc::new(error))))?;
+        let asked = upstream
+            .ask(&self.target(target))
+            .await
+            .map_err(|error| Miss::Fault(ResolveFault::Upstream(Arc::new(error))))?;
         match asked.status {
             StatusCode::OK => Ok(asked),
             StatusCode::NOT_FOUND if is_no_call(&asked.body) => Err(Miss::NoCall),

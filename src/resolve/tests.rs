@@ -413,7 +413,7 @@ async fn look_ups_go_below_the_static_prefix() {
     let resolver = Resolver::new(Settings { static_prefix: "/ml/".to_owned(), ..Settings::default() });
     let query = format!("run_id={RUN}");
     resolve(&resolver, Verb::Get, "/api/2.0/mlflow/runs/get", Some(&query), "", &upstream).await.unwrap();
-    assert_eq!(*upstream.asked.borrow(), [format!("/ml/api/2.0/mlflow/runs/get?run_id={RUN}")]);
+    assert_eq!(*upstream.asked.borrow(), [format!("/ml/ajax-api/2.0/mlflow/runs/get?run_id={RUN}")]);
 }
 
 #[tokio::test]

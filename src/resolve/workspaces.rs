@@ -46,7 +46,7 @@ impl Resolver {
     }
 
     async fn ask_for_workspaces<A: Ask>(&self, upstream: &A) -> Result<(), ResolveFault> {
-        let target = format!("{}/api/3.0/mlflow/server-info", self.links.prefix());
+        let target = self.links.target("/api/3.0/mlflow/server-info");
         let asked = upstream.ask(&target).await.map_err(|error| ResolveFault::Upstream(error.into()))?;
         match asked.status {
             StatusCode::OK => {}

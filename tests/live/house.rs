@@ -11,7 +11,7 @@ use crate::stage::authority::Authority;
 use crate::stage::gate::{Gate, Program, Settings, public_url, redirect_uri};
 use crate::stage::idp::accounts::{ACCOUNTS, ADMIN, Account, OWNER};
 use crate::stage::idp::{Provider, Settings as IdpSettings};
-use crate::stage::mlflow::{Artifacts, Rows, Server};
+use crate::stage::mlflow::{Artifacts, Manner, Rows, Server};
 use crate::stage::python::Environment;
 use crate::stage::web::Web;
 use crate::stage::{Fault, free_port, output, tail};
@@ -27,6 +27,7 @@ pub(crate) struct House {
     pub(crate) provider: Provider,
     pub(crate) gate: Gate,
     pub(crate) web: Web,
+    static_prefix: String,
     _server: Server,
 }
 
@@ -75,11 +76,30 @@ impl House {
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
         workspaces: bool,
     ) -> Result<Self, Fault> {
+        Self::build_of(name, Environment::with_mlflow()?, Manner { workspaces, static_prefix: "" }, back)
+    }
+
+    /// The same with the MLflow of an environment, below a static prefix unless that is empty.
+    pub(crate) fn build_on<'a>(
+        name: &str,
+        environment: Environment,
+        static_prefix: &str,
+        back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
+    ) -> Result<Self, Fault> {
+        Self::build_of(name, environment, Manner { workspaces: false, static_prefix }, back)
+    }
+
+    fn build_of<'a>(
+        name: &str,
+        environment: Environment,
+        manner: Manner<'_>,
+        back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
+    ) -> Result<Self, Fault> {
         let folder = folder(name);
         let authority = Authority::new(&folder)?;
-        let environment = Environment::with_mlflow()?;
         let (rows, artifacts) = back(&authority, &folder);
-        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, workspaces)?;
+        let Manner { workspaces, static_prefix } = manner;
+        let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, manner)?;
         let port = free_port()?;
         let provider = Provider::start(
             IdpSettings {
@@ -98,6 +118,7 @@ impl House {
                 port,
                 pair: &authority.pair(&folder, "trackgate", &["localhost"])?,
                 upstream: server.url(),
+                static_prefix,
                 issuer: provider.issuer(),
                 ca: authority.file(),
                 client_id: "trackgate-test",
@@ -112,7 +133,8 @@ impl House {
         server.wait()?;
         let gate = configured.start()?;
         let web = Web::trusting(authority.pem())?;
-        Ok(Self { environment, folder, authority, provider, gate, web, _server: server })
+        let static_prefix = static_prefix.to_owned();
+        Ok(Self { environment, folder, authority, provider, gate, web, static_prefix, _server: server })
     }
 
     /// A token of one of the accounts.
@@ -122,11 +144,16 @@ impl House {
 
     /// A command that runs one of `tests/live/python` against the gate, with everybody's tokens at hand.
     pub(crate) fn script(&self, name: &str) -> Command {
-        let mut command = Command::new(self.environment.python());
+        self.script_by(&self.environment, name)
+    }
+
+    /// The same by the client of another version.
+    pub(crate) fn script_by(&self, client: &Environment, name: &str) -> Command {
+        let mut command = Command::new(client.python());
         command
             .arg(crate::stage::repository().join("tests/live/python").join(name))
             .current_dir(&self.folder)
-            .env("MLFLOW_TRACKING_URI", self.gate.url())
+            .env("MLFLOW_TRACKING_URI", format!("{}{}", self.gate.url(), self.static_prefix))
             .env("MLFLOW_TRACKING_SERVER_CERT_PATH", self.authority.file())
             .env("MLFLOW_TELEMETRY_DISABLED", "1")
             .env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -148,8 +175,13 @@ impl House {
 
     /// Runs a script; whatever it finds wrong is the test's failure.
     pub(crate) fn play(&self, name: &str) -> String {
+        self.play_by(&self.environment, name)
+    }
+
+    /// The same by the client of another version.
+    pub(crate) fn play_by(&self, client: &Environment, name: &str) -> String {
         let begun = Instant::now();
-        let done = output(&mut self.script(name)).unwrap();
+        let done = output(&mut self.script_by(client, name)).unwrap();
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{name} after {:?}:\n{out}{err}", begun.elapsed());
         out.into_owned()

@@ -28,6 +28,10 @@ mod demo;
 mod elsewhere;
 /// The one server that the tests share.
 mod house;
+/// Older servers and clients.
+mod matrix;
+/// MLflow below a static prefix.
+mod prefix;
 /// The README.
 mod readme;
 /// The table of routes against the routes of the installed server.

@@ -1,54 +1,16 @@
-//! Does the table know every route of the MLflow that is installed?
+//! Does the table know every route of the MLflow that is installed, and does `trackgate doctor` say so?
 
 use std::process::Command;
 
-use trackgate::policy::classify::{Classified, classify};
-use trackgate::policy::path::Path;
-use trackgate::policy::route::Verb;
-
 use crate::stage::python::Environment;
-use crate::stage::{repository, run};
-
-/// A request that MLflow's pattern matches: each placeholder (`<id>`, `<path:p>`, `{id}`, `{p:path}`) filled in.
-fn example(pattern: &str) -> String {
-    let mut path = String::new();
-    let mut rest = pattern;
-    while let Some(open) = rest.find(['<', '{']) {
-        let close = rest[open..].find(['>', '}']).map(|close| open + close).unwrap();
-        path.push_str(&rest[..open]);
-        path.push_str(if rest[open..close].contains("path") { "1/a" } else { "1" });
-        rest = &rest[close + 1..];
-    }
-    path + rest
-}
+use crate::stage::run;
 
 #[test]
-fn every_route_of_the_installed_mlflow_has_a_row() {
+fn doctor_finds_a_row_for_every_route_of_the_installed_mlflow() {
     let environment = Environment::with_mlflow().unwrap();
-    let script = repository().join("tests/live/python/list_routes.py");
-    let routes = run(Command::new(environment.python()).arg(script)).unwrap();
-    let mut strangers = Vec::new();
-    for route in routes.lines() {
-        let (method, pattern) = route.split_once(' ').unwrap();
-        let verb = match method {
-            "GET" => Verb::Get,
-            "POST" => Verb::Post,
-            "PUT" => Verb::Put,
-            "PATCH" => Verb::Patch,
-            "DELETE" => Verb::Delete,
-            other => panic!("no row can speak of {other} {pattern}"),
-        };
-        let path = Path::parse(&example(pattern)).unwrap();
-        if !matches!(classify(verb, &path), Classified::Call(call) if !call.is_local()) {
-            strangers.push(route);
-        }
-    }
-    assert!(routes.lines().count() > 480, "MLflow listed only {} routes", routes.lines().count());
-    assert!(strangers.is_empty(), "no row for: {strangers:#?}");
-}
-
-#[test]
-fn placeholders_of_both_frameworks_are_filled() {
-    assert_eq!(example("/a/<b>/c/<path:d>"), "/a/1/c/1/a");
-    assert_eq!(example("/gateway/{name}:generate/{p:path}"), "/gateway/1:generate/1/a");
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_trackgate"));
+    let said = run(doctor.args(["doctor", "--python"]).arg(environment.python())).unwrap();
+    let listed = said.rsplit("each of its ").next().and_then(|rest| rest.split(' ').next()).unwrap();
+    let listed: usize = listed.parse().unwrap_or_else(|_| panic!("{said}"));
+    assert!(said.contains("ok    MLflow 3.") && listed > 480, "{said}");
 }

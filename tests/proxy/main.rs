@@ -21,6 +21,7 @@ mod judged;
 mod limits;
 mod login;
 mod passing;
+mod prefixed;
 mod registry;
 mod sessions;
 mod signals;

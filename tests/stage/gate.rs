@@ -42,6 +42,8 @@ pub struct Settings<'a> {
     pub pair: &'a Pair,
     /// MLflow.
     pub upstream: String,
+    /// What it was given as `--static-prefix`.
+    pub static_prefix: &'a str,
     /// The identity provider.
     pub issuer: &'a str,
     /// Who vouches for the identity provider.
@@ -82,8 +84,19 @@ impl Gate {
     /// # Errors
     /// When a file cannot be written.
     pub fn configured(program: Program, settings: &Settings<'_>) -> Result<Configured, Fault> {
-        let Settings { folder, port, pair, upstream, issuer, ca, client_id, client_secret, workspaces, admins } =
-            settings;
+        let Settings {
+            folder,
+            port,
+            pair,
+            upstream,
+            static_prefix,
+            issuer,
+            ca,
+            client_id,
+            client_secret,
+            workspaces,
+            admins,
+        } = settings;
         let secret = folder.join("client-secret");
         write_private(&secret, client_secret)?;
         let audit = folder.join("audit.jsonl");
@@ -102,6 +115,7 @@ hsts = "0s"
 [upstream]
 url = {upstream}
 workspaces = {workspaces}
+static_prefix = {static_prefix}
 
 [[issuer]]
 name = "{ISSUER}"
@@ -128,6 +142,7 @@ file = {audit}
             certificate = quoted_path(&pair.certificate),
             key = quoted_path(&pair.key),
             upstream = quoted(upstream),
+            static_prefix = quoted(static_prefix),
             issuer = quoted(issuer),
             ca = quoted_path(ca),
             client_id = quoted(client_id),

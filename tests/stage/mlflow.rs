@@ -36,11 +36,21 @@ pub enum Artifacts<'a> {
     Bucket(&'a Emulator),
 }
 
+/// How else it is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner<'a> {
+    /// With `--enable-workspaces`.
+    pub workspaces: bool,
+    /// With `--static-prefix`, unless that is empty.
+    pub static_prefix: &'a str,
+}
+
 /// A running `mlflow server`.
 #[derive(Debug)]
 pub struct Server {
     kept: Kept,
     port: u16,
+    static_prefix: String,
 }
 
 impl Server {
@@ -53,8 +63,9 @@ impl Server {
         folder: &Path,
         rows: &Rows<'_>,
         artifacts: &Artifacts<'_>,
-        workspaces: bool,
+        manner: Manner<'_>,
     ) -> Result<Self, Fault> {
+        let Manner { workspaces, static_prefix } = manner;
         std::fs::create_dir_all(folder).map_err(Fault::io(format!("making {}", folder.display())))?;
         let port = free_port()?;
         let mut command = Command::new(environment.python());
@@ -65,6 +76,9 @@ impl Server {
             .env("DO_NOT_TRACK", "1")
             .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
             .env("PYTHONDONTWRITEBYTECODE", "0");
+        if !static_prefix.is_empty() {
+            command.args(["--static-prefix", static_prefix]);
+        }
         // What belongs to somebody's own MLflow must not reach this one.
         for name in ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CONDA_HOME"] {
             command.env_remove(name);
@@ -95,7 +109,7 @@ impl Server {
         // Its worker ends at once; the process above it lingers for five seconds for nothing.
         let farewell = Farewell { grace: Duration::from_secs(2), ..Farewell::default() };
         let kept = Kept::start_with("mlflow server", &command, &folder.join("mlflow.log"), farewell)?;
-        Ok(Self { kept, port })
+        Ok(Self { kept, port, static_prefix: static_prefix.to_owned() })
     }
 
     /// Waits until it answers.
@@ -103,8 +117,8 @@ impl Server {
     /// # Errors
     /// When it ends instead, or takes minutes.
     pub fn wait(&mut self) -> Result<(), Fault> {
-        let port = self.port;
-        self.kept.wait(START, || answers(port))
+        let (port, prefix) = (self.port, self.static_prefix.clone());
+        self.kept.wait(START, || answers(port, &prefix))
     }
 
     /// Where it listens.
@@ -123,11 +137,12 @@ impl Server {
     }
 }
 
-fn answers(port: u16) -> bool {
+fn answers(port: u16, static_prefix: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
+        let request = format!("GET {static_prefix}/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.starts_with("HTTP/1.1 200"))

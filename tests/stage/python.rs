@@ -17,6 +17,12 @@ use super::{Fault, ignored_folder, last_words, output, run, step};
 const MLFLOW: &str = include_str!("requirements/mlflow.txt");
 /// What MLflow's basic-auth needs besides.
 const BASIC_AUTH: &str = include_str!("requirements/basic-auth.txt");
+/// Older versions of MLflow, by themselves: what the matrix of versions runs.
+const OLDER: [(&str, &str); 3] = [
+    ("2.22.5", include_str!("requirements/mlflow-2.22.5.txt")),
+    ("3.5.1", include_str!("requirements/mlflow-3.5.1.txt")),
+    ("3.11.1", include_str!("requirements/mlflow-3.11.1.txt")),
+];
 /// The Cloud Storage emulator, which wants other versions of some of the same packages.
 const EMULATOR: &str = include_str!("requirements/gcs-emulator.txt");
 
@@ -45,6 +51,17 @@ impl Environment {
     pub fn with_basic_auth() -> Result<Self, Fault> {
         let pins = format!("{MLFLOW}{BASIC_AUTH}");
         Self::made("basic-auth", &pins, "Python environment with MLflow 3.17.2 and its basic-auth")
+    }
+
+    /// The environment with an older MLflow, made where missing.
+    ///
+    /// # Errors
+    /// As [`Environment::with_mlflow`]; [`Fault::Unexpected`] for a version that is not pinned.
+    pub fn with_older(version: &str) -> Result<Self, Fault> {
+        let Some((_, pins)) = OLDER.iter().find(|(name, _)| *name == version) else {
+            return Err(Fault::Unexpected(format!("no requirements are pinned for MLflow {version}")));
+        };
+        Self::made(&format!("python-{version}"), pins, &format!("Python environment with MLflow {version}"))
     }
 
     /// The environment with the Cloud Storage emulator, made where missing.

@@ -47,6 +47,14 @@ impl Settings {
         let hosts = Hosts::new(&public_url, &[]);
         Self { public_url, hosts, static_prefix: String::new(), workspaces: false, url_length: 16 * 1024 }
     }
+
+    /// Whether somebody asks for the site's front, and MLflow's lies below a static prefix: with its slash, without which
+    /// MLflow would redirect to an address that it makes from `Host`.
+    #[must_use]
+    pub fn leads_to_front(&self, request: &Request) -> bool {
+        let (prefix, path) = (self.static_prefix.trim_end_matches('/'), request.path.as_str());
+        request.verb == Verb::Get && !prefix.is_empty() && (path == "/" || path == prefix)
+    }
 }
 
 /// A probe's `Host` is whatever the load balancer calls us; nothing is forwarded or told there.

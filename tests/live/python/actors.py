@@ -9,6 +9,7 @@ import subprocess
 import time
 import uuid
 
+import requests
 from mlflow.exceptions import MlflowException, RestException
 
 TRACKGATE = [os.environ["LIVE_TRACKGATE"], "--config", os.environ["LIVE_CONFIG"]]
@@ -40,6 +41,18 @@ def operator(*words):
     return done.stdout
 
 
+def server_version():
+    """What the server says it is, as numbers."""
+    answer = requests.get(
+        f"{os.environ['MLFLOW_TRACKING_URI']}/version",
+        headers={"authorization": f"Bearer {os.environ['LIVE_TOKEN_OWNER']}"},
+        verify=os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"],
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return tuple(int(part) for part in answer.text.strip().split("."))
+
+
 def fresh(what):
     """A name that no other script uses on the shared server."""
     return f"{what}-{uuid.uuid4().hex[:8]}"
@@ -53,6 +66,10 @@ def refused(code="PERMISSION_DENIED"):
     except RestException as refusal:
         if refusal.error_code != code:
             raise AssertionError(f"refused with {refusal.error_code}, not {code}: {refusal}") from refusal
+    except requests.HTTPError as refusal:
+        # What clients before 3.0 make of a refused list of artifacts.
+        if refusal.response.json()["error_code"] != code:
+            raise AssertionError(f"refused with {refusal.response.text}, not {code}") from refusal
     except MlflowException as refusal:
         raise AssertionError(f"the client could not read the refusal: {refusal}") from refusal
     else:
@@ -70,7 +87,7 @@ def until(act, seconds=10):
     while True:
         try:
             return act()
-        except (AssertionError, MlflowException):
+        except (AssertionError, MlflowException, requests.HTTPError):
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)

@@ -7,20 +7,24 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 
-from actors import acting, equal, fresh, grant, mail, until
+from actors import acting, equal, fresh, grant, mail, server_version, until
 
 client = MlflowClient()
 FILES = {
     "plain.txt": b"plain",
     "with space.txt": b"space",
     "sub folder/deeper/a b.bin": bytes(range(256)) * 64,
-    "\u00dcbersicht/gr\u00f6\u00dfe.json": b"{}",
-    "\u6a21\u578b/\u53c2\u6570.txt": "\u503c".encode(),
     "empty.dat": b"",
     "large.bin": os.urandom(8 * 1024 * 1024),
     "a+b&c=d,e.txt": b"signs",
     "(brackets) [and] {braces}~.txt": b"more signs",
 }
+
+
+if server_version() >= (3, 14):
+    # Before, MLflow put such a name into a header as it is, and its own HTTP server refused to send that.
+    FILES["\u00dcbersicht/gr\u00f6\u00dfe.json"] = b"{}"
+    FILES["\u6a21\u578b/\u53c2\u6570.txt"] = "\u503c".encode()
 
 
 def everything_below(run, folder=None):

@@ -1,0 +1,65 @@
+//! Does the same hold for old and new MLflow servers, each with the client of its own version, and for old clients?
+//!
+//! `cargo test --test live matrix` runs the oldest and the newest; `TRACKGATE_MLFLOW=all` all four, and
+//! `TRACKGATE_MLFLOW=3.5.1` that one.
+
+use crate::house::{House, shared};
+use crate::stage::mlflow::{Artifacts, Rows};
+use crate::stage::python::Environment;
+use crate::stage::{Fault, say};
+
+/// The oldest supported version, two between, and the newest that can be installed whole, which the other tests run on.
+const VERSIONS: [&str; 4] = [OLDEST, "3.5.1", "3.11.1", NEWEST];
+const OLDEST: &str = "2.22.5";
+const NEWEST: &str = "3.17.2";
+
+/// What every version has to do.
+const SUITE: [&str; 5] = ["permissions.py", "searching.py", "artifacts.py", "registry.py", "versions.py"];
+
+/// Which versions are to be run.
+fn chosen() -> Vec<&'static str> {
+    let wanted = std::env::var("TRACKGATE_MLFLOW").unwrap_or_default();
+    match wanted.as_str() {
+        "" => vec![OLDEST, NEWEST],
+        "all" => VERSIONS.to_vec(),
+        one => {
+            let found: Vec<_> = VERSIONS.into_iter().filter(|version| *version == one).collect();
+            assert!(!found.is_empty(), "TRACKGATE_MLFLOW is `all` or one of {VERSIONS:?}, not `{one}`");
+            found
+        }
+    }
+}
+
+fn build(version: &str) -> Result<House, Fault> {
+    House::build_on(&format!("matrix-{version}"), Environment::with_older(version)?, "", |_, _| {
+        (Rows::Sqlite, Artifacts::Folder)
+    })
+}
+
+fn play(house: &House, client: &Environment, version: &str) {
+    for script in SUITE {
+        say(&format!("      {script} by the client of {version}"));
+        house.play_by(client, script);
+    }
+}
+
+#[test]
+fn matrix_of_server_versions_each_with_its_own_client() {
+    for version in chosen() {
+        say(&format!("      server {version}"));
+        if version == NEWEST {
+            play(shared(), &shared().environment, version);
+            continue;
+        }
+        let house = build(version).unwrap_or_else(|fault| panic!("{version}: {fault}"));
+        play(&house, &house.environment, version);
+        let told = std::fs::read_to_string(house.folder.join("trackgate.log")).unwrap();
+        assert!(told.contains("MLflow answers") && told.contains(version), "{told}");
+    }
+}
+
+#[test]
+fn matrix_of_the_oldest_client_before_the_newest_server() {
+    let oldest = Environment::with_older(OLDEST).unwrap();
+    play(shared(), &oldest, OLDEST);
+}
