@@ -70,7 +70,7 @@ class Server:
         answer = server.ask("admin", method, path, **how)
         if answer.status_code != 200:
             raise RuntimeError(f"{type(self).__name__}: {method} {path}: {answer.status_code} {answer.text[:300]}")
-        return answer.json()
+        return answer.json() if answer.content else {}
 
 
 class BasicAuth(Server):
