@@ -150,6 +150,10 @@ impl From<FieldFault> for Refusal {
             FieldFault::BadId { .. } => "bad-id",
             FieldFault::BadPath { .. } => "bad-artifact-path",
         };
+        if let FieldFault::BadPath { field, fault } = &fault {
+            // MLflow's words for it (3.17.2, `validate_path_is_safe`).
+            return Self::bad(reason, format!("Invalid path in `{field}`: {fault}."));
+        }
         if fault.is_plain() {
             return Self::bad(reason, format!("The request is not valid: {fault}."));
         }

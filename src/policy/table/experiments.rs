@@ -3,7 +3,7 @@
 use crate::mlflow::resource::Kind::Experiment;
 use crate::policy::route::Check::{ArtifactLocation, TagKey};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
-use crate::policy::route::{List, Paging, Row, delete_, edit, get, narrowed, nobody, post, read, read_named};
+use crate::policy::route::{List, Paging, Row, delete_, edit, get, narrowed, new_of, nobody, post, read, read_named};
 
 const NEVER: &str = "MLflow registers it and always answers 404";
 
@@ -23,7 +23,7 @@ const RUN_DATASETS: List =
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Experiments
-    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, Checked(ArtifactLocation("artifact_location"))])
+    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, new_of(Experiment), Checked(ArtifactLocation("artifact_location"))])
                                                                                       .owns(Experiment, "experiment_id"),
     get   ("2.0/mlflow/experiments/get",                   "GetExperiment",       &[read(Experiment, "experiment_id")]),
     get   ("2.0/mlflow/experiments/get-by-name",           "GetExperimentByName", &[read_named("experiment_name")])

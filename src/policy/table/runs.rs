@@ -5,7 +5,7 @@ use crate::policy::route::Check::{RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
     Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt, get,
-    listed, manage_one, narrowed, patch, post, read, read_each, read_opt,
+    listed, manage_one, narrowed, new_of, patch, post, read, read_each, read_opt,
 };
 
 /// Runs tell of logged models: as inputs, as outputs, in metrics.
@@ -59,14 +59,14 @@ const AUTHOR: &[Stamp] = &[Stamp::Text("user_id"), Stamp::Tags("tags[].key")];
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Runs
-    post  ("2.0/mlflow/runs/create",              "CreateRun",             &[edit(Experiment, "experiment_id")]).stamps(AUTHOR),
+    post  ("2.0/mlflow/runs/create",              "CreateRun",             &[edit(Experiment, "experiment_id"), new_of(Run)]).stamps(AUTHOR),
     get   ("2.0/mlflow/runs/get",                 "GetRun",                &[read(Run, "run_id|run_uuid")]).hides(RUN_LINKS),
     post  ("2.0/mlflow/runs/update",              "UpdateRun",             &[edit(Run, "run_id|run_uuid")]),
     post  ("2.0/mlflow/runs/delete",              "DeleteRun",             &[delete_own(Run, "run_id")]),
     post  ("2.0/mlflow/runs/restore",             "RestoreRun",            &[delete_own(Run, "run_id")]),
     post  ("2.0/mlflow/runs/search",              "SearchRuns",            &[narrowed(Experiment, "experiment_ids")]).keeps(RUNS),
     // MLflow fails on any tag here, so the author stands in `user_id` alone.
-    post  ("2.0/mlflow/runs/create-promptlab-run", "CreatePromptlabRun",   &[edit(Experiment, "experiment_id"), Checked(TagKey("tags[].key"))])
+    post  ("2.0/mlflow/runs/create-promptlab-run", "CreatePromptlabRun",   &[edit(Experiment, "experiment_id"), new_of(Run), Checked(TagKey("tags[].key"))])
                                                                              .ajax().large().stamps(&[Stamp::Text("user_id")]),
 
     // What runs hold
@@ -84,7 +84,7 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/metrics/get-history-bulk-interval", "GetMetricHistoryBulkInterval", &[read_each(Run, "run_ids")]),
 
     // Logged models
-    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), read_opt(Run, "source_run_id")]).large().stamps(&[Stamp::Tags("tags[].key")]),
+    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), new_of(LoggedModel), read_opt(Run, "source_run_id")]).large().stamps(&[Stamp::Tags("tags[].key")]),
     post  ("2.0/mlflow/logged-models/search",                  "SearchLoggedModels",       &[narrowed(Experiment, "experiment_ids")]).keeps(LOGGED_MODELS),
     get   ("2.0/mlflow/logged-models/{model_id}",              "GetLoggedModel",           &[read(LoggedModel, "{model_id}")]).hides(LOGGED_MODEL_LINKS),
     patch ("2.0/mlflow/logged-models/{model_id}",              "FinalizeLoggedModel",      &[edit(LoggedModel, "{model_id}|model_id")]).hides(LOGGED_MODEL_LINKS),
