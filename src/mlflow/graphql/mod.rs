@@ -25,7 +25,7 @@ pub use self::values::Json;
 /// How deep the text itself may be nested.
 const NESTED: usize = 32;
 /// How many tokens it may have.
-const TOKENS: usize = 5000;
+const TOKENS: usize = 10_000;
 /// MLflow's own bounds on what a document asks for, fragments expanded (3.17.2, `graphql_no_batching.py`).
 const DEPTH: usize = 10;
 const SELECTIONS: usize = 1000;
