@@ -4,8 +4,8 @@ use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, 
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_of, patch, post, read,
-    read_opt, whole,
+    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_of, patch, post,
+    read, read_opt, whole,
 };
 
 /// Model versions tell of the run and the logged model that they come from.
