@@ -463,9 +463,12 @@ fn plain_value(value: &Value, variables: &HashMap<String, Option<Json>>) -> Resu
         Value::StringValue(text) => {
             let source = text.source_string();
             let inner = source.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            // Escapes and block strings are ways to write one text in two forms.
+            // Escapes and block strings are ways to write one text in two forms; a text may not hold control signs
+            // (GraphQL section 2.1.1).
             match inner {
-                Some(inner) if !inner.contains(['"', '\\', '\n', '\r']) => Json::Text(inner.to_owned()),
+                Some(inner) if !inner.contains(|sign: char| matches!(sign, '"' | '\\') || sign.is_control()) => {
+                    Json::Text(inner.to_owned())
+                }
                 _ => return Err(odd(source)),
             }
         }

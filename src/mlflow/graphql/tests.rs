@@ -159,6 +159,7 @@ fn what_is_not_understood_whole_is_refused() {
         (within("... @include(if: true) { name }"), Directive),
         (format!("query Q @other {{ {field} }}"), Directive),
         (format!("query Q @component(name: \"a\") @component(name: \"b\") {{ {field} }}"), Directive),
+        (format!("query Q @component(name: \"a\u{1}b\") {{ {field} }}"), Value("\"a\u{1}b\"".into())),
         (within("runs { name }"), UnknownField("runs".into())),
         (within("name { x }"), UnknownField("name".into())),
         (within("tags"), UnknownField("tags".into())),
