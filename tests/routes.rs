@@ -331,6 +331,41 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
     }
 }
 
+/// Lists whose rows are not filtered one by one, each with the reason.
+const UNFILTERED: &[(&str, &str)] = &[
+    ("GetMetricHistory", "the rows are one run's, which is judged"),
+    ("GetMetricHistoryBulkInterval", "the rows are those runs', of which each is judged"),
+    ("ListArtifacts", "the rows are one run's files, and the run is judged"),
+    ("ListLoggedModelArtifacts", "the rows are one logged model's files, and that is judged"),
+    ("QueryTraceMetrics", "it answers with sums over experiments, of which each is judged"),
+];
+
+#[test]
+fn every_list_that_pages_is_filtered_or_says_why_not() {
+    let mut unfiltered = BTreeSet::new();
+    let mut used = HashSet::new();
+    for row in rows().filter(|row| row.closed().is_none()) {
+        let admins = row.needs.iter().any(|need| matches!(need, Need::Admin(_)));
+        let pages = versions()
+            .iter()
+            .flat_map(|version| version.messages(row))
+            .any(|(_, fields)| ["page_token", "max_results"].iter().any(|field| fields.contains_key(*field)));
+        let filtered = matches!(row.answer, Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_));
+        if admins || !pages || filtered {
+            continue;
+        }
+        if UNFILTERED.iter().any(|(name, _)| *name == row.name) {
+            used.insert(row.name);
+        } else {
+            unfiltered.insert(format!("{} {}", row.name, row.path));
+        }
+    }
+    assert!(unfiltered.is_empty(), "lists without a filter: {unfiltered:#?}");
+    for (name, _) in UNFILTERED {
+        assert!(used.contains(name), "{name} needs no reason");
+    }
+}
+
 /// Fields that say who did something, and are not stamped: by call, with the reason.
 const UNSTAMPED: &[(&str, &str, &str)] =
     &[("UpdateAssessment", "assessment.source.source_id", "the mask of what is updated knows no source: it stays")];
