@@ -58,7 +58,7 @@ fn main() -> Result<(), Fault> {
 fn measure(folder: &Path) -> Result<(), Fault> {
     let environment = Environment::with_mlflow()?;
     let authority = Authority::new(folder)?;
-    let mut server = Server::start(&environment, &folder.join("mlflow"), &Rows::Sqlite, &Artifacts::Folder)?;
+    let mut server = Server::start(&environment, &folder.join("mlflow"), &Rows::Sqlite, &Artifacts::Folder, false)?;
     server.wait()?;
     let database = folder.join("mlflow/mlflow.db");
     let mut fill = Command::new(environment.python());
@@ -87,6 +87,7 @@ fn measure(folder: &Path) -> Result<(), Fault> {
             ca: authority.file(),
             client_id: "trackgate-bench",
             client_secret: "a secret for a benchmark",
+            workspaces: false,
             admins: &[ADMIN.email],
         },
     )?;
