@@ -168,7 +168,11 @@ fn call(row: &'static Row) -> Option<Call> {
         Prefixes::Ajax => "/ajax-api/",
         Prefixes::None => "/",
     };
-    let place: Vec<&str> = row.path.split('/').map(|part| if part.starts_with('{') { "7" } else { part }).collect();
+    let filled = |part: &str| match part.split_once('}') {
+        Some((_, rest)) => format!("7{rest}"),
+        None => part.to_owned(),
+    };
+    let place: Vec<String> = row.path.split('/').map(filled).collect();
     let path = Path::parse(&format!("{prefix}{}", place.join("/"))).ok()?;
     match classify(row.verb, &path) {
         Classified::Call(call) if std::ptr::eq(call.row, row) => Some(call),

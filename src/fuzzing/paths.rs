@@ -55,7 +55,9 @@ fn one_row(path: &Path) {
         match classify(verb, path) {
             Classified::Call(call) => {
                 assert!(fits(call.row), "{place} is no {}", call.row.path);
-                for segment in call.row.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+                for segment in
+                    call.row.path.split('/').filter_map(|part| Some(part.strip_prefix('{')?.split_once('}')?.0))
+                {
                     let name = segment.trim_start_matches('*');
                     let value = call.capture(name);
                     assert!(value.is_some_and(|value| place.contains(value)), "{name} of {place}: {value:?}");
@@ -80,7 +82,9 @@ fn fills(template: &str, place: &str) -> bool {
         }
         match places.next() {
             Some(text) if part.starts_with('{') => {
-                if text.is_empty() {
+                // What stands behind a capture in its segment: `{model}:generateContent`.
+                let rest = part.split_once('}').map_or("", |(_, rest)| rest);
+                if text.strip_suffix(rest).is_none_or(str::is_empty) {
                     return false;
                 }
             }
