@@ -22,7 +22,7 @@ use stage::authority::Authority;
 use stage::gate::{Gate, Program, Settings, public_url, redirect_uri};
 use stage::idp::accounts::{ADMIN, Account, GUEST, OWNER, READER};
 use stage::idp::{Provider, Settings as IdpSettings};
-use stage::mlflow::{Artifacts, Rows, Server};
+use stage::mlflow::{Artifacts, Manner, Rows, Server};
 use stage::python::Environment;
 use stage::web::Web;
 use stage::{Fault, free_port, run};
@@ -58,7 +58,8 @@ fn main() -> Result<(), Fault> {
 fn measure(folder: &Path) -> Result<(), Fault> {
     let environment = Environment::with_mlflow()?;
     let authority = Authority::new(folder)?;
-    let mut server = Server::start(&environment, &folder.join("mlflow"), &Rows::Sqlite, &Artifacts::Folder, false)?;
+    let mut server =
+        Server::start(&environment, &folder.join("mlflow"), &Rows::Sqlite, &Artifacts::Folder, Manner::default())?;
     server.wait()?;
     let database = folder.join("mlflow/mlflow.db");
     let mut fill = Command::new(environment.python());
@@ -88,6 +89,7 @@ fn measure(folder: &Path) -> Result<(), Fault> {
             client_id: "trackgate-bench",
             client_secret: "a secret for a benchmark",
             workspaces: false,
+            static_prefix: "",
             admins: &[ADMIN.email],
         },
     )?;
