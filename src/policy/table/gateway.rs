@@ -5,7 +5,7 @@ use crate::policy::route::Check::{GuardrailScorer, TracedInto};
 use crate::policy::route::Cut::NotUsable;
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, nobody, patch, post, read,
+    Link, List, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, new_of, nobody, patch, post, read,
     read_named_opt, read_opt, use_, use_any, use_every, use_named, use_opt, whole,
 };
 
@@ -96,7 +96,7 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/gateway-proxy",                                "ServeGatewayProxy",            &[use_every(GatewayEndpoint)]).ajax().large(),
 
     // Secrets
-    post  ("3.0/mlflow/gateway/secrets/create",                       "CreateGatewaySecret",          &[Create]).owns(GatewaySecret, "secret.secret_id").stamps(MADE_BY),
+    post  ("3.0/mlflow/gateway/secrets/create",                       "CreateGatewaySecret",          &[Create, new_of(GatewaySecret)]).owns(GatewaySecret, "secret.secret_id").stamps(MADE_BY),
     get   ("3.0/mlflow/gateway/secrets/get",                          "GetGatewaySecretInfo",         &[read_opt(GatewaySecret, "secret_id"), read_named_opt(GatewaySecret, "secret_name")])
                                                                                                         .hides(SECRET_LINKS),
     get   ("3.0/mlflow/gateway/secrets/list",                         "ListGatewaySecretInfos",       &[SignedIn]).keeps(SECRETS),
@@ -105,7 +105,7 @@ pub(super) static ROWS: &[Row] = &[
     get   ("3.0/mlflow/gateway/secrets/config",                       "GetSecretsConfig",             &[SignedIn]).ajax().says_unless(SECRETS_KEPT, None),
 
     // Model definitions
-    post  ("3.0/mlflow/gateway/model-definitions/create",             "CreateGatewayModelDefinition", &[Create, use_opt(GatewaySecret, "secret_id")])
+    post  ("3.0/mlflow/gateway/model-definitions/create",             "CreateGatewayModelDefinition", &[Create, new_of(GatewayModelDefinition), use_opt(GatewaySecret, "secret_id")])
                                                                                                         .owns(GatewayModelDefinition, "model_definition.model_definition_id").hides(DEFINITION_LINKS).stamps(MADE_BY),
     get   ("3.0/mlflow/gateway/model-definitions/get",                "GetGatewayModelDefinition",    &[read(GatewayModelDefinition, "model_definition_id")]).hides(DEFINITION_LINKS),
     get   ("3.0/mlflow/gateway/model-definitions/list",               "ListGatewayModelDefinitions",  &[read_opt(GatewaySecret, "secret_id")]).keeps(DEFINITIONS),
@@ -115,7 +115,7 @@ pub(super) static ROWS: &[Row] = &[
                                                                                                         .forgets(GatewayModelDefinition, "model_definition_id"),
 
     // Endpoints
-    post  ("3.0/mlflow/gateway/endpoints/create",                     "CreateGatewayEndpoint",        &[Create, use_any(GatewayModelDefinition, "model_configs[].model_definition_id"), use_any(GatewayModelDefinition, "model_definition_ids"),
+    post  ("3.0/mlflow/gateway/endpoints/create",                     "CreateGatewayEndpoint",        &[Create, new_of(GatewayEndpoint), use_any(GatewayModelDefinition, "model_configs[].model_definition_id"), use_any(GatewayModelDefinition, "model_definition_ids"),
                                                                                                         edit_opt(Experiment, "experiment_id"), Checked(TracedInto("name"))])
                                                                                                         .owns(GatewayEndpoint, "endpoint.endpoint_id")
                                                                                                         .also_owns(Experiment, "endpoint.experiment_id", New::IfAbsent).hides(MADE_LINKS).stamps(MADE_BY),

@@ -8,7 +8,7 @@
 use crate::mlflow::resource::Kind::{McpServer, McpServerVersion};
 use crate::policy::route::Need::{Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, patch, post, read, whole,
+    Link, List, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_of, patch, post, read, whole,
 };
 
 const NAME: &str = "{namespace}/{slug}";
@@ -53,7 +53,7 @@ const ENDPOINTS: List = List {
 pub(super) static ROWS: &[Row] = &[
     // MCP servers
     get   ("3.0/mlflow/mcp-servers",                                            "SearchMcpServers",         &[SignedIn]).keeps(SERVERS),
-    post  ("3.0/mlflow/mcp-servers",                                            "CreateMcpServer",          &[Create]).owns(McpServer, "name"),
+    post  ("3.0/mlflow/mcp-servers",                                            "CreateMcpServer",          &[Create, new_of(McpServer)]).owns(McpServer, "name"),
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "GetMcpServer",             &[read(McpServer, NAME)]).hides(SERVER_LINKS),
     patch ("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "UpdateMcpServer",          &[edit(McpServer, NAME)]).hides(SERVER_LINKS),
     delete("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "DeleteMcpServer",          &[delete_(McpServer, NAME)]).forgets(McpServer, NAME),
@@ -65,7 +65,7 @@ pub(super) static ROWS: &[Row] = &[
 
     // Their versions. The first one makes the server, where there is none.
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions",                "SearchMcpServerVersions",  &[read(McpServer, NAME)]).keeps(VERSIONS),
-    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions",                "CreateMcpServerVersion",   &[edit_or_create(McpServer, NAME)])
+    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions",                "CreateMcpServerVersion",   &[edit_or_create(McpServer, NAME), new_of(McpServerVersion)])
                                                                                                                 .owns_if(McpServer, NAME, New::IfAbsent).large(),
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions/{version}",      "GetMcpServerVersion",      &[read(McpServerVersion, VERSION)]),
     patch ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions/{version}",      "UpdateMcpServerVersion",   &[edit(McpServerVersion, VERSION)]).large(),
