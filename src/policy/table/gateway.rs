@@ -5,8 +5,8 @@ use crate::policy::route::Check::{GuardrailScorer, TracedInto};
 use crate::policy::route::Cut::NotUsable;
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, new_of, nobody, patch, post, read,
-    read_named_opt, read_opt, use_, use_any, use_every, use_named, use_opt, whole,
+    Link, List, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, new_of, nobody, patch,
+    post, read, read_named_opt, read_opt, use_, use_any, use_every, use_named, use_opt, whole,
 };
 
 /// The runs page asks for the endpoints of a deployments server, and the server would fetch what the caller names. This

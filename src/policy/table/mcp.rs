@@ -8,7 +8,8 @@
 use crate::mlflow::resource::Kind::{McpServer, McpServerVersion};
 use crate::policy::route::Need::{Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_of, patch, post, read, whole,
+    Link, List, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_of, patch, post, read,
+    whole,
 };
 
 const NAME: &str = "{namespace}/{slug}";
