@@ -85,9 +85,7 @@ pub(super) fn directions(scene: &Scene) {
     for account in ACCOUNTS.iter().filter(|account| account.person) {
         println!("    {:<14} {:<22} {}", account.name, account.email, account.about);
     }
-    println!(
-        "  `Model training` at the upper left opens experiments at their runs; traces are closed to everybody for now."
-    );
+    println!("  `Model training` at the upper left opens experiments at their runs, `GenAI` at their traces.");
     println!("  Sign out at {}/trackgate/logout", scene.gate.url());
     println!("\nIn a script of your own, as the service account {} (tokens of the others lie beside):", TRAINER.email);
     println!("  export MLFLOW_TRACKING_URI={}", scene.gate.url());

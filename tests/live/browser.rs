@@ -81,3 +81,45 @@ fn a_person_signs_in_lands_where_they_wanted_and_sees_only_their_own() {
     browser.go(&format!("{}/#/experiments", house.gate.url()));
     browser.reads("Demo identity provider");
 }
+
+#[test]
+fn the_pages_of_traces_load_whole_for_a_reader() {
+    let test = "the_pages_of_traces_load_whole_for_a_reader";
+    let Some(browser) = part(test, Browser::open(&folder("browser-traces"))) else { return };
+    let house = shared();
+    let name = "browser: traces";
+    let id = make(house, &OWNER, name);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let span = |trace: &str, name: &str| {
+        json!({
+            "traceId": trace, "spanId": "0123456789abcdef", "name": name,
+            "startTimeUnixNano": (now - 5_000_000_000).to_string(), "endTimeUnixNano": now.to_string(),
+            "attributes": [{"key": "mlflow.spanInputs", "value": {"stringValue": "\"a question\""}}],
+        })
+    };
+    let spans = json!([span(&"c1".repeat(16), "asked first"), span(&"c2".repeat(16), "asked second")]);
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    let url = format!("{}/v1/traces", house.gate.url());
+    let headers = [
+        ("authorization", format!("Bearer {}", house.token(&OWNER))),
+        ("content-type", "application/json".to_owned()),
+        ("x-mlflow-experiment-id", id.clone()),
+    ];
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let sent = house.web.send(&Method::POST, &url, &headers, &body).unwrap();
+    assert_eq!(sent.status, 200, "{}", sent.text());
+
+    browser.go(&format!("{}/#/experiments/{id}/traces", house.gate.url()));
+    browser.reads("Demo identity provider");
+    browser.click("button[value=owner]");
+    browser.reads("a question");
+    browser.shoot("traces-1-list");
+    browser.go(&format!("{}/#/experiments/{id}/traces?selectedEvaluationId=tr-{}", house.gate.url(), "c1".repeat(16)));
+    browser.reads("asked first");
+    browser.shoot("traces-2-one");
+    browser.go(&format!("{}/#/experiments/{id}/overview", house.gate.url()));
+    browser.reads("Latency");
+    browser.shoot("traces-3-overview");
+    let text = browser.text();
+    assert!(!text.contains("Failed to load") && !text.contains("ermission denied"), "{text}");
+}

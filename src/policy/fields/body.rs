@@ -454,7 +454,7 @@ impl<'de> Visitor<'de> for EntriesSeed<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let (mut key, mut value): (Option<Option<Cow<'de, str>>>, Option<Option<Cow<'de, str>>>) = (None, None);
+        let (mut key, mut value) = (None::<Option<Cow<'de, str>>>, None::<Option<Cow<'de, str>>>);
         while let Some(Key(name)) = map.next_key_seed(KeySeed)? {
             let part = match &*name {
                 "key" => &mut key,

@@ -224,7 +224,14 @@ impl Plan {
 
     fn want_of(&mut self, need: &Need) {
         match *need {
-            Need::Anyone | Need::SignedIn | Need::Admin(_) | Need::Nobody(_) | Need::Create | Need::OnEvery { .. } => {}
+            Need::Anyone
+            | Need::SignedIn
+            | Need::Admin(_)
+            | Need::Nobody(_)
+            | Need::Create
+            | Need::OnEvery { .. }
+            | Need::NoneDenied(_)
+            | Need::NewOf { given: None, .. } => {}
             Need::On { kind, field, count, action: _ } => {
                 self.want_object(kind, field, count);
             }
@@ -234,7 +241,6 @@ impl Plan {
                 self.want(parent, Count::One, form_of(of), of == Kind::Experiment);
             }
             Need::NewOf { given: Some(field), .. } => self.want(field, Count::AnyEach, Form::Text, false),
-            Need::NoneDenied(_) | Need::NewOf { given: None, .. } => {}
             Need::Lenient { kind, field, action, least: _, own: _ } => {
                 self.want_of(&Need::On { action, kind, field, count: Count::One });
             }
@@ -258,7 +264,7 @@ impl Plan {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
                 Check::TagKey(field) | Check::VersionTags(field) | Check::RunTags { run: _, key: field } => {
-                    self.want(field, free(field), Form::Text, false)
+                    self.want(field, free(field), Form::Text, false);
                 }
                 Check::TraceTags(field) | Check::TraceMetadata(field) | Check::TraceFilter(field) => {
                     self.want(field, free(field), Form::Text, false);
