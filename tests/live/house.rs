@@ -28,7 +28,7 @@ pub(crate) struct House {
     pub(crate) gate: Gate,
     pub(crate) web: Web,
     static_prefix: String,
-    _server: Server,
+    server: Server,
 }
 
 /// The one that most tests share: SQLite, and a folder of artifacts. It ends with this process.
@@ -134,7 +134,12 @@ impl House {
         let gate = configured.start()?;
         let web = Web::trusting(authority.pem())?;
         let static_prefix = static_prefix.to_owned();
-        Ok(Self { environment, folder, authority, provider, gate, web, static_prefix, _server: server })
+        Ok(Self { environment, folder, authority, provider, gate, web, static_prefix, server })
+    }
+
+    /// Where MLflow itself listens.
+    pub(crate) fn direct(&self) -> String {
+        self.server.url()
     }
 
     /// A token of one of the accounts.

@@ -36,6 +36,8 @@ mod prefix;
 mod readme;
 /// The table of routes against the routes of the installed server.
 mod routes;
+/// Direct, and through the gate as an administrator.
+mod transparency;
 /// A small WebDriver client.
 mod webdriver;
 /// Workspaces.
