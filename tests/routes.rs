@@ -15,7 +15,7 @@ use trackgate::policy::classify::{classify, rows};
 use trackgate::policy::compare::{Difference, compare};
 use trackgate::policy::path::Path;
 use trackgate::policy::print;
-use trackgate::policy::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Stamp, Verb};
+use trackgate::policy::route::{Answer, Check, Count, Cut, Effect, Link, Need, New, Prefixes, Row, Stamp, Verb};
 
 /// A supported version: its routes, and the fields of its messages.
 struct Version {
@@ -97,6 +97,12 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("ListGatewayEndpointBindings", "resource_id", "which rows are wanted; those of hidden endpoints are dropped"),
     ("RemoveGuardrailFromEndpoint", "guardrail_id", "which of the endpoint's own guardrails"),
     ("*", "upload_id", "the bucket's name for an upload below the path that is judged"),
+    ("CreateDataset", "source", "a text that MLflow does not read"),
+    ("DeleteDatasetRecords", "dataset_record_ids[]", "MLflow looks for them in the request's own dataset"),
+    ("CreateReviewQueue", "schema_ids[]", "MLflow takes schemas of the request's own experiment alone"),
+    ("UpdateReviewQueue", "schema_ids[]", "MLflow takes schemas of the queue's own experiment alone"),
+    ("UpdateReviewQueue", "update_schema_ids", "a yes or no"),
+    ("RemoveItemsFromReviewQueue", "item_ids[]", "MLflow looks for them in the request's own queue"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
 ];
 
@@ -108,6 +114,10 @@ fn named(row: &Row) -> Vec<&'static str> {
             Need::On { field, .. }
             | Need::OnOrCreate { field, .. }
             | Need::Lenient { field, .. }
+            | Need::OnExperimentOf { field, .. }
+            | Need::NotDenied { field, .. }
+            | Need::OnQueue { field, .. }
+            | Need::ForOneself { field, .. }
             | Need::OnArtifact { field, .. }
             | Need::OnNamed { field, .. }
             | Need::OnExperimentNamed { field, .. } => field,
@@ -132,12 +142,20 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::TraceFilters(field)
                 | Check::TraceView(field)
                 | Check::Ours(field)
+                | Check::Selector { field, .. }
+                | Check::QueueType { field, .. }
+                | Check::Scorers { field, .. }
+                | Check::Models(field)
+                | Check::NewId { field, .. }
+                | Check::NewOwner { field, .. }
+                | Check::PromptUri(field)
                 | Check::Elsewhere(field)
                 | Check::GuardrailScorer(field) => field,
                 Check::TracedInto(field) => {
                     fields.extend(["name", "experiment_id"]);
                     field
                 }
+                Check::Inside { .. } => continue,
                 Check::TraceTagsOf { tags, place, trace } => {
                     fields.extend(names(tags).chain(names(place)));
                     trace
@@ -159,7 +177,12 @@ fn named(row: &Row) -> Vec<&'static str> {
         fields.extend(names(field));
     }
     fields.extend(row.stamps.iter().map(|stamp| match stamp {
-        Stamp::Text(field) | Stamp::Tags(field) | Stamp::Map(field) | Stamp::Source(field) => *field,
+        Stamp::Text(field)
+        | Stamp::Given(field)
+        | Stamp::Json(field)
+        | Stamp::Tags(field)
+        | Stamp::Map(field)
+        | Stamp::Source(field) => *field,
     }));
     fields
 }
@@ -316,13 +339,19 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
             let guarded = matches!(row.effect, Effect::Owns { new: New::IfAbsent | New::First(_), .. });
             assert!(guarded, "{} gives away what was there before", row.name);
         }
-        let by_id = row
-            .needs
-            .iter()
-            .any(|need| matches!(need, Need::OnArtifact { .. } | Need::On { count: Count::One | Count::Each, .. }));
+        let by_id = row.needs.iter().any(|need| {
+            matches!(
+                need,
+                Need::OnArtifact { .. } | Need::OnQueue { .. } | Need::On { count: Count::One | Count::Each, .. }
+            )
+        });
         let admins = row.needs.iter().any(|need| matches!(need, Need::Admin(_)));
         if (row.name.starts_with("Search") || row.name.starts_with("List")) && !by_id && !admins {
-            assert!(matches!(row.answer, Answer::Keep(_)), "{} lists without a filter", row.name);
+            // Short lists whose other members stay as they are.
+            let drops = |links: &[Link]| links.iter().any(|link| link.cut == Cut::Element);
+            let filtered =
+                matches!(row.answer, Answer::Keep(_)) || matches!(row.answer, Answer::Hide(links) if drops(links));
+            assert!(filtered, "{} lists without a filter", row.name);
         }
         if row.needs.iter().any(|need| matches!(need, Need::On { count: Count::Narrowed, .. })) {
             let filtered = matches!(row.answer, Answer::Keep(_) | Answer::GraphQl(_));
@@ -367,8 +396,12 @@ fn every_list_that_pages_is_filtered_or_says_why_not() {
 }
 
 /// Fields that say who did something, and are not stamped: by call, with the reason.
-const UNSTAMPED: &[(&str, &str, &str)] =
-    &[("UpdateAssessment", "assessment.source.source_id", "the mask of what is updated knows no source: it stays")];
+const UNSTAMPED: &[(&str, &str, &str)] = &[
+    ("UpdateAssessment", "assessment.source.source_id", "the mask of what is updated knows no source: it stays"),
+    ("CreateDataset", "created_by", "MLflow takes it from the dataset's tags, which are stamped"),
+    ("CreateReviewQueue", "created_by", "MLflow does not read it"),
+    ("GetOrCreateUserQueue", "created_by", "MLflow does not read it: such a queue is its user's"),
+];
 
 #[test]
 fn every_field_that_says_who_did_it_is_stamped() {
@@ -376,14 +409,19 @@ fn every_field_that_says_who_did_it_is_stamped() {
     for row in rows().filter(|row| row.closed().is_none()) {
         let stamped = |field: &str| {
             row.stamps.iter().any(|stamp| match stamp {
-                Stamp::Text(at) | Stamp::Tags(at) | Stamp::Map(at) | Stamp::Source(at) => *at == field,
+                Stamp::Text(at)
+                | Stamp::Given(at)
+                | Stamp::Json(at)
+                | Stamp::Tags(at)
+                | Stamp::Map(at)
+                | Stamp::Source(at) => *at == field,
             })
         };
         for (_, fields) in versions().iter().flat_map(|version| version.messages(row)) {
             for field in fields.keys() {
                 let last = field.rsplit('.').next().unwrap_or(field);
-                let says_who =
-                    ["user_id", "created_by", "last_updated_by"].contains(&last) || field.ends_with("source.source_id");
+                let says_who = ["user_id", "created_by", "last_updated_by", "completed_by"].contains(&last)
+                    || field.ends_with("source.source_id");
                 let excused = UNSTAMPED.iter().any(|(call, known, _)| *call == row.name && known == field);
                 if says_who && !stamped(field) && !excused {
                     unstamped.insert(format!("{} {}: {field}", row.verb, row.path));

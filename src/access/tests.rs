@@ -279,3 +279,105 @@ fn what_is_granted_on_all_runs_reaches_only_into_experiments_that_may_be_read() 
     assert!(may(&[&this_run, &all_runs], Action::Read) && !may(&[&this_run, &all_runs], Action::Edit));
     assert!(may(&[&this_run, &all_runs, &experiment], Action::Edit));
 }
+
+fn queue(id: &str) -> Resource {
+    Resource::inside(Kind::ReviewQueue, Arc::from(id), Object { kind: Kind::Experiment, id: Arc::from("1") })
+}
+
+fn among(action: Option<Action>, users: &[&str], least: Action, resource: Resource) -> Requirement {
+    let users = users.iter().map(|user| Arc::from(*user)).collect();
+    Requirement::Among { action, resource, named: vec![Named { users, least }] }
+}
+
+fn alice(grants: &[(Kind, &str, Permission)]) -> Arc<Principal> {
+    let subject = Subject::User(UserName::parse("alice").unwrap());
+    let grants: Vec<Grant> = grants
+        .iter()
+        .map(|(kind, pattern, permission)| Grant {
+            subject: subject.clone(),
+            kind: *kind,
+            pattern: Pattern::parse(*kind, pattern).unwrap(),
+            permission: *permission,
+        })
+        .collect();
+    principal(false, &grants)
+}
+
+#[test]
+fn a_member_needs_less_than_others() {
+    let reader = alice(&[(Kind::Experiment, "1", Permission::Read)]);
+    let may = |users: &[&str]| meets(&reader, &among(Some(Action::Manage), users, Action::Read, queue("q")));
+    assert!(matches!(may(&["bob", "alice"]), Ok(Reason::Named(_))));
+    assert_eq!(may(&["bob", "Alice", " alice", "alice2", ""]).unwrap_err().code(), "grant-too-low");
+    assert!(may(&[]).is_err());
+}
+
+#[test]
+fn being_named_replaces_no_grant() {
+    let stranger = alice(&[]);
+    let member = among(Some(Action::Manage), &["alice"], Action::Read, queue("q"));
+    assert_eq!(meets(&stranger, &member).unwrap_err().code(), "no-grant");
+    let reader = alice(&[(Kind::Experiment, "1", Permission::Read)]);
+    let owner = among(Some(Action::Manage), &["alice"], Action::Edit, queue("q"));
+    assert_eq!(meets(&reader, &owner).unwrap_err().code(), "grant-too-low");
+}
+
+#[test]
+fn where_only_the_named_may_a_manager_is_refused_and_an_administrator_is_not() {
+    let only = among(None, &["bob"], Action::Edit, queue("q"));
+    let manager = alice(&[(Kind::Experiment, "*", Permission::Manage)]);
+    assert_eq!(meets(&manager, &only).unwrap_err().code(), "not-named");
+    assert_eq!(meets(&principal(true, &[]), &only), Ok(Reason::Admin));
+    assert_eq!(decide(None, &[only], ()).unwrap_err().reason, Reason::Stranger);
+}
+
+#[test]
+fn a_deny_on_queues_or_on_the_experiment_beats_being_named() {
+    for denied in [(Kind::ReviewQueue, "*"), (Kind::ReviewQueue, "q"), (Kind::Experiment, "1"), (Kind::Experiment, "*")]
+    {
+        let alice = alice(&[(Kind::Experiment, "1", Permission::Manage), (denied.0, denied.1, Permission::Deny)]);
+        for action in [Some(Action::Manage), None] {
+            let refused = meets(&alice, &among(action, &["alice"], Action::Read, queue("q")));
+            // One grant replaced the other where both are on experiment 1.
+            assert!(refused.is_err(), "{denied:?} {action:?}");
+        }
+    }
+}
+
+#[test]
+fn what_nobody_granted_is_not_denied_and_a_deny_anywhere_is() {
+    let scorer = Resource::inside(Kind::Scorer, "1/x".into(), Object { kind: Kind::Experiment, id: Arc::from("1") });
+    let not_denied = Requirement::NotDenied(scorer);
+    assert_eq!(meets(&alice(&[]), &not_denied), Ok(Reason::NotDenied));
+    for (kind, pattern) in [(Kind::Scorer, "*"), (Kind::Scorer, "1/*"), (Kind::Scorer, "1/x"), (Kind::Experiment, "1")]
+    {
+        let denied = alice(&[(kind, pattern, Permission::Deny), (Kind::Experiment, "*", Permission::Manage)]);
+        assert_eq!(meets(&denied, &not_denied).unwrap_err().code(), "denied-by-grant", "{kind} {pattern}");
+    }
+    let other = alice(&[(Kind::Scorer, "1/y", Permission::Deny)]);
+    assert!(meets(&other, &not_denied).is_ok());
+    assert!(meets(&other, &Requirement::NoneDenied(Kind::Scorer)).is_err());
+    assert!(meets(&other, &Requirement::NoneDenied(Kind::Run)).is_ok());
+    assert!(meets(&principal(true, &[]), &Requirement::NoneDenied(Kind::Scorer)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn being_named_only_ever_helps_and_never_beyond_what_is_asked_besides(
+        grants in proptest::collection::vec(a_grant(), 0..8), resource in a_resource(), action in 0..ACTIONS.len(),
+        least in 0..ACTIONS.len(),
+    ) {
+        let (action, least) = (ACTIONS[action], ACTIONS[least]);
+        let alice = principal(false, &grants);
+        let outsider = meets(&alice, &among(Some(action), &["bob"], least, resource.clone()));
+        prop_assert_eq!(outsider.is_ok(), holds(&alice, action, &resource).is_ok());
+        let named = meets(&alice, &among(Some(action), &["alice"], least, resource.clone()));
+        let either = holds(&alice, action, &resource).is_ok() || holds(&alice, least, &resource).is_ok();
+        prop_assert_eq!(named.is_ok(), either);
+        let only = meets(&alice, &among(None, &["alice"], least, resource.clone()));
+        prop_assert_eq!(only.is_ok(), holds(&alice, least, &resource).is_ok());
+        if meets(&alice, &Requirement::NotDenied(resource)).is_err() {
+            prop_assert!(named.is_err());
+        }
+    }
+}

@@ -127,7 +127,8 @@ async fn over(
                 }
             }
         }
-        (Effect::Forgets { kind, field }, Some(user)) => {
+        (Effect::Forgets { unless: Some(part), .. }, Some(_)) if !named(part).is_empty() => {}
+        (Effect::Forgets { kind, field, unless: _ }, Some(user)) => {
             let gone = named(field);
             if gone.is_empty() {
                 return Err(BadAnswer::NoId { at: field }.into());
@@ -193,7 +194,16 @@ fn made(
     if let Effect::Owns { kind, id, new } = row.effect {
         let at = judged.at;
         match new {
-            New::Always => made.push((object(answer, kind, id, named)?, None)),
+            New::Always => match id.split_once("[].") {
+                None => made.push((object(answer, kind, id, named)?, None)),
+                // Each of a list (`jobs[].job_id`).
+                Some((list, inner)) => {
+                    let wrong = BadAnswer::WrongType { at: id, wanted: "in a list" };
+                    for one in answer.get(list)?.and_then(Value::elements).ok_or(wrong)? {
+                        made.push((object(one, kind, inner, named)?, None));
+                    }
+                }
+            },
             New::IfAbsent => {
                 made.extend(
                     judged.absent.iter().filter(|absent| absent.kind == kind).map(|one| (one.clone(), Some(at))),
@@ -202,7 +212,8 @@ fn made(
             New::First(number) => {
                 let object = object(answer, kind, id, named)?;
                 if text_at(answer, number)? == "1" {
-                    made.push((object, None));
+                    // One whose versions were taken out one by one is owned still.
+                    made.push((object, Some(0)));
                 }
             }
         }
@@ -414,7 +425,7 @@ mod tests {
         assert!(after_row(&ledger, &row, 200, r#"{"name": "s"}"#, &[]).await.is_err());
         assert_eq!(ledger.written.borrow().len(), 1);
         after_row(&ledger, &row, 200, r#"{"name": "s", "version": 1}"#, &[]).await.unwrap();
-        assert_eq!(ledger.written.borrow()[1], "ann owns skill s");
+        assert_eq!(ledger.written.borrow()[1], "ann owns skill s unless made since 0");
     }
 
     #[tokio::test]
@@ -435,10 +446,10 @@ mod tests {
     #[tokio::test]
     async fn grants_are_forgotten_by_any_field() {
         let ledger = Notes::default();
-        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "new_name" });
+        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "new_name", unless: None });
         after_row(&ledger, &row, 200, "{}", &[]).await.unwrap();
         assert_eq!(*ledger.written.borrow(), ["ann forgets gateway_secret lily"]);
-        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "secret_id" });
+        let row = with(Effect::Forgets { kind: Kind::GatewaySecret, field: "secret_id", unless: None });
         assert!(after_row(&ledger, &row, 200, "{}", &[]).await.is_err(), "grants of an unnamed object would stay");
         let row = with(Effect::Renames { kind: Kind::Skill, from: "name", to: "missing" });
         after_row(&ledger, &row, 200, "{}", &[]).await.unwrap();

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use super::json::{BadJson, Value};
 use super::narrow::spoken_of_either;
 use super::page::Circle;
-use crate::access::decide::visible;
+use crate::access::decide::{Visible, meets, visible, visible_of};
 use crate::access::identity::Principal;
-use crate::mlflow::ids::{ExperimentId, SkillName};
+use crate::mlflow::ids::{DatasetId, ExperimentId, ReviewQueueId, SkillName};
 use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
-use crate::policy::route::List;
+use crate::policy::route::{List, Own};
+use crate::resolve::sees_queue;
 
 /// An answer of the upstream that cannot be looked over, and so is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -105,13 +106,30 @@ pub(crate) struct Judge<'p> {
     own: bool,
     /// What was judged before; prompts in the second.
     known: [HashMap<String, bool>; 2],
+    /// The experiments that datasets are in; a dataset that is missing here is hidden.
+    datasets: HashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl<'p> Judge<'p> {
     pub(crate) fn new(principal: &'p Principal, list: &'p List) -> Self {
         let own =
             list.own.map(|own| spoken_of_either(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
-        Self { principal, list, own, known: [HashMap::new(), HashMap::new()] }
+        Self { principal, list, own, known: [HashMap::new(), HashMap::new()], datasets: HashMap::new() }
+    }
+
+    /// The datasets of a page whose experiments must be known before its rows can be judged. None where the caller may
+    /// see every experiment: the request has named one for each row.
+    pub(crate) fn unknown(&self, page: &Page<'_>) -> Result<Vec<Arc<str>>, BadAnswer> {
+        if self.list.kind != Kind::Dataset || visible_of(self.principal, Kind::Experiment) == Visible::All {
+            return Ok(Vec::new());
+        }
+        let ids = page.rows().map(|row| text_at(row, self.list.id).map(Arc::from));
+        Ok(ids.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|id| !self.datasets.contains_key(id)).collect())
+    }
+
+    /// Learns which experiments datasets are in.
+    pub(crate) fn learn(&mut self, found: impl IntoIterator<Item = (Arc<str>, Vec<Arc<str>>)>) {
+        self.datasets.extend(found);
     }
 
     /// Whether the row is visible.
@@ -121,6 +139,12 @@ impl<'p> Judge<'p> {
     pub(crate) fn visible(&mut self, row: Value<'_>) -> Result<bool, BadAnswer> {
         if !row.is_object() {
             return Err(BadAnswer::WrongType { at: self.list.member, wanted: "a list of objects" });
+        }
+        match (self.list.kind, self.list.own) {
+            (Kind::Dataset, _) => return self.dataset(row),
+            (Kind::ReviewQueue, _) => return self.queue(row),
+            (_, Some(own)) if own.kind == Kind::ScorerVersion => return self.scorer(row, &own),
+            _ => {}
         }
         let id = match self.list.kind {
             Kind::Skill => skill_at(row, self.list.id)?,
@@ -181,6 +205,67 @@ pub(crate) fn skill_at(value: Value<'_>, at: &'static str) -> Result<String, Bad
         Some(organization) => Kind::Skill.join([&*organization, &*name]),
     };
     if SkillName::parse(&id).is_ok() { Ok(id) } else { Err(BadAnswer::NoId { at }) }
+}
+
+impl Judge<'_> {
+    /// A dataset is visible when every experiment that it is in is.
+    fn dataset(&self, row: Value<'_>) -> Result<bool, BadAnswer> {
+        let id = text_at(row, self.list.id)?;
+        if DatasetId::parse(&id).is_err() {
+            return Err(BadAnswer::NoId { at: self.list.id });
+        }
+        if visible_of(self.principal, Kind::Experiment) == Visible::All {
+            return Ok(true);
+        }
+        let Some(experiments) = self.datasets.get(&*id) else { return Ok(false) };
+        let id: Arc<str> = Arc::from(id);
+        let seen = |experiment: &Arc<str>| {
+            let within = Object { kind: Kind::Experiment, id: Arc::clone(experiment) };
+            visible(self.principal, &Resource::inside(Kind::Dataset, Arc::clone(&id), within))
+        };
+        Ok(!experiments.is_empty() && experiments.iter().all(seen))
+    }
+
+    /// A review queue is visible to those who may read it by its id.
+    fn queue(&self, row: Value<'_>) -> Result<bool, BadAnswer> {
+        let id = text_at(row, self.list.id)?;
+        let experiment = text_at(row, "experiment_id")?;
+        if ReviewQueueId::parse(&id).is_err() || ExperimentId::parse(&experiment).is_err() {
+            return Err(BadAnswer::NoId { at: self.list.id });
+        }
+        let unreadable = |at, wanted| BadAnswer::WrongType { at, wanted };
+        let mut users = Vec::new();
+        if let Some(list) = row.get("users")?.filter(|list| !list.is_null()) {
+            for user in list.elements().ok_or(unreadable("users", "a list"))? {
+                users.push(Arc::from(&*user.as_str().ok_or(unreadable("users", "a list of strings"))?));
+            }
+        }
+        let owner = match row.get("created_by")?.filter(|owner| !owner.is_null()) {
+            Some(owner) => Some(owner.as_str().ok_or(unreadable("created_by", "a string"))?),
+            None => None,
+        };
+        let owner = owner.filter(|owner| !owner.is_empty()).map(|owner| Arc::from(&*owner));
+        let asked = sees_queue(&id, &experiment, users, owner);
+        Ok(asked.iter().all(|requirement| meets(self.principal, requirement).is_ok()))
+    }
+
+    /// A scorer has grants of its own, and its experiment must be readable besides.
+    fn scorer(&self, row: Value<'_>, own: &Own) -> Result<bool, BadAnswer> {
+        let parts = own.id.iter().map(|at| text_at(row, at)).collect::<Result<Vec<_>, _>>()?;
+        let [experiment, name, _] = &*parts else { return Err(BadAnswer::NoId { at: self.list.id }) };
+        if ExperimentId::parse(experiment).is_err() {
+            return Err(BadAnswer::NoId { at: self.list.id });
+        }
+        let scorer = Kind::Scorer.join([&**experiment, &**name]);
+        let version = Arc::from(own.kind.join(parts.iter().map(|part| &**part)));
+        Ok([
+            Some(Resource::top(Kind::Experiment, Arc::from(&**experiment))),
+            Some(Resource::top(Kind::Scorer, Arc::from(scorer))),
+            Resource::named(own.kind, &version),
+        ]
+        .iter()
+        .all(|resource| resource.as_ref().is_some_and(|resource| visible(self.principal, resource))))
+    }
 }
 
 /// The string at a path; numbers count as their digits (MLflow writes int64 as numbers, `message_to_json`).

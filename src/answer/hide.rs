@@ -36,6 +36,10 @@ pub(crate) trait Homes {
     fn gateway_endpoints(&self) -> impl Future<Output = HashMap<Arc<str>, Arc<str>>> {
         std::future::ready(HashMap::new())
     }
+    /// All experiments that each of these datasets is in; none where that cannot be found out.
+    fn datasets(&self, ids: Vec<Arc<str>>) -> impl Future<Output = Vec<(Arc<str>, Vec<Arc<str>>)>> {
+        std::future::ready(ids.into_iter().map(|id| (id, Vec::new())).collect())
+    }
 }
 
 /// Takes the links out of each text that lead to something hidden. A text without any stays as it is, uncopied.
@@ -319,6 +323,15 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
             return Err(BadAnswer::WrongType { at: link.at, wanted: "a model version" });
         }
         return version(value, link.kind).map(Target::Known).map(Some);
+    }
+    if link.kind == Kind::ScorerVersion {
+        if !value.is_object() {
+            return Err(BadAnswer::WrongType { at: link.at, wanted: "a scorer" });
+        }
+        let parts =
+            [text_at(value, "experiment_id")?, text_at(value, "scorer_name")?, text_at(value, "scorer_version")?];
+        let id = Arc::from(link.kind.join(parts.iter().map(String::as_str)));
+        return Ok(Some(Resource::named(link.kind, &id).map_or(Target::Nothing, Target::Known)));
     }
     if value.is_object() {
         return match link.kind {

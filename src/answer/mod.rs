@@ -308,6 +308,10 @@ impl hide::Homes for Lookups<'_> {
         // What cannot be looked up is hidden.
         self.tools.resolver.gateway_endpoints(self.tools.upstream).await.unwrap_or_default()
     }
+
+    async fn datasets(&self, ids: Vec<Arc<str>>) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        self.tools.resolver.dataset_experiments(ids, self.tools.upstream).await
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,19 @@ pub(crate) enum Sight {
 
 /// How much of `list` the principal may see.
 pub(crate) fn sight(principal: &Principal, list: &List) -> Sight {
+    match (list.kind, list.own) {
+        // Reviewers and owners stand in the row; a dataset is in any number of experiments.
+        (Kind::ReviewQueue | Kind::Dataset, _) if principal.admin => return Sight::Everything,
+        (Kind::ReviewQueue | Kind::Dataset, _) => return Sight::RowByRow,
+        // Scorers have grants of their own, which an experiment's do not replace.
+        (_, Some(own)) if own.kind == Kind::ScorerVersion && !sees_every(principal, own.kind) => {
+            return match visible_of(principal, Kind::Scorer) {
+                Visible::Only(ids) if ids.is_empty() => Sight::Nothing,
+                Visible::All | Visible::Some | Visible::Only(_) => Sight::RowByRow,
+            };
+        }
+        _ => {}
+    }
     let inner = list.own.map_or_else(Spoken::default, |own| spoken_of_either(principal, own.kind));
     match visible_of_either(principal, list.kind) {
         Visible::All if !inner.denied && list.links.iter().all(|link| sees_every(principal, link.kind)) => {
@@ -110,9 +123,9 @@ pub(crate) fn spoken(principal: &Principal, kind: Kind) -> Spoken {
 
 /// Which of the requested ids stay in the request. Where something inside may be granted by itself all stay, and the
 /// rows are judged.
-pub(crate) fn cut<'a>(principal: &Principal, list: &List, ids: &'a [Arc<str>]) -> Vec<&'a Arc<str>> {
+pub(crate) fn cut<'a>(principal: &Principal, list: &List, kind: Kind, ids: &'a [Arc<str>]) -> Vec<&'a Arc<str>> {
     let all = list.own.is_some_and(|own| spoken(principal, own.kind).granted);
-    ids.iter().filter(|id| all || visible(principal, &Resource::top(list.kind, Arc::clone(id)))).collect()
+    ids.iter().filter(|id| all || visible(principal, &Resource::top(kind, Arc::clone(id)))).collect()
 }
 
 /// The caller's filter with a clause in front; `None` where that cannot be written safely.
@@ -207,7 +220,7 @@ mod tests {
         let run = "0123456789abcdef0123456789abcdef";
         let ann = ann(&[(Kind::Experiment, "1", Read), (Kind::Run, run, Read)]);
         assert_eq!(sight(&ann, &RUNS), Sight::RowByRow);
-        assert_eq!(cut(&ann, &RUNS, &ids(&["1", "2"])).len(), 2);
+        assert_eq!(cut(&ann, &RUNS, Kind::Experiment, &ids(&["1", "2"])).len(), 2);
     }
 
     #[test]
@@ -242,7 +255,7 @@ mod tests {
     #[test]
     fn requested_ids_that_are_hidden_are_cut() {
         let ann = ann(&[(Kind::Experiment, "1", Permission::Read), (Kind::Experiment, "3", Permission::Deny)]);
-        assert_eq!(cut(&ann, &RUNS, &ids(&["3", "1", "2", "1"])), [&Arc::from("1"), &Arc::from("1")]);
+        assert_eq!(cut(&ann, &RUNS, Kind::Experiment, &ids(&["3", "1", "2", "1"])), [&Arc::from("1"), &Arc::from("1")]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// An id that is not in its one accepted spelling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +127,7 @@ id!(
         if text.trim().is_empty() {
             return Err("it is blank");
         }
-        if quoted(text).len() > 260 { Err("it is too long to be granted on") } else { Ok(()) }
+        if utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().len() > 260 { Err("it is too long to be granted on") } else { Ok(()) }
     }
 );
 id!(
@@ -286,19 +286,6 @@ fn workspace_name(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// How a scorer is named in grants: `experiment id/url-quoted name`
-/// (3.17.2, `server/auth/sqlalchemy_store.py` `_scorer_pattern`).
-#[must_use]
-pub fn scorer_id(experiment: &str, name: &str) -> String {
-    format!("{experiment}/{}", quoted(name))
-}
-
-/// Python's `urllib.parse.quote(text, safe="")`.
-fn quoted(text: &str) -> String {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
-    utf8_percent_encode(text, KEPT).to_string()
-}
-
 fn decimal(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -416,6 +403,7 @@ fn ascii_word(text: &str, most: usize) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mlflow::resource::Kind;
 
     #[test]
     fn every_spelling_python_would_read_as_experiment_one_but_one_is_refused() {
@@ -566,7 +554,7 @@ mod tests {
             ("Größe", "7/Gr%C3%B6%C3%9Fe"),
             ("\u{1f600}", "7/%F0%9F%98%80"),
         ] {
-            assert_eq!(scorer_id("7", name), id);
+            assert_eq!(Kind::Scorer.join(["7", name]), id);
         }
         for odd in ["", "  ", "a\nb"] {
             assert!(ScorerName::parse(odd).is_err(), "{odd:?}");

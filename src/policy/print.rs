@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, Row, Scope, Stamp};
+use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, QueueRight, Row, Scope, Stamp};
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -141,6 +141,23 @@ fn need(need: &Need) -> String {
             let count = if *count == Count::One { "" } else { ", if given" };
             format!("{action} on the {kind} named `{field}`{count}")
         }
+        Need::OnExperimentOf { action, kind, field } => format!("{action} on the experiment of {kind} `{field}`"),
+        Need::NotDenied { kind, field } => format!("no DENY on {kind} `{field}`"),
+        Need::OnQueue { right, field } => {
+            let right = match right {
+                QueueRight::See => "manage, to be a reviewer, or edit as its owner",
+                QueueRight::Change => "manage, or edit as its owner",
+                QueueRight::Prune => "manage, or edit as its owner where it is not one person's own",
+                QueueRight::Work => "to be a reviewer, with edit",
+            };
+            format!("read on the experiment of review_queue `{field}`, and on the queue: {right}")
+        }
+        Need::ForOneself { field, experiment, others } => {
+            let others = others.map_or("to be an administrator".to_owned(), |action| format!("{action} on it"));
+            format!(
+                "edit on experiment `{experiment}`, if `{field}` is given; {others} where that is not one's own name"
+            )
+        }
         Need::Checked(check) => match check {
             Check::ArtifactLocation(field) => format!("`{field}` empty or at an allowed place"),
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
@@ -175,6 +192,16 @@ fn need(need: &Need) -> String {
             Check::TraceView(field) => format!("no assessment denied, if `{field}` counts them"),
             Check::Ours(field) => format!("`{field}` left to the server"),
             Check::Elsewhere(field) => format!("`{field}` absent"),
+            Check::Inside { things, experiment } => format!("`{things}` in the experiment of `{experiment}`"),
+            Check::Selector { field, word, kind } => format!("no DENY on any {kind}, if `{field}` says `{word}`"),
+            Check::QueueType { field, name, .. } => {
+                format!("manage on the experiment, if `{field}` is USER and `{name}` not one's own name")
+            }
+            Check::Scorers { field, .. } => format!("read on each registered scorer that `{field}` names"),
+            Check::Models(field) => format!("use on each gateway endpoint that `{field}` names"),
+            Check::NewId { field, kind } => format!("`{field}` a canonical id of a new {kind}, if given"),
+            Check::NewOwner { field, .. } => format!("manage on the experiment, if `{field}` is given"),
+            Check::PromptUri(field) => format!("edit on the prompt of `{field}`"),
         },
     }
 }
@@ -203,6 +230,8 @@ fn stamps(row: &Row) -> String {
         .iter()
         .map(|stamp| match stamp {
             Stamp::Text(at) => format!("`{at}`"),
+            Stamp::Given(at) => format!("`{at}`, if given"),
+            Stamp::Json(at) => format!("tag `mlflow.user` in the JSON of `{at}`, if given"),
             Stamp::Tags(at) => format!("tag `mlflow.user` of `{}`", at.trim_end_matches("[].key")),
             Stamp::Map(at) => format!("`mlflow.user` of `{at}`"),
             Stamp::Source(at) => format!("`{at}` of a human"),
@@ -240,7 +269,10 @@ fn effect(effect: Effect) -> String {
             format!("the caller gets MANAGE on the {kind} if `{at}` is 1")
         }
         Effect::Renames { kind, from, to } => format!("grants follow the {kind} from `{from}` to `{to}`"),
-        Effect::Forgets { kind, field } => format!("grants on the {kind} `{field}` end"),
+        Effect::Forgets { kind, field, unless: None } => format!("grants on the {kind} `{field}` end"),
+        Effect::Forgets { kind, field, unless: Some(part) } => {
+            format!("grants on the {kind} `{field}` end, unless `{part}` is given")
+        }
     }
 }
 

@@ -191,8 +191,54 @@ pub enum Need {
         /// Where its id stands, as in [`Need::On`].
         field: &'static str,
     },
+    /// `action` on the experiment that the thing of `kind` in `field` lies in, whatever is granted on the thing itself.
+    OnExperimentOf {
+        /// What is wanted.
+        action: Action,
+        /// Of which kind the named thing is.
+        kind: Kind,
+        /// Where its id stands.
+        field: &'static str,
+    },
+    /// No DENY on the object of `kind` that `field` names, nor on what it lies in, where there may be no grant on it yet.
+    NotDenied {
+        /// Of which kind the named object is.
+        kind: Kind,
+        /// Where its id stands.
+        field: &'static str,
+    },
+    /// A right on the review queue that `field` names: by its id, or by `experiment_id/name`.
+    OnQueue {
+        /// Which.
+        right: QueueRight,
+        /// Where its id stands.
+        field: &'static str,
+    },
+    /// EDIT on the experiment for one's own name, `others` on it for another's.
+    ForOneself {
+        /// Where the name stands.
+        field: &'static str,
+        /// Where the experiment's id stands.
+        experiment: &'static str,
+        /// What a name that is not the caller's takes; without, administrators alone may use one.
+        others: Option<Action>,
+    },
     /// A place where MLflow would trust what the caller writes.
     Checked(Check),
+}
+
+/// What somebody may do with a review queue. The experiment must be readable besides
+/// (MLflow 3.17.2, `server/auth/__init__.py`, "Review queues & label schemas").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueRight {
+    /// See it and its items: MANAGE, or to be one of its reviewers, or its owner with EDIT.
+    See,
+    /// Change it: MANAGE, or to be its owner with EDIT.
+    Change,
+    /// Delete it or take items out: MANAGE, or to be the owner, with EDIT, of one that is nobody's own.
+    Prune,
+    /// Do its work: to be one of its reviewers, with EDIT.
+    Work,
 }
 
 /// How many ids a field holds.
@@ -278,6 +324,57 @@ pub enum Check {
     Ours(&'static str),
     /// Another place than an experiment, which cannot be judged: absent.
     Elsewhere(&'static str),
+    /// Every thing that a need with `things` names lies in the experiment that `experiment` names: by its id, or as the
+    /// one that the object in a need's field lies in.
+    Inside {
+        /// The field of the things.
+        things: &'static str,
+        /// The field of the experiment, or of what lies in it.
+        experiment: &'static str,
+    },
+    /// A filter that can select by something of `kind`, which must not be denied then.
+    Selector {
+        /// Where the filter stands.
+        field: &'static str,
+        /// How it says so.
+        word: &'static str,
+        /// What it selects by.
+        kind: Kind,
+    },
+    /// Of which type a new review queue is. One that is somebody's own is judged by its name, as [`Need::ForOneself`].
+    QueueType {
+        /// Where the type stands.
+        field: &'static str,
+        /// Where the name stands.
+        name: &'static str,
+        /// Where the experiment's id stands.
+        experiment: &'static str,
+    },
+    /// Names of scorers, or serialized scorers that hold one: READ on each that is registered in the experiment.
+    Scorers {
+        /// Where they stand.
+        field: &'static str,
+        /// Where the experiment's id stands.
+        experiment: &'static str,
+    },
+    /// An id that the caller may choose for a new thing of this kind: in canonical form, if given.
+    NewId {
+        /// Where it stands.
+        field: &'static str,
+        /// Of what.
+        kind: Kind,
+    },
+    /// Somebody whom a review queue is given to: MANAGE on the queue's experiment.
+    NewOwner {
+        /// Where the name stands.
+        field: &'static str,
+        /// Where the queue's id stands.
+        queue: &'static str,
+    },
+    /// JSON text that can name models: USE on each gateway endpoint (`gateway:/name`) in it.
+    Models(&'static str),
+    /// The URI of a prompt, of which a job makes new versions: EDIT on it.
+    PromptUri(&'static str),
 }
 
 /// How the answer is treated.
@@ -422,6 +519,8 @@ pub enum Effect {
         kind: Kind,
         /// The request's field (or path capture, in braces) that names it, as a need spells it.
         field: &'static str,
+        /// A field with which only a part of it goes, a version: then nothing follows.
+        unless: Option<&'static str>,
     },
 }
 
@@ -448,6 +547,11 @@ pub enum Stamp {
     Tags(&'static str),
     /// The same where the tags are the members of an object, which is named.
     Map(&'static str),
+    /// A text: it becomes the caller's name where one is given, and is not added (`completed_by`).
+    Given(&'static str),
+    /// A text that holds JSON itself: an object whose members are tags, or a list of objects that hold such a one in
+    /// their member `tags`. Where `mlflow.user` is among them it gets the caller's name; it is not added.
+    Json(&'static str),
     /// The `source_id` of an assessment's source: it becomes the caller's name, unless the `source_type` beside it says
     /// that a model or a program speaks.
     Source(&'static str),
@@ -610,7 +714,18 @@ impl Row {
 
     /// Grants end with the object.
     pub(in crate::policy) const fn forgets(mut self, kind: Kind, field: &'static str) -> Self {
-        self.effect = Effect::Forgets { kind, field };
+        self.effect = Effect::Forgets { kind, field, unless: None };
+        self
+    }
+
+    /// Grants end with the object, unless `part` of the request names a part of it.
+    pub(in crate::policy) const fn forgets_unless(
+        mut self,
+        kind: Kind,
+        field: &'static str,
+        part: &'static str,
+    ) -> Self {
+        self.effect = Effect::Forgets { kind, field, unless: Some(part) };
         self
     }
 
@@ -705,6 +820,10 @@ impl Row {
             | Need::OnNamed { .. }
             | Need::OnEvery { .. }
             | Need::Lenient { .. }
+            | Need::OnExperimentOf { .. }
+            | Need::NotDenied { .. }
+            | Need::OnQueue { .. }
+            | Need::ForOneself { .. }
             | Need::Checked(_) => None,
         })
     }
@@ -853,6 +972,11 @@ pub(in crate::policy) const fn use_(kind: Kind, field: &'static str) -> Need {
     on(Action::Use, kind, field, Count::One)
 }
 
+/// USE on the object in `field`, if there is one.
+pub(in crate::policy) const fn use_opt(kind: Kind, field: &'static str) -> Need {
+    on(Action::Use, kind, field, Count::Optional)
+}
+
 /// USE on each object in `field`, if there are any.
 pub(in crate::policy) const fn use_any(kind: Kind, field: &'static str) -> Need {
     on(Action::Use, kind, field, Count::AnyEach)
@@ -878,14 +1002,29 @@ pub(in crate::policy) const fn use_every(kind: Kind) -> Need {
     Need::OnEvery { action: Action::Use, kind }
 }
 
+/// USE on the object named in `field`, if one is.
+pub(in crate::policy) const fn use_named_opt(kind: Kind, field: &'static str) -> Need {
+    Need::OnNamed { action: Action::Use, kind, field, count: Count::Optional }
+}
+
 /// READ on the object named in `field`, if one is.
 pub(in crate::policy) const fn read_named_opt(kind: Kind, field: &'static str) -> Need {
     Need::OnNamed { action: Action::Read, kind, field, count: Count::Optional }
 }
 
-/// USE on the object in `field`, if there is one.
-pub(in crate::policy) const fn use_opt(kind: Kind, field: &'static str) -> Need {
-    on(Action::Use, kind, field, Count::Optional)
+/// `action` on the experiment that the thing in `field` lies in.
+pub(in crate::policy) const fn on_experiment_of(action: Action, kind: Kind, field: &'static str) -> Need {
+    Need::OnExperimentOf { action, kind, field }
+}
+
+/// No DENY on the object in `field`.
+pub(in crate::policy) const fn not_denied(kind: Kind, field: &'static str) -> Need {
+    Need::NotDenied { kind, field }
+}
+
+/// A right on the review queue in `field`.
+pub(in crate::policy) const fn queue(right: QueueRight, field: &'static str) -> Need {
+    Need::OnQueue { right, field }
 }
 
 /// An administrator, and why.

@@ -202,6 +202,30 @@ impl Links {
                 }
                 Err(miss) => Err(miss),
             },
+            Kind::LabelSchema => {
+                let asked = self.get(&format!("/api/3.0/mlflow/label-schemas/get?schema_id={id}"), upstream).await?;
+                let LabelSchemaAnswer { label_schema } = read(&asked)?;
+                label_schema.link(id)
+            }
+            Kind::ReviewQueue => {
+                let asked = self.get(&format!("/api/3.0/mlflow/review-queues/get?queue_id={id}"), upstream).await?;
+                let ReviewQueueAnswer { review_queue } = read(&asked)?;
+                review_queue.link(id)
+            }
+            Kind::Issue => {
+                let asked = self.get(&format!("/api/3.0/mlflow/issues/{id}"), upstream).await?;
+                let IssueAnswer { issue } = read(&asked)?;
+                issue.link(id)
+            }
+            // A prompt optimization job: others have no experiment that this call tells.
+            Kind::Job => {
+                let asked = self.get(&format!("/api/3.0/mlflow/prompt-optimization/jobs/{id}"), upstream).await?;
+                let JobAnswer { job } = read(&asked)?;
+                if job.source_prompt_uri.is_empty() || job.experiment_id.is_empty() {
+                    return Err(Miss::Absent);
+                }
+                Plain { id: job.job_id, experiment_id: job.experiment_id }.link(id)
+            }
             // What no look-up is written for does not exist.
             _ => Err(Miss::Absent),
         }
@@ -323,6 +347,13 @@ impl Links {
         let target = match object.kind {
             Kind::McpServer => format!("/api/3.0/mlflow/mcp-servers/{}", path::encode(&object.id)),
             Kind::Skill => format!("/api/3.0/mlflow/skills/{}", path::encode(&object.id)),
+            // The name is quoted in the id as a query has it.
+            Kind::Scorer => match object.id.split_once('/') {
+                Some((experiment, name)) => {
+                    format!("/api/3.0/mlflow/scorers/get?experiment_id={experiment}&name={name}")
+                }
+                None => return Ok(true),
+            },
             // No row makes anything else on the way; what is thought to be there is judged, never made.
             _ => return Ok(true),
         };
@@ -377,7 +408,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(asked: &'a Asked) -> Result<T, Miss> 
         .map_err(|_| Miss::Fault(ResolveFault::Unreadable("it is not what this call answers")))
 }
 
-fn experiment_id(text: &str) -> Result<Arc<str>, Miss> {
+pub(super) fn experiment_id(text: &str) -> Result<Arc<str>, Miss> {
     match ExperimentId::parse(text) {
         Ok(id) => Ok(id.to_shared()),
         Err(_) => Err(Miss::Fault(ResolveFault::Unreadable("it names no experiment"))),
@@ -472,6 +503,58 @@ struct VersionBody<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     version: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct LabelSchemaAnswer<'a> {
+    #[serde(borrow)]
+    label_schema: Plain<'a>,
+}
+
+#[derive(Deserialize)]
+struct ReviewQueueAnswer<'a> {
+    #[serde(borrow)]
+    review_queue: Plain<'a>,
+}
+
+#[derive(Deserialize)]
+struct IssueAnswer<'a> {
+    #[serde(borrow)]
+    issue: Plain<'a>,
+}
+
+/// A thing that says its own id and its experiment's.
+#[derive(Deserialize)]
+struct Plain<'a> {
+    #[serde(borrow, alias = "schema_id", alias = "queue_id", alias = "issue_id")]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    experiment_id: Cow<'a, str>,
+}
+
+impl Plain<'_> {
+    fn link(&self, id: &str) -> Result<Link, Miss> {
+        if self.id != id {
+            return Err(Miss::Fault(ResolveFault::Unreadable("it is about another object")));
+        }
+        Ok(Link { experiment: experiment_id(&self.experiment_id)?, artifact_uri: empty(), author: empty() })
+    }
+}
+
+#[derive(Deserialize)]
+struct JobAnswer<'a> {
+    #[serde(borrow)]
+    job: JobBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct JobBody<'a> {
+    #[serde(borrow)]
+    job_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    experiment_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    source_prompt_uri: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ mod bulk;
 mod gateway;
 mod links;
 mod registry;
+mod review;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use futures_util::{StreamExt, TryStreamExt};
 pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
+pub use self::review::sees_queue;
 use self::source::Source;
 use self::workspaces::Workspaces;
 use crate::access::decide::{Named, Requirement};
@@ -55,7 +57,14 @@ const RESERVED: &str = "the tag is MLflow's own";
 const FORGED: &str = "the tag `mlflow.user` tells who made it, and that does not change";
 
 /// Tags by which MLflow's handlers decide something: where artifacts are read from, and which objects are prompts.
-const RESERVED_TAGS: [&str; 2] = ["mlflow.artifactLocation", IS_PROMPT];
+const RESERVED_TAGS: [&str; 5] = [
+    "mlflow.artifactLocation",
+    IS_PROMPT,
+    // Since 3.18.0 the server detects issues on its own by what these say, with the gateway's secret that they name.
+    "mlflow.issueDetection.schedule",
+    "mlflow.issueDetection.scheduleTraceFilter",
+    "mlflow.issueDetection.scheduleState",
+];
 
 /// How ids are looked up.
 #[derive(Debug, Clone)]
@@ -222,6 +231,26 @@ impl Resolver {
                         Box::pin(self.on_named(action, kind, name, upstream, &mut resolved)).await?;
                     }
                 }
+                Need::OnExperimentOf { action, kind, field } => {
+                    for id in fields.each(field) {
+                        let object = Object { kind, id: Arc::clone(id) };
+                        self.on_experiment_of(action, &object, upstream, &mut resolved).await?;
+                    }
+                }
+                Need::NotDenied { kind, field } => {
+                    for id in fields.each(field) {
+                        resolved.not_denied(kind, id);
+                    }
+                }
+                Need::OnQueue { right, field } => {
+                    let named = fields.one(field).unwrap_or_default();
+                    Box::pin(self.on_queue(right, named, upstream, &mut resolved)).await?;
+                }
+                Need::ForOneself { field, experiment, others } => {
+                    if let (Some(name), [experiment]) = (fields.one(field), fields.each(experiment)) {
+                        resolved.ask(review::for_oneself(name, experiment, others));
+                    }
+                }
                 Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
             }
         }
@@ -270,6 +299,9 @@ impl Resolver {
                 for id in ids {
                     self.hold_named(action, Resource::named(kind, id), upstream, resolved).await?;
                 }
+            }
+            Home::Experiment if kind == Kind::Dataset => {
+                Box::pin(self.on_datasets(action, ids, upstream, resolved)).await?;
             }
             Home::Experiment => {
                 if let [id] = ids {
@@ -379,8 +411,12 @@ impl Resolver {
     ) -> Result<(), ResolveFault> {
         match check {
             // Judged by form alone, in `policy::fields`.
-            Check::NewModelName(_) | Check::SafePath(_) | Check::FileName(_) | Check::Ours(_) | Check::Elsewhere(_) => {
-            }
+            Check::NewModelName(_)
+            | Check::SafePath(_)
+            | Check::NewId { .. }
+            | Check::FileName(_)
+            | Check::Ours(_)
+            | Check::Elsewhere(_) => {}
             Check::TraceTags(field) => self.trace_tags(fields.each(field), None, upstream, resolved).await?,
             Check::TraceTagsOf { tags, place, trace } => {
                 let same = Some((fields.each(place), fields.one(trace).unwrap_or_default()));
@@ -425,6 +461,50 @@ impl Resolver {
                     && !self.settings.artifact_locations.iter().any(|root| below(location, root))
                 {
                     resolved.ask(Requirement::Admin(LOCATION));
+                }
+            }
+            Check::Inside { things, experiment } => {
+                let experiment = Box::pin(self.experiment_in(experiment, fields, upstream)).await?;
+                Self::inside(fields.each(things), experiment.as_deref(), resolved);
+            }
+            Check::Selector { field, word, kind } => {
+                if fields.one(field).is_some_and(|text| text.to_ascii_lowercase().contains(word)) {
+                    resolved.ask(Requirement::NoneDenied(kind));
+                }
+            }
+            Check::QueueType { field, name, experiment } => {
+                if fields.one(field).is_some_and(review::is_own)
+                    && let (Some(name), [experiment]) = (fields.one(name), fields.each(experiment))
+                {
+                    resolved.ask(review::for_oneself(name, experiment, Some(Action::Manage)));
+                }
+            }
+            Check::Scorers { field, experiment } => {
+                let experiment = fields.one(experiment).unwrap_or_default();
+                Box::pin(self.on_scorers(fields.each(field), experiment, upstream, resolved)).await?;
+            }
+            Check::Models(field) => {
+                for text in fields.each(field) {
+                    match review::endpoints(text) {
+                        None => resolved.ask(review::unreadable()),
+                        Some(names) => {
+                            for name in names {
+                                let kind = Kind::GatewayEndpoint;
+                                Box::pin(self.on_named(Action::Use, kind, &name, upstream, resolved)).await?;
+                            }
+                        }
+                    }
+                }
+            }
+            Check::NewOwner { field, queue } => {
+                if let (true, [id]) = (fields.present(field), fields.each(queue)) {
+                    let object = Object { kind: Kind::ReviewQueue, id: Arc::clone(id) };
+                    self.on_experiment_of(Action::Manage, &object, upstream, resolved).await?;
+                }
+            }
+            Check::PromptUri(field) => {
+                if let Some(uri) = fields.one(field) {
+                    review::on_prompt(uri, resolved);
                 }
             }
             Check::ModelSource(field) => {
@@ -574,6 +654,24 @@ impl Resolved {
             self.seen.extend(self.objects.iter().cloned());
         }
         self.seen.insert(object.clone())
+    }
+
+    /// An object that the request names, for the audit log.
+    fn name_object(&mut self, object: Object) {
+        if self.is_new(&object) {
+            self.objects.push(object);
+        }
+    }
+
+    /// No DENY on the object, on what it is named after, nor on every version of it.
+    fn not_denied(&mut self, kind: Kind, id: &Arc<str>) {
+        let resource = Resource::named(kind, id).unwrap_or_else(|| Resource::top(kind, Arc::clone(id)));
+        self.name_object(resource.object.clone());
+        self.ask(Requirement::NotDenied(resource));
+        if let Some(versions) = kind.versions() {
+            // A pattern speaks of all of them; one that is not there yet has no id.
+            self.ask(Requirement::NotDenied(Resource::top(versions, Arc::from(format!("{id}/")))));
+        }
     }
 
     fn hold_or_miss(&mut self, action: Action, resource: Option<Resource>) {

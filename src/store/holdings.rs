@@ -216,7 +216,8 @@ pub(super) async fn made_by_another(
     let since = i64::try_from(since).unwrap_or(i64::MAX);
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM changes WHERE object = $1 AND at >= $2 \
-         AND (verb = 'rename' OR (verb = 'own' AND detail <> $3)))",
+         AND (verb = 'rename' OR (verb = 'own' AND detail <> $3)) AND NOT EXISTS (SELECT 1 FROM changes AS gone \
+         WHERE gone.object = $1 AND gone.verb = 'forget' AND gone.id > changes.id))",
     )
     .bind(named(workspace, kind, id))
     .bind(since)

@@ -25,6 +25,16 @@ fn mlflow(target: &str) -> Answer {
         path if path.starts_with("/api/3.0/mlflow/traces/tr-") => json!({"trace": {"trace_info": {
             "trace_id": "tr-0123456789abcdef0123456789abcdef",
             "trace_location": {"mlflow_experiment": {"experiment_id": "1"}}}}}),
+        path if path.starts_with("/api/3.0/mlflow/issues/iss-") => json!({"issue": {
+            "issue_id": "iss-0123456789abcdef0123456789abcdef", "experiment_id": "1"}}),
+        "/api/3.0/mlflow/label-schemas/get" => json!({"label_schema": {
+            "schema_id": "ls-0123456789abcdef0123456789abcdef", "experiment_id": "1"}}),
+        path if path.starts_with("/api/3.0/mlflow/review-queues/get") => json!({"review_queue": {
+            "queue_id": "rq-0123456789abcdef0123456789abcdef", "experiment_id": "1", "queue_type": "CUSTOM"}}),
+        path if path.starts_with("/api/3.0/mlflow/prompt-optimization/jobs/0") => json!({"job": {
+            "job_id": "01234567-89ab-cdef-0123-456789abcdef", "experiment_id": "1",
+            "source_prompt_uri": "prompts:/greeting/1"}}),
+        path if path.ends_with("/experiment-ids") => json!({"experiment_ids": ["1"]}),
         "/api/2.0/mlflow/experiments/get" => json!({"experiment": {"experiment_id": "1", "name": "one"}}),
         "/api/2.0/mlflow/experiments/get-by-name" => {
             if target.ends_with("=one") {
@@ -390,6 +400,9 @@ fn example(row: &Row) -> (String, Option<String>) {
         let (Need::On { field, .. }
         | Need::OnOrCreate { field, .. }
         | Need::OnNamed { field, .. }
+        | Need::OnExperimentOf { field, .. }
+        | Need::NotDenied { field, .. }
+        | Need::OnQueue { field, .. }
         | Need::OnArtifact { field, .. }
         | Need::OnExperimentNamed { field, .. }
         | Need::Checked(Check::GuardrailScorer(field))) = need
@@ -430,6 +443,12 @@ fn value(field: &str) -> &'static str {
         "endpoint_id" => "e-0123456789abcdef0123456789abcdef",
         "guardrail_id" => "gr-0123456789abcdef0123456789abcdef",
         field if field.ends_with("model_definition_id") => "d-0123456789abcdef0123456789abcdef",
+        "trace_ids" | "item_id" | "item_ids" => "tr-0123456789abcdef0123456789abcdef",
+        "dataset_id" => "d-0123456789abcdef0123456789abcdef",
+        "schema_id" => "ls-0123456789abcdef0123456789abcdef",
+        "queue_id" => "rq-0123456789abcdef0123456789abcdef",
+        "issue_id" => "iss-0123456789abcdef0123456789abcdef",
+        "job_id" => "01234567-89ab-cdef-0123-456789abcdef",
         field if field.contains("run") => RUN,
         field if field.contains("experiment_name") => "one",
         field if field.contains("experiment") => "1",

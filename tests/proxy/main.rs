@@ -23,6 +23,7 @@ mod login;
 mod passing;
 mod prefixed;
 mod registry;
+mod review;
 mod sessions;
 mod signals;
 mod stream;

@@ -142,7 +142,7 @@ impl<A: Asker> Asking<'_, A> {
         let ids: Vec<Arc<str>> = ids.into_iter().map(Arc::from).collect();
         // Where no run is listed, a grant on a run shows nothing.
         let list = List { own: self.graph.runs.own.filter(|_| root.operation.rows.is_some()), ..self.graph.runs };
-        let left: Vec<&str> = narrow::cut(self.principal, &list, &ids).into_iter().map(|id| &**id).collect();
+        let left: Vec<&str> = narrow::cut(self.principal, &list, list.kind, &ids).into_iter().map(|id| &**id).collect();
         Ok((!left.is_empty()).then(|| root.searching(&left)))
     }
 

@@ -81,12 +81,12 @@ pub(crate) fn way(
     let query = read()?;
     let ids = match narrowed_field(row) {
         None => None,
-        Some(field) => {
+        Some((kind, field)) => {
             let ids = query::ids(request, field)?.unwrap_or_default();
-            if list.kind == Kind::Experiment && ids.iter().any(|id| ExperimentId::parse(id).is_err()) {
+            if kind == Kind::Experiment && ids.iter().any(|id| ExperimentId::parse(id).is_err()) {
                 return Err(AnswerFault::BadIds(field));
             }
-            let left: Vec<Arc<str>> = narrow::cut(principal, list, &ids).into_iter().cloned().collect();
+            let left: Vec<Arc<str>> = narrow::cut(principal, list, kind, &ids).into_iter().cloned().collect();
             if left.is_empty() {
                 return Ok(Way::Empty);
             }
@@ -116,12 +116,11 @@ fn asked_rows(query: &Query, list: &List) -> Option<u32> {
     }
 }
 
-fn narrowed_field(row: &Row) -> Option<&'static str> {
+fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
     row.needs.iter().find_map(|need| match need {
-        Need::On { field, count: Count::Narrowed, .. } => Some(*field),
+        Need::On { kind, field, count: Count::Narrowed, .. } => Some((*kind, *field)),
         Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach | Count::ByRow, .. }
         | Need::Under { .. }
-        | Need::NoneDenied(_)
         | Need::NewOf { .. }
         | Need::Anyone
         | Need::SignedIn
@@ -134,6 +133,11 @@ fn narrowed_field(row: &Row) -> Option<&'static str> {
         | Need::OnNamed { .. }
         | Need::OnEvery { .. }
         | Need::Lenient { .. }
+        | Need::OnExperimentOf { .. }
+        | Need::NotDenied { .. }
+        | Need::NoneDenied(_)
+        | Need::OnQueue { .. }
+        | Need::ForOneself { .. }
         | Need::Checked(_) => None,
     })
 }
@@ -182,7 +186,7 @@ pub(crate) async fn filtered(
     let ask = Ask { request, principal, list, rows, ids, from: from.as_ref(), shared };
     let tried = clause.is_some();
     if let Some(clause) = clause {
-        match ask.fill(asker, Some(&clause)).await? {
+        match ask.fill(asker, homes, Some(&clause)).await? {
             Got::Page(head, filled, view, kept) => {
                 return finish(principal, list, &query, head, filled, view, kept, shared, homes).await;
             }
@@ -191,7 +195,7 @@ pub(crate) async fn filtered(
             Got::Refusal(answer) => return Ok(answer),
         }
     }
-    match ask.fill(asker, None).await? {
+    match ask.fill(asker, homes, None).await? {
         Got::Page(head, filled, view, kept) => {
             if tried {
                 shared.version.doubt();
@@ -200,6 +204,11 @@ pub(crate) async fn filtered(
         }
         Got::Refusal(answer) => Ok(answer),
     }
+}
+
+/// How many rows are asked for at once: each dataset costs a look-up.
+fn most_at_once(kind: Kind) -> u32 {
+    if kind == Kind::Dataset { 200 } else { u32::MAX }
 }
 
 /// MLflow itself says what is wrong with the number of rows. If it takes it all the same, we do not.
@@ -226,7 +235,7 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    async fn fill(&self, asker: &impl Asker, clause: Option<&str>) -> Result<Got, AnswerFault> {
+    async fn fill(&self, asker: &impl Asker, homes: &impl Homes, clause: Option<&str>) -> Result<Got, AnswerFault> {
         let view = match (clause, self.ids) {
             (Some(clause), _) => View::Narrowed(mark([clause])),
             (None, Some((_, ids))) => View::Narrowed(mark(ids.iter().map(|id| &***id))),
@@ -240,7 +249,7 @@ impl Ask<'_> {
         let settings = &self.shared.settings;
         let bounds = Bounds {
             rows: self.rows,
-            most: self.list.paged.map_or(u32::MAX, |paging| paging.most),
+            most: self.list.paged.map_or(u32::MAX, |paging| paging.most).min(most_at_once(self.list.kind)),
             calls: if self.list.paged.is_some() { settings.list_budget } else { 1 },
             bytes: settings.list_answer,
             narrowed: view != View::Whole,
@@ -267,6 +276,10 @@ impl Ask<'_> {
                 read => read?,
             };
             let page = Page::read(&body, self.list.member)?;
+            let unknown = judge.unknown(&page)?;
+            if !unknown.is_empty() {
+                judge.learn(homes.datasets(unknown).await);
+            }
             let next = page.next.clone().filter(|_| self.list.paged.is_some());
             filler.take::<BadAnswer>(page.rows(), next, |row| judge.visible(row))?;
             kept.hold(filler.bytes())?;

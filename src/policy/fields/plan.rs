@@ -6,9 +6,10 @@
 use std::fmt;
 
 use crate::mlflow::ids::{
-    BadId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
-    GatewayModelDefinitionId, GatewaySecretId, GatewaySecretName, LoggedModelId, McpNamespace, McpServerName, McpSlug,
-    McpVersion, ModelName, ModelVersion, RunId, SkillName, SkillOrganization, TraceId, WorkspaceName,
+    BadId, DatasetId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
+    GatewayModelDefinitionId, GatewaySecretId, GatewaySecretName, IssueId, JobId, LabelSchemaId, LoggedModelId,
+    McpNamespace, McpServerName, McpSlug, McpVersion, ModelName, ModelVersion, ReviewQueueId, RunId, ScorerName,
+    SkillName, SkillOrganization, TraceId, WorkspaceName,
 };
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
@@ -150,7 +151,11 @@ impl Plan {
         }
         for stamp in row.stamps {
             match stamp {
-                Stamp::Text(field) | Stamp::Tags(field) | Stamp::Source(field) => {
+                Stamp::Text(field)
+                | Stamp::Tags(field)
+                | Stamp::Source(field)
+                | Stamp::Given(field)
+                | Stamp::Json(field) => {
                     let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
                     plan.want(field, count, Form::Text, false);
                 }
@@ -203,21 +208,26 @@ impl Plan {
 
     /// What an effect takes from the request, where no need has named it.
     fn want_of_effect(&mut self, row: &'static Row) {
-        let mut want = |field: &'static str| {
+        let mut want = |field: &'static str, numbers: bool| {
             // What stands in the path is not looked for elsewhere.
             let in_path = row.path.split('/').filter_map(capture_name).any(|name| name == field);
             if !in_path && !field.starts_with('{') && !self.wants.iter().any(|want| want.is_called(field)) {
-                self.want(field, Count::Optional, Form::Text, false);
+                self.want(field, Count::Optional, Form::Text, numbers);
             }
         };
         for effect in [row.effect, row.also] {
             match effect {
                 Effect::None => {}
-                Effect::Owns { id, .. } => {
-                    id.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).for_each(&mut want)
+                Effect::Owns { id, .. } => id
+                    .split('/')
+                    .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+                    .for_each(|field| want(field, false)),
+                Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(|field| want(field, false)),
+                Effect::Forgets { field, unless, .. } => {
+                    want(field, false);
+                    // A version is a number.
+                    unless.into_iter().for_each(|part| want(part, true));
                 }
-                Effect::Renames { from, to, .. } => [from, to].into_iter().for_each(&mut want),
-                Effect::Forgets { field, .. } => want(field),
             }
         }
     }
@@ -244,6 +254,11 @@ impl Plan {
             Need::Lenient { kind, field, action, least: _, own: _ } => {
                 self.want_of(&Need::On { action, kind, field, count: Count::One });
             }
+            Need::OnExperimentOf { kind, field, action: _ } | Need::NotDenied { kind, field } => {
+                self.want_object(kind, field, Count::One);
+            }
+            Need::OnQueue { field, right: _ } => self.want_object(Kind::ReviewQueue, field, Count::One),
+            Need::ForOneself { field, .. } => self.want(field, Count::Optional, Form::Text, false),
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
@@ -257,8 +272,24 @@ impl Plan {
                 self.want(field, count, form, false);
             }
             Need::Checked(check) => match check {
-                Check::ArtifactLocation(field) | Check::ModelSource(field) => {
+                Check::ArtifactLocation(field)
+                | Check::ModelSource(field)
+                | Check::Selector { field, .. }
+                | Check::NewOwner { field, .. }
+                | Check::PromptUri(field) => {
                     self.want(field, Count::Optional, Form::Text, false);
+                }
+                // protobuf takes an enum's number for its name.
+                Check::QueueType { field, name, .. } => {
+                    self.want(field, Count::Optional, Form::Text, true);
+                    self.want(name, Count::Optional, Form::Text, false);
+                }
+                Check::NewId { field, kind } => self.want(field, Count::Optional, form_of(kind), false),
+                // The needs name them already.
+                Check::Inside { .. } => {}
+                Check::Scorers { field, .. } | Check::Models(field) => {
+                    let many = field.ends_with("scorers");
+                    self.want(field, if many { Count::AnyEach } else { Count::Optional }, Form::Text, false);
                 }
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
@@ -368,6 +399,11 @@ fn form_of(kind: Kind) -> Form {
         Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
         Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
         Kind::Workspace => Form::Id(|text| WorkspaceName::parse(text).map(drop)),
+        Kind::Dataset => Form::Id(|text| DatasetId::parse(text).map(drop)),
+        Kind::LabelSchema => Form::Id(|text| LabelSchemaId::parse(text).map(drop)),
+        Kind::ReviewQueue => Form::Id(|text| ReviewQueueId::parse(text).map(drop)),
+        Kind::Issue => Form::Id(|text| IssueId::parse(text).map(drop)),
+        Kind::Job => Form::Id(|text| JobId::parse(text).map(drop)),
         Kind::RegisteredModel | Kind::Prompt => Form::Id(|text| ModelName::parse(text).map(drop)),
         Kind::GatewaySecret => Form::Id(|text| GatewaySecretId::parse(text).map(drop)),
         Kind::GatewayEndpoint => Form::Id(|text| GatewayEndpointId::parse(text).map(drop)),
@@ -377,14 +413,9 @@ fn form_of(kind: Kind) -> Form {
         Kind::ModelVersion
         | Kind::PromptVersion
         | Kind::Assessment
-        | Kind::ReviewQueue
-        | Kind::LabelSchema
-        | Kind::Issue
-        | Kind::Dataset
         | Kind::Scorer
         | Kind::ScorerVersion
-        | Kind::McpServerVersion
-        | Kind::Job => Form::Text,
+        | Kind::McpServerVersion => Form::Text,
     }
 }
 
@@ -400,7 +431,8 @@ fn part_form(kind: Kind, index: usize) -> (Form, bool) {
         (Kind::McpServerVersion, _) => (Form::Id(|text| McpVersion::parse(text).map(drop)), false),
         (Kind::Skill, 0) => (Form::Id(|text| SkillOrganization::parse(text).map(drop)), false),
         (Kind::Skill, _) => (form_of(Kind::Skill), false),
-        (Kind::Scorer | Kind::ScorerVersion, 0) => (form_of(Kind::Experiment), true),
+        (Kind::Scorer | Kind::ScorerVersion | Kind::ReviewQueue, 0) => (form_of(Kind::Experiment), true),
+        (Kind::Scorer | Kind::ScorerVersion, 1) => (Form::Id(|text| ScorerName::parse(text).map(drop)), false),
         _ => (Form::Text, false),
     }
 }

@@ -36,6 +36,11 @@ pub fn stamp(body: &[u8], stamps: &[Stamp], name: &str) -> Result<Vec<u8>, Field
         let mut edits = Edits { whole: &text, name: &name, list: Vec::new() };
         match stamp {
             Stamp::Text(at) => edits.walk(&text, at, &|edits, object, last| edits.set(object, last, &name))?,
+            Stamp::Given(at) => edits.walk(&text, at, &|edits, object, last| {
+                let given = find(&members(object)?, last).is_some();
+                if given { edits.set(object, last, &name) } else { Ok(()) }
+            })?,
+            Stamp::Json(at) => edits.walk(&text, at, &Edits::json)?,
             Stamp::Source(at) => edits.walk(&text, at, &Edits::source)?,
             Stamp::Map(at) => edits.walk(&text, at, &Edits::map)?,
             Stamp::Tags(at) => edits.walk(&text, at.strip_suffix("[].key").unwrap_or(at), &Edits::tags)?,
@@ -140,6 +145,37 @@ impl<'a> Edits<'a> {
         }
     }
 
+    /// The text at `member` holds JSON: tags, or a list of what has tags.
+    fn json(&mut self, object: &'a str, member: &str) -> Result<(), FieldFault> {
+        let outer = members(object)?;
+        let Some(raw) = find(&outer, member) else { return Ok(()) };
+        let Some(text) = text_of(raw) else { return Err(FieldFault::NotAnObject) };
+        // Python's JSON knows more than ours; what cannot hold the tag is left to it.
+        if !text.contains(AUTHOR_TAG) && !text.contains('\\') {
+            return Ok(());
+        }
+        let whole = format!("{{\"in\":{text}}}");
+        let mut inner = Edits { whole: &whole, name: self.name, list: Vec::new() };
+        let at = if text.trim_start().starts_with('[') { "in[].tags" } else { "in" };
+        inner.walk(&whole, at, &|inner, object, last| {
+            let members = members(object)?;
+            once(&members, last)?;
+            let Some(tags) = find(&members, last) else { return Ok(()) };
+            let tags_of = self::members(tags.get())?;
+            once(&tags_of, AUTHOR_TAG)?;
+            if tags_of.iter().any(|(key, _)| key == AUTHOR_TAG) {
+                let name = inner.name;
+                inner.set(tags.get(), AUTHOR_TAG, name)?;
+            }
+            Ok(())
+        })?;
+        let written = inner.written();
+        let stamped = written.strip_prefix("{\"in\":").and_then(|text| text.strip_suffix('}')).unwrap_or_default();
+        let from = self.place(raw.get());
+        self.list.push((from..from + raw.get().len(), serde_json::Value::from(stamped).to_string()));
+        Ok(())
+    }
+
     /// `object` is the source; protobuf reads its type as a name or as a number.
     fn source(&mut self, object: &'a str, member: &str) -> Result<(), FieldFault> {
         let members = members(object)?;
@@ -205,6 +241,14 @@ fn elements(list: &RawValue) -> Result<Vec<&RawValue>, FieldFault> {
     serde_json::from_str(list.get()).map_err(|error| FieldFault::NotJson(error.to_string()))
 }
 
+/// Python's JSON keeps the last of two members of one name, and `find` the first.
+fn once(members: &[(Cow<'_, str>, &RawValue)], name: &str) -> Result<(), FieldFault> {
+    match members.iter().filter(|(own, _)| own == name).count() {
+        0 | 1 => Ok(()),
+        _ => Err(FieldFault::Repeated(name.to_owned())),
+    }
+}
+
 /// The member of that name; `null` is protobuf's word for an absent one.
 fn find<'a>(members: &[(Cow<'_, str>, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
     members.iter().find(|(own, _)| own == name).map(|(_, value)| *value).filter(|value| value.get() != "null")
@@ -222,6 +266,44 @@ mod tests {
 
     fn stamped(body: &str, stamps: &[Stamp]) -> String {
         String::from_utf8(stamp(body.as_bytes(), stamps, "ann@x").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn json_in_a_text_is_stamped_where_it_names_an_author() {
+        let tags = &[Stamp::Json("tags")];
+        let body = |tags: &str| format!(r#"{{"name":"d","tags":{}}}"#, serde_json::Value::from(tags));
+        let cases = [
+            (r#"{"a":"b"}"#, r#"{"a":"b"}"#),
+            (r#"{"mlflow.user":"bob","a":"b"}"#, r#"{"mlflow.user":"ann@x","a":"b"}"#),
+            (r#"{"mlflow\u002euser":"bob"}"#, r#"{"mlflow\u002euser":"ann@x"}"#),
+            (
+                r#"[{"inputs":{"q":1},"tags":{"mlflow.user":"bob"}},{"inputs":{},"tags":null},{"tags":{"x":"y"}}]"#,
+                r#"[{"inputs":{"q":1},"tags":{"mlflow.user":"ann@x"}},{"inputs":{},"tags":null},{"tags":{"x":"y"}}]"#,
+            ),
+            (r#"[{"inputs":{"q":NaN}}]"#, r#"[{"inputs":{"q":NaN}}]"#),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(stamped(&body(sent), tags), body(expected));
+        }
+        assert_eq!(stamped(r#"{"tags":null}"#, tags), r#"{"tags":null}"#);
+        for odd in [
+            r#"{"mlflow.user":"ann@x","mlflow.user":"bob"}"#,
+            r#"[{"tags":{},"tags":{"mlflow.user":"bob"}}]"#,
+            r#"{"mlflow.user":NaN}"#,
+            r#"{"a":1}, "mlflow.user":{}"#,
+            r#""mlflow.user""#,
+        ] {
+            assert!(stamp(body(odd).as_bytes(), tags, "ann@x").is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_stamped_only_where_one_is_given() {
+        let given = &[Stamp::Given("completed_by")];
+        assert_eq!(stamped(r#"{"completed_by":"bob"}"#, given), r#"{"completed_by":"ann@x"}"#);
+        for same in [r#"{"status":"PENDING"}"#, r#"{"completed_by":null}"#] {
+            assert_eq!(stamped(same, given), same);
+        }
     }
 
     #[test]
