@@ -180,12 +180,6 @@ id!(
     |text| spelled(text, 250, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 );
 id!(
-    /// Name of a gateway secret.
-    GatewaySecretName,
-    "gateway secret name",
-    |text| printable(text, 500)
-);
-id!(
     /// Name of an MCP server, `namespace/slug` (3.17.2, `entities/mcp_server.py:validate_mcp_server_name`).
     McpServerName,
     "MCP server name",

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::links::{Ask, Links, Miss, ResolveFault, read, settle};
 use super::{Resolved, Resolver};
-use crate::mlflow::ids::{ExperimentId, GatewayEndpointId, GatewaySecretId};
+use crate::mlflow::ids::{ExperimentId, GatewayEndpointId};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object, Resource};
 use crate::policy::fields::Fields;
@@ -19,7 +19,7 @@ use crate::policy::fields::Fields;
 const ENDPOINTS: &str = "/api/3.0/mlflow/gateway/endpoints";
 
 impl Links {
-    /// The id of the gateway's endpoint or secret of that name.
+    /// The id of the gateway's endpoint of that name.
     pub(super) async fn gateway_named<A: Ask>(
         &self,
         kind: Kind,
@@ -32,13 +32,6 @@ impl Links {
                 self.get(&format!("{ENDPOINTS}/get?name={quoted}"), upstream).await.and_then(|asked| {
                     let EndpointAnswer { endpoint } = read(&asked)?;
                     the_one(&endpoint.name, name, &endpoint.endpoint_id, GatewayEndpointId::parse)
-                })
-            }
-            Kind::GatewaySecret => {
-                let target = format!("/api/3.0/mlflow/gateway/secrets/get?secret_name={quoted}");
-                self.get(&target, upstream).await.and_then(|asked| {
-                    let SecretAnswer { secret } = read(&asked)?;
-                    the_one(&secret.secret_name, name, &secret.secret_id, GatewaySecretId::parse)
                 })
             }
             // No row names anything else so.
@@ -178,17 +171,6 @@ struct EndpointBody {
     #[serde(default)]
     name: String,
     experiment_id: Option<Id>,
-}
-
-#[derive(Deserialize)]
-struct SecretAnswer {
-    secret: SecretBody,
-}
-
-#[derive(Deserialize)]
-struct SecretBody {
-    secret_id: String,
-    secret_name: String,
 }
 
 #[derive(Deserialize)]

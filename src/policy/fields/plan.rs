@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::mlflow::ids::{
     BadId, DatasetId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
-    GatewayModelDefinitionId, GatewaySecretId, GatewaySecretName, IssueId, JobId, LabelSchemaId, LoggedModelId,
+    GatewayModelDefinitionId, GatewaySecretId, IssueId, JobId, LabelSchemaId, LoggedModelId,
     McpNamespace, McpServerName, McpSlug, McpVersion, ModelName, ModelVersion, ReviewQueueId, RunId, ScorerName,
     SkillName, SkillOrganization, TraceId, WorkspaceName,
 };
@@ -266,7 +266,6 @@ impl Plan {
             Need::OnNamed { kind, field, count, action: _ } => {
                 let form = match kind {
                     Kind::GatewayEndpoint => Form::Id(|text| GatewayEndpointName::parse(text).map(drop)),
-                    Kind::GatewaySecret => Form::Id(|text| GatewaySecretName::parse(text).map(drop)),
                     _ => Form::Text,
                 };
                 self.want(field, count, form, false);

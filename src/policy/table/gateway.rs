@@ -97,7 +97,7 @@ pub(super) static ROWS: &[Row] = &[
 
     // Secrets
     post  ("3.0/mlflow/gateway/secrets/create",                       "CreateGatewaySecret",          &[Create, new_of(GatewaySecret)]).owns(GatewaySecret, "secret.secret_id").stamps(MADE_BY),
-    get   ("3.0/mlflow/gateway/secrets/get",                          "GetGatewaySecretInfo",         &[read_opt(GatewaySecret, "secret_id"), read_named_opt(GatewaySecret, "secret_name")])
+    get   ("3.0/mlflow/gateway/secrets/get",                          "GetGatewaySecretInfo",         &[read(GatewaySecret, "secret_id")])
                                                                                                         .hides(SECRET_LINKS),
     get   ("3.0/mlflow/gateway/secrets/list",                         "ListGatewaySecretInfos",       &[SignedIn]).keeps(SECRETS),
     post  ("3.0/mlflow/gateway/secrets/update",                       "UpdateGatewaySecret",          &[edit(GatewaySecret, "secret_id")]).stamps(CHANGED_BY),
