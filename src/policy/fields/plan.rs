@@ -7,9 +7,9 @@ use std::fmt;
 
 use crate::mlflow::ids::{
     BadId, DatasetId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
-    GatewayModelDefinitionId, GatewaySecretId, IssueId, JobId, LabelSchemaId, LoggedModelId,
-    McpNamespace, McpServerName, McpSlug, McpVersion, ModelName, ModelVersion, ReviewQueueId, RunId, ScorerName,
-    SkillName, SkillOrganization, TraceId, WorkspaceName,
+    GatewayModelDefinitionId, GatewaySecretId, IssueId, JobId, LabelSchemaId, LoggedModelId, McpNamespace,
+    McpServerName, McpSlug, McpVersion, ModelName, ModelVersion, ReviewQueueId, RunId, ScorerName, SkillName,
+    SkillOrganization, TraceId, WorkspaceName,
 };
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
