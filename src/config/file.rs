@@ -276,6 +276,8 @@ fn access(
     store.default_workspace_permission = section.or("default_workspace_permission", WorkspacePermission(None)).0;
     resolve.artifact_locations =
         section.or("artifact_locations", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
+    resolve.model_sources =
+        section.or("model_sources", Vec::<Word>::new()).into_iter().map(|Word(place)| place).collect();
     resolve.authors = section.or("authors", resolve.authors);
     resolve.lenient_edit = section.or("lenient_edit", resolve.lenient_edit);
     if resolve.lenient_edit && !resolve.authors {

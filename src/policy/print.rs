@@ -80,6 +80,24 @@ pub fn markdown<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     text
 }
 
+/// The rows with what they need, and nothing else.
+pub fn markdown_needs<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut text = String::from("| Method | Path | Name | Needs |\n| --- | --- | --- | --- |\n");
+    for row in rows {
+        let cell = |text: &str| text.replace('|', "\\|");
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | {} | {} |",
+            row.verb,
+            cell(&path(row)),
+            row.name,
+            cell(&needs(row))
+        );
+    }
+    text
+}
+
 /// The path with its prefixes; `{api|ajax-api}` stands for either.
 #[must_use]
 pub fn path(row: &Row) -> String {

@@ -73,6 +73,8 @@ pub struct Settings {
     pub static_prefix: String,
     /// Where experiments may keep artifacts when an ordinary user says so.
     pub artifact_locations: Vec<String>,
+    /// From where anybody may register a model version: the server reads there for whoever may read the version.
+    pub model_sources: Vec<String>,
     /// The most links that are remembered.
     pub links: u64,
     /// The most look-ups that one request may cost.
@@ -92,6 +94,7 @@ impl Default for Settings {
         Self {
             static_prefix: String::new(),
             artifact_locations: Vec::new(),
+            model_sources: Vec::new(),
             links: 200_000,
             most_look_ups: 256,
             authors: true,
@@ -596,6 +599,7 @@ impl Resolver {
             Source::LoggedModel(id) => {
                 self.on(Action::Read, Kind::LoggedModel, &[Arc::from(id)], upstream, resolved).await?;
             }
+            Source::Place(place) if self.settings.model_sources.iter().any(|root| below(place, root)) => {}
             Source::Place(place) => {
                 // The run and the model that the request names are required to be readable besides.
                 for object in [own(Kind::LoggedModel, "model_id"), own(Kind::Run, "run_id")].into_iter().flatten() {

@@ -149,6 +149,25 @@ async fn whose_a_run_is_may_be_said_again_by_its_author_alone() {
 }
 
 #[tokio::test]
+async fn a_source_below_an_allowed_place_needs_no_run() {
+    let upstream = Scripted::default();
+    let settings = Settings { model_sources: vec!["s3://zoo/models/".to_owned()], ..Settings::default() };
+    let resolver = Resolver::new(settings);
+    for (source, asked) in [
+        ("s3://zoo/models/resnet", 1),
+        ("s3://zoo/models", 1),
+        ("s3://zoo/modelsx/resnet", 2),
+        ("s3://zoo/models/../secret", 2),
+        ("s3://zoo", 2),
+    ] {
+        let body = format!(r#"{{"name":"iris","source":"{source}"}}"#);
+        let path = "/api/2.0/mlflow/model-versions/create";
+        let resolved = resolve(&resolver, Verb::Post, path, None, &body, &upstream).await.unwrap();
+        assert_eq!(told(&resolved).len(), asked, "{source}: {:?}", told(&resolved));
+    }
+}
+
+#[tokio::test]
 async fn without_the_setting_an_author_is_a_tag_like_any_other() {
     let upstream = Scripted::default().run(RUN, "7");
     let resolver = Resolver::new(Settings { authors: false, ..Settings::default() });

@@ -1,8 +1,6 @@
 //! Models and prompts share one registry, and each is granted by its own kind. What one made, settings that open more,
 //! and what somebody reads who is refused.
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
 
 use crate::harness::gate::{Gate, Told};
