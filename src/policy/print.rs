@@ -86,14 +86,7 @@ pub fn markdown_needs<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     for row in rows {
         let cell = |text: &str| text.replace('|', "\\|");
         // Writing to a `String` cannot fail.
-        let _ = writeln!(
-            text,
-            "| {} | `{}` | {} | {} |",
-            row.verb,
-            cell(&path(row)),
-            row.name,
-            cell(&needs(row))
-        );
+        let _ = writeln!(text, "| {} | `{}` | {} | {} |", row.verb, cell(&path(row)), row.name, cell(&needs(row)));
     }
     text
 }
