@@ -65,10 +65,10 @@ impl Share {
     /// The bytes of an answer, counted until the last of them has left.
     pub(crate) fn of(mut self, bytes: Vec<u8>) -> Bytes {
         // What is made of answers is hardly larger than they were.
-        if self.bytes == 0 || self.hold(bytes.len()).is_err() || self.bytes == 0 {
-            return Bytes::from(bytes);
+        if self.bytes > 0 && self.hold(bytes.len()).is_ok() {
+            return Bytes::from_owner(Counted { bytes, _share: self });
         }
-        Bytes::from_owner(Counted { bytes, _share: self })
+        Bytes::from(bytes)
     }
 }
 

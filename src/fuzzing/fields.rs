@@ -70,7 +70,7 @@ fn agree(call: &Call, read: &fields::Fields, (field, count): (&str, Count), mut 
     if matches!(count, Count::Optional | Count::AnyEach) {
         oracle.remove("");
     }
-    let ours: BTreeSet<String> = read.each(field).iter().map(|value| value.to_string()).collect();
+    let ours: BTreeSet<String> = read.each(field).iter().map(ToString::to_string).collect();
     assert_eq!(ours, oracle, "{call:?} {field}: {:?}", String::from_utf8_lossy(sent));
 }
 

@@ -66,12 +66,9 @@ pub(super) async fn answer(
     let mut told = Told::default();
     let mut at_once = Vec::new();
     for (index, root) in document.roots.iter().enumerate() {
-        let input = match asking.narrowed(root)? {
-            None => {
-                told.parts.push((index, Part::Nothing));
-                continue;
-            }
-            Some(input) => input,
+        let Some(input) = asking.narrowed(root)? else {
+            told.parts.push((index, Part::Nothing));
+            continue;
         };
         match root.operation.rows {
             None => at_once.push((index, root, input)),

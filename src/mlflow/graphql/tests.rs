@@ -150,7 +150,7 @@ fn what_is_not_understood_whole_is_refused() {
             format!("{{ ...A }} fragment A on Query {{ ...B }} fragment B on Query {{ ...A {field} }}"),
             Fragment("A".into()),
         ),
-        (format!("{{ ...A }} fragment A on Query {{ ...A }}"), Fragment("A".into())),
+        ("{ ...A } fragment A on Query { ...A }".to_owned(), Fragment("A".into())),
         (
             format!("{{ ...A }} fragment A on Query {{ {field} }} fragment A on Query {{ {field} }}"),
             Fragment("A".into()),
