@@ -172,9 +172,9 @@ fn call(row: &'static Row) -> Option<Call> {
         Prefixes::Ajax => "/ajax-api/",
         Prefixes::None => "/",
     };
-    let filled = |part: &str| match part.split_once('}') {
-        Some((_, rest)) => format!("7{rest}"),
-        None => part.to_owned(),
+    let filled = |part: &str| match (part.split_once('{'), part.split_once('}')) {
+        (Some((before, _)), Some((_, behind))) => format!("{before}7{behind}"),
+        _ => part.to_owned(),
     };
     let place: Vec<String> = row.path.split('/').map(filled).collect();
     let path = Path::parse(&format!("{prefix}{}", place.join("/"))).ok()?;
