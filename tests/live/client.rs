@@ -41,6 +41,11 @@ fn grants_follow_a_model_that_is_renamed_and_end_with_one_that_is_deleted() {
 }
 
 #[test]
+fn prompts_are_a_kind_of_their_own_and_runs_are_of_whoever_made_them() {
+    shared().play("prompts.py");
+}
+
+#[test]
 fn traces_follow_the_grants_and_cannot_be_taken() {
     shared().play("traces.py");
 }

@@ -5,12 +5,11 @@ import os
 import time
 
 import mlflow
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import AssessmentSource, AssessmentSourceType
 from mlflow.exceptions import MlflowException
 
-from actors import acting, equal, fresh, grant, mail, refused, revoke, until
+from actors import acting, equal, fresh, grant, mail, refused, rest, revoke, until
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 client = MlflowClient()
@@ -24,12 +23,6 @@ def answer(question):
         span.set_outputs(["a", "b"])
     mlflow.update_current_trace(tags={"team": "a"})
     return f"{question} yes"
-
-
-def rest(who, method, path, **more):
-    headers = {"Authorization": f"Bearer {os.environ[f'LIVE_TOKEN_{who.upper()}']}", **more.pop("headers", {})}
-    url = os.environ["MLFLOW_TRACKING_URI"] + path
-    return requests.request(method, url, headers=headers, verify=os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"], timeout=60, **more)
 
 
 with acting("owner"):
