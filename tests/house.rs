@@ -38,6 +38,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("resolve", "upstream", "look-ups ask MLflow itself"),
     ("upstream", "message", "bodies"),
     ("resolve", "message", "bodies of its questions"),
+    ("answer", "fuzzing", "what must hold of filtered answers, for the fuzz targets and tests alone"),
 ];
 
 /// Rooms that know no runtime, socket, database, clock or log.

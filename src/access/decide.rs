@@ -229,12 +229,12 @@ pub fn decide<T>(
     principal: Option<Arc<Principal>>,
     requirements: &[Requirement],
     request: T,
-) -> Result<Permitted<T>, Denial> {
+) -> Result<Permitted<T>, Box<Denial>> {
     let mut reasons = Vec::with_capacity(requirements.len());
     for requirement in requirements {
         match judge(principal.as_deref(), requirement) {
             Ok(reason) => reasons.push(reason),
-            Err(reason) => return Err(Denial { requirement: requirement.clone(), reason }),
+            Err(reason) => return Err(Box::new(Denial { requirement: requirement.clone(), reason })),
         }
     }
     Ok(Permitted { inner: request, principal, reasons })

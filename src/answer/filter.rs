@@ -341,7 +341,7 @@ mod tests {
         }
         let denied = [(Kind::Prompt, "hello", Read), (Kind::PromptVersion, "hello/1", Deny)];
         assert_eq!(judge(&MODEL_VERSIONS, &denied, &version(&marked("true"))), Ok(false));
-        for tags in [r#""x""#, r#"[1]"#, r#"{"a":1}"#] {
+        for tags in [r#""x""#, r"[1]", r#"{"a":1}"#] {
             assert!(judge(&REGISTERED_MODELS, &of(Kind::Prompt), &row(tags)).is_err(), "{tags}");
         }
     }

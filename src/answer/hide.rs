@@ -253,10 +253,9 @@ fn walk(
                 found.push(Hit { target: Target::Known(Resource::inside(link.kind, id, within)), edit });
                 return Ok(());
             }
-            Cut::Value => (value, blank(value).ok_or(unreadable("inside the answer"))?),
             Cut::Answer => (value, Edit::Refuse),
             Cut::Element | Cut::NotUsable => (value, drop_element()?),
-            Cut::Along(_) => (value, blank(value).ok_or(unreadable("inside the answer"))?),
+            Cut::Value | Cut::Along(_) => (value, blank(value).ok_or(unreadable("inside the answer"))?),
         };
         let Some(target) = target(linked, link)? else { return Ok(()) };
         if let Cut::Along(beside) = link.cut {

@@ -57,7 +57,7 @@ pub(super) fn denied(
 /// - a registered model or a prompt (`SqlAlchemyStore.get_registered_model`), for those who may do it with a thing of the
 ///   other kind: `load_prompt(allow_missing=True)` and `register_prompt` ask so.
 ///
-/// Whoever then makes one of that name reads RESOURCE_ALREADY_EXISTS from MLflow: names are unique on the server.
+/// Whoever then makes one of that name reads `RESOURCE_ALREADY_EXISTS` from MLflow: names are unique on the server.
 fn as_absent(denial: &Denial, call: &Call, fields: &Fields) -> Option<Refusal> {
     let named = call.row.needs.iter().find_map(|need| match need {
         Need::OnExperimentNamed { field, .. } => fields.one(field),

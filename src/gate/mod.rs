@@ -184,7 +184,7 @@ impl Gate {
 
         let asker = principal.clone();
         let permitted = decide(principal, &resolved.requirements, request)
-            .map_err(|denial| denied::denied(denial, &call, &fields, asker.as_deref(), &house.store))?;
+            .map_err(|denial| denied::denied(*denial, &call, &fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());
 
         if call.is_local() {

@@ -113,6 +113,7 @@ fn words(row: &Row) -> Vec<String> {
     row.needs.iter().map(need).chain(switch).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each word of the table")]
 fn need(need: &Need) -> String {
     match need {
         Need::Anyone => "nothing".to_owned(),

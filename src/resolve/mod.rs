@@ -177,16 +177,7 @@ impl Resolver {
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, workspace(upstream)),
                 Need::OnOrCreate { action, kind, field } => {
-                    for id in fields.each(field) {
-                        let object = Object { kind, id: Arc::clone(id) };
-                        if Box::pin(self.links.exists(&object, upstream)).await? {
-                            resolved.hold(action, Resource::top(kind, Arc::clone(id)));
-                        } else {
-                            resolved.hold(Action::Create, workspace(upstream));
-                            resolved.objects.push(object.clone());
-                            resolved.absent.push(object);
-                        }
-                    }
+                    self.on_or_create(action, kind, fields.each(field), upstream, &mut resolved).await?;
                 }
                 Need::On {
                     action,
@@ -405,6 +396,28 @@ impl Resolver {
         Ok(())
     }
 
+    async fn on_or_create<A: Ask>(
+        &self,
+        action: Action,
+        kind: Kind,
+        ids: &[Arc<str>],
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        for id in ids {
+            let object = Object { kind, id: Arc::clone(id) };
+            if Box::pin(self.links.exists(&object, upstream)).await? {
+                resolved.hold(action, Resource::top(kind, Arc::clone(id)));
+            } else {
+                resolved.hold(Action::Create, workspace(upstream));
+                resolved.objects.push(object.clone());
+                resolved.absent.push(object);
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm for each word of the table")]
     async fn check<A: Ask>(
         &self,
         check: Check,

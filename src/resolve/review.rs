@@ -230,15 +230,14 @@ impl Resolver {
             return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
         }
         for text in texts {
-            let name = match text.trim_start().starts_with('{') {
-                false => Some(Cow::Borrowed(&**text)),
-                true => match serde_json::from_str::<Serialized<'_>>(text) {
-                    Ok(serialized) => serialized.name,
-                    Err(_) => {
-                        resolved.ask(Requirement::Admin(UNREADABLE));
-                        continue;
-                    }
-                },
+            let name = if text.trim_start().starts_with('{') {
+                let Ok(serialized) = serde_json::from_str::<Serialized<'_>>(text) else {
+                    resolved.ask(Requirement::Admin(UNREADABLE));
+                    continue;
+                };
+                serialized.name
+            } else {
+                Some(Cow::Borrowed(&**text))
             };
             let Some(name) = name else { continue };
             if ScorerName::parse(&name).is_err() {

@@ -27,8 +27,8 @@ async fn gate() -> (Gate, Arc<Mutex<Vec<String>>>) {
         }
     });
     let gate = Gate::with(server, "", |config| {
-        config.clean.static_prefix = "/ml".to_owned();
-        config.resolve.static_prefix = "/ml".to_owned();
+        "/ml".clone_into(&mut config.clean.static_prefix);
+        "/ml".clone_into(&mut config.resolve.static_prefix);
     })
     .await;
     gate.grant("user:alice@example.com", "experiment", "1", "READ").await;

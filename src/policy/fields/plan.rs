@@ -226,12 +226,15 @@ impl Plan {
                 Effect::Forgets { field, unless, .. } => {
                     want(field, false);
                     // A version is a number.
-                    unless.into_iter().for_each(|part| want(part, true));
+                    if let Some(part) = unless {
+                        want(part, true);
+                    }
                 }
             }
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each word of the table")]
     fn want_of(&mut self, need: &Need) {
         match *need {
             Need::Anyone
@@ -293,10 +296,12 @@ impl Plan {
                 Check::NewModelName(field) => {
                     self.want(field, Count::One, Form::Id(|text| ModelName::parse(text).map(drop)), false);
                 }
-                Check::TagKey(field) | Check::VersionTags(field) | Check::RunTags { run: _, key: field } => {
-                    self.want(field, free(field), Form::Text, false);
-                }
-                Check::TraceTags(field) | Check::TraceMetadata(field) | Check::TraceFilter(field) => {
+                Check::TagKey(field)
+                | Check::VersionTags(field)
+                | Check::RunTags { run: _, key: field }
+                | Check::TraceTags(field)
+                | Check::TraceMetadata(field)
+                | Check::TraceFilter(field) => {
                     self.want(field, free(field), Form::Text, false);
                 }
                 Check::TraceFilters(field) => self.want(field, Count::AnyEach, Form::Text, false),

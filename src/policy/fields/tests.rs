@@ -353,7 +353,7 @@ fn members_of_a_map_are_read_by_name_and_value() {
     ))
     .unwrap();
     assert_eq!(fields.one("trace.trace_info.trace_id"), Some(format!("tr-{RUN}").as_str()));
-    let texts = |field: &str| fields.each(field).iter().map(|text| text.to_string()).collect::<Vec<_>>();
+    let texts = |field: &str| fields.each(field).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts("trace.trace_info.tags[*]"), ["a", "mlflow.artifactLocation"]);
     assert_eq!(texts("trace.trace_info.trace_metadata[*]"), ["mlflow.sourceRun", "b"]);
     assert_eq!(texts("trace.trace_info.trace_metadata[mlflow.sourceRun]"), [RUN]);
