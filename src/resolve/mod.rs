@@ -18,7 +18,7 @@ mod traces;
 mod workspaces;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -500,16 +500,19 @@ impl Resolver {
                 Box::pin(self.on_scorers(fields.each(field), experiment, upstream, resolved)).await?;
             }
             Check::Models(field) => {
+                let mut models = BTreeSet::new();
                 for text in fields.each(field) {
                     match review::endpoints(text) {
                         None => resolved.ask(review::unreadable()),
-                        Some(names) => {
-                            for name in names {
-                                let kind = Kind::GatewayEndpoint;
-                                Box::pin(self.on_named(Action::Use, kind, &name, upstream, resolved)).await?;
-                            }
-                        }
+                        Some(names) => models.extend(names),
                     }
+                }
+                if models.len() > self.settings.most_look_ups {
+                    return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
+                }
+                for name in models {
+                    let kind = Kind::GatewayEndpoint;
+                    Box::pin(self.on_named(Action::Use, kind, &name, upstream, resolved)).await?;
                 }
             }
             Check::NewOwner { field, queue } => {

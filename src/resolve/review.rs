@@ -5,16 +5,19 @@
 //! own rights.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::links::{Ask, Links, Miss, ResolveFault, experiment_id, read, settle};
 use super::{MISSING, Resolved, Resolver, SIDE_BY_SIDE};
 use crate::access::decide::{Named, Requirement};
-use crate::mlflow::ids::{ExperimentId, ModelName, ModelVersion, ReviewQueueId, ScorerName};
+use crate::mlflow::ids::{ExperimentId, GatewayEndpointName, ModelName, ModelVersion, ReviewQueueId, ScorerName};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object, Resource};
 use crate::policy::fields::Fields;
@@ -285,24 +288,76 @@ pub(super) fn on_prompt(uri: &str, resolved: &mut Resolved) {
 
 /// The names of the gateway's endpoints that JSON text speaks of; `None` where it cannot be read.
 pub(super) fn endpoints(text: &str) -> Option<Vec<String>> {
-    fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
-        match value {
-            serde_json::Value::String(text) => {
-                let text = text.trim();
-                if text.get(..GATEWAY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(GATEWAY)) {
-                    found.push(text[GATEWAY.len()..].trim_start_matches('/').to_owned());
-                }
-            }
-            serde_json::Value::Array(list) => list.iter().for_each(|one| walk(one, found)),
-            serde_json::Value::Object(members) => members.values().for_each(|one| walk(one, found)),
-            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
-        }
+    let mut found = BTreeSet::new();
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Texts(&mut found).deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(found.into_iter().collect())
+}
+
+/// Walks JSON without keeping it: a text of 16 MiB would be some hundred MiB of values.
+struct Texts<'a>(&'a mut BTreeSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Texts<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
     }
-    let mut found = Vec::new();
-    walk(&serde_json::from_str(text).ok()?, &mut found);
-    found.sort_unstable();
-    found.dedup();
-    Some(found)
+}
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    /// Signs that some reader of addresses leaves out must not make two of one text.
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        let signs = text.chars().filter(|sign| !sign.is_control() && !sign.is_whitespace());
+        if !signs.map(|sign| sign.to_ascii_lowercase()).take(GATEWAY.len()).eq(GATEWAY.chars()) {
+            return Ok(());
+        }
+        let name = text.strip_prefix(GATEWAY).and_then(|rest| rest.strip_prefix('/'));
+        match name.filter(|name| GatewayEndpointName::parse(name).is_ok()) {
+            Some(name) => drop(self.0.insert(name.to_owned())),
+            None => return Err(E::custom("a model of the gateway that is not written `gateway:/name`")),
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Texts(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(Texts(&mut *self.0))?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether the text cannot be read.
@@ -359,5 +414,27 @@ impl QueueBody<'_> {
             owner: self.created_by.filter(|owner| !owner.is_empty()).map(|owner| Arc::from(&*owner)),
             custom: *self.queue_type == *CUSTOM[0],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_of_the_gateway_has_one_spelling() {
+        for odd in ["GATEWAY:/x", " gateway:/x", "gate\nway:/x", "\u{1}gateway:/x", "gateway:/x?y", "gateway://y/x"] {
+            assert_eq!(endpoints(&serde_json::json!({ "model": odd }).to_string()), None, "{odd}");
+        }
+        assert_eq!(endpoints(r#"{"model":"openai:/gateway","about":"the gateway: it"}"#), Some(Vec::new()));
+    }
+
+    #[test]
+    fn every_model_of_the_gateway_is_found_whichever_of_two_members_counts() {
+        let text = r#"{"a":[1,-1,1.5,null,true,{"model":"gateway:/x"}],"model":"gateway:/y","model":"openai:/z"}"#;
+        assert_eq!(endpoints(text), Some(vec!["x".to_owned(), "y".to_owned()]));
+        for odd in ["", "{", r#"{"a":NaN}"#, "{} {}", &"[".repeat(1000)] {
+            assert_eq!(endpoints(odd), None, "{odd}");
+        }
     }
 }

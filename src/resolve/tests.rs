@@ -427,6 +427,52 @@ async fn tags_that_steer_mlflow_are_for_administrators() {
 }
 
 #[tokio::test]
+async fn tags_that_steer_mlflow_cannot_come_with_a_new_experiment() {
+    let upstream = Scripted::default();
+    let create = async |key: &str| {
+        let body = format!(r#"{{"name":"x","tags":[{{"key":"a","value":"b"}},{{"key":"{key}","value":"c"}}]}}"#);
+        post(&upstream, "experiments/create", &body).await.contains(&"admin: the tag is MLflow's own".to_owned())
+    };
+    assert!(!create("team").await);
+    assert!(create("mlflow.issueDetection.schedule").await);
+    assert!(create("MLflow.artifactLocation ").await);
+}
+
+#[tokio::test]
+async fn a_tag_of_the_servers_is_known_in_every_case_that_a_database_takes_for_the_same() {
+    let trace = "tr-0123456789abcdef0123456789abcdef";
+    let info = format!(
+        r#"{{"trace":{{"trace_info":{{"trace_id":"{trace}","trace_location":{{"mlflow_experiment":
+        {{"experiment_id":"7"}}}}}}}}}}"#
+    );
+    let upstream = Scripted::default().with(&format!("/api/3.0/mlflow/traces/{trace}"), &info);
+    let set = async |key: &str| {
+        let path = format!("/api/3.0/mlflow/traces/{trace}/tags");
+        let body = format!(r#"{{"key":"{key}","value":"x"}}"#);
+        told(&resolve(&resolver(), Verb::Patch, &path, None, &body, &upstream).await.unwrap()).len()
+    };
+    assert_eq!(set("team").await, 1);
+    for key in ["mlflow.artifactLocation", "MLFLOW.ARTIFACTLOCATION", "mlflow.trace.spanslocation "] {
+        assert_eq!(set(key).await, 2, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_judge_that_speaks_of_thousands_of_models_is_refused_before_any_is_asked_for() {
+    let upstream = Scripted::default();
+    let register = async |count: usize| {
+        let models: Vec<String> = (0..count).map(|n| format!("gateway:/m{n}")).collect();
+        let scorer = serde_json::json!({ "models": models }).to_string();
+        let body = serde_json::json!({ "experiment_id": "7", "name": "judge", "serialized_scorer": scorer });
+        resolve(&resolver(), Verb::Post, "/api/3.0/mlflow/scorers/register", None, &body.to_string(), &upstream).await
+    };
+    assert!(matches!(register(257).await, Err(ResolveFault::TooMany { most: 256 })));
+    assert_eq!(upstream.asked.borrow().len(), 0);
+    assert!(register(3).await.is_ok());
+    assert_eq!(upstream.asked.borrow().len(), 3);
+}
+
+#[tokio::test]
 async fn look_ups_go_below_the_static_prefix() {
     let upstream = Scripted::default();
     let resolver = Resolver::new(Settings { static_prefix: "/ml/".to_owned(), ..Settings::default() });

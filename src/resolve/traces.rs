@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::links::{Ask, Link, ResolveFault};
-use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, below, proxied};
+use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, below, is_tag, proxied};
 use crate::access::decide::Requirement;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object};
@@ -118,7 +118,7 @@ impl Resolver {
         upstream: &A,
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
-        let mut servers = keys.iter().filter(|key| SERVERS_TAGS.contains(&&***key));
+        let mut servers = keys.iter().filter(|key| SERVERS_TAGS.iter().any(|tag| is_tag(key, tag)));
         let Some((places, trace)) = same else {
             if servers.next().is_some() {
                 resolved.ask(Requirement::Admin(RESERVED));
@@ -188,7 +188,7 @@ fn own_place(root: &str, trace: &str) -> Option<String> {
 
 /// None of the metadata is the gateway's.
 pub(super) fn metadata(keys: &[Arc<str>], resolved: &mut Resolved) {
-    if keys.iter().any(|key| SERVERS_METADATA.contains(&&**key)) {
+    if keys.iter().any(|key| SERVERS_METADATA.iter().any(|name| is_tag(key, name))) {
         resolved.ask(Requirement::Admin(GATEWAY));
     }
 }

@@ -28,6 +28,21 @@ fn written(document: &str, json: &str) -> (String, String) {
 }
 
 #[test]
+fn a_chain_of_fragments_does_not_use_up_the_stack() {
+    use std::fmt::Write as _;
+
+    let mut chain = String::from("{mlflowGetRun(input:{runId:\"a\"}){run{...f0}}}");
+    for n in 0..900 {
+        let _ = write!(chain, "fragment f{n} on MlflowRunExtension{{...f{}}}", n + 1);
+    }
+    chain.push_str("fragment f900 on MlflowRunExtension{info{runId}}");
+    // As much as a worker's thread has.
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+    let read = thread.spawn(move || of(&chain, "{}").is_ok()).unwrap();
+    read.join().unwrap();
+}
+
+#[test]
 fn the_pages_own_documents_are_understood() {
     let run = of(GET_RUN, r#"{"data":{"runId":"a"}}"#).unwrap();
     let a = vec!["a".to_owned()];

@@ -179,6 +179,10 @@ impl<'a> Edits<'a> {
     /// `object` is the source; protobuf reads its type as a name or as a number.
     fn source(&mut self, object: &'a str, member: &str) -> Result<(), FieldFault> {
         let members = members(object)?;
+        // protobuf takes both spellings, and the last of them counts.
+        if members.iter().any(|(name, _)| name == "sourceType") {
+            return Err(FieldFault::OtherSpelling { sent: "sourceType".to_owned(), instead: "source_type" });
+        }
         let kind = find(&members, "source_type").map(RawValue::get);
         if matches!(kind, Some("\"LLM_JUDGE\"" | "\"AI_JUDGE\"" | "\"CODE\"" | "2" | "3")) {
             return Ok(());
@@ -370,6 +374,17 @@ mod tests {
         }
         let bare = r#"{"assessment":{"source":{"source_id":"bob"}}}"#;
         assert_eq!(stamped(bare, &source), bare.replace("bob", "ann@x"));
+    }
+
+    #[test]
+    fn a_human_does_not_pass_for_a_judge_by_a_second_spelling() {
+        let source = [Stamp::Source("assessment.source.source_id")];
+        for spellings in [r#""source_type":"CODE","sourceType":"HUMAN""#, r#""source\u0054ype":1,"source_type":"CODE""#]
+        {
+            let body = format!(r#"{{"assessment":{{"source":{{{spellings},"source_id":"bob"}}}}}}"#);
+            let fault = stamp(body.as_bytes(), &source, "ann@x").unwrap_err();
+            assert!(matches!(fault, FieldFault::OtherSpelling { instead: "source_type", .. }), "{spellings}");
+        }
     }
 
     #[test]

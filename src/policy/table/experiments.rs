@@ -23,7 +23,7 @@ const RUN_DATASETS: List =
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Experiments
-    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, new_of(Experiment), Checked(ArtifactLocation("artifact_location"))])
+    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, new_of(Experiment), Checked(ArtifactLocation("artifact_location")), Checked(TagKey("tags[].key"))])
                                                                                       .owns(Experiment, "experiment_id"),
     get   ("2.0/mlflow/experiments/get",                   "GetExperiment",       &[read(Experiment, "experiment_id")]),
     get   ("2.0/mlflow/experiments/get-by-name",           "GetExperimentByName", &[read_named("experiment_name")])
