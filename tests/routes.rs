@@ -126,6 +126,7 @@ fn named(row: &Row) -> Vec<&'static str> {
                 parent
             }
             Need::NewOf { given: Some(field), .. } => field,
+            Need::NewNamed { mark, .. } => mark,
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field)
                 | Check::ModelSource(field)
@@ -362,6 +363,11 @@ fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
 
 /// Lists whose rows are not filtered one by one, each with the reason.
 const UNFILTERED: &[(&str, &str)] = &[
+    ("GetDataset", "it is one dataset, which is judged"),
+    ("GetDatasetRecords", "the rows are one dataset's, which is judged"),
+    ("ListLabelSchemas", "the rows are one experiment's, which is judged, and have no grants of their own"),
+    ("ListReviewQueueItems", "the rows are one queue's, which is judged, and nobody whom any trace is denied may ask"),
+    ("SearchIssues", "the rows are one experiment's, which is judged, and have no grants of their own"),
     ("GetMetricHistory", "the rows are one run's, which is judged"),
     ("GetMetricHistoryBulkInterval", "the rows are those runs', of which each is judged"),
     ("ListArtifacts", "the rows are one run's files, and the run is judged"),

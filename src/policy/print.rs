@@ -141,6 +141,10 @@ fn need(need: &Need) -> String {
         }
         Need::NoneDenied(kind) => format!("no {kind} denied"),
         Need::NewOf { kind, given: None } => format!("{kind} not denied as such"),
+        Need::NewNamed { kind, mark } => {
+            let prompt = kind.as_prompt().map_or("", |prompt| prompt.as_str());
+            format!("{kind} not denied as such ({prompt} if `{mark}` is true)")
+        }
         Need::NewOf { kind, given: Some(field) } => format!("{kind} not denied as such, if `{field}` is given"),
         Need::Lenient { action, least, own, kind, field } => {
             let whose = if *own { "one's own " } else { "" };

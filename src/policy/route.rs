@@ -169,6 +169,14 @@ pub enum Need {
     },
     /// Nothing of this kind is denied to the caller by a grant on it: what is counted or deleted unseen may hold it.
     NoneDenied(Kind),
+    /// A new thing of the registry: things of `kind` are not denied as such, or those that prompts have in its place if
+    /// the tag whose value stands in `mark` makes it a prompt's. A mark that says neither yes nor no asks for both.
+    NewNamed {
+        /// What it is without the tag.
+        kind: Kind,
+        /// Where the tag's value stands.
+        mark: &'static str,
+    },
     /// Things of this kind, as such, are not denied to the caller, who makes a new one: a grant on one id says nothing
     /// of it. With a field, only where that is given.
     NewOf {
@@ -817,6 +825,7 @@ impl Row {
             | Need::Under { .. }
             | Need::NoneDenied(_)
             | Need::NewOf { .. }
+            | Need::NewNamed { .. }
             | Need::OnNamed { .. }
             | Need::OnEvery { .. }
             | Need::Lenient { .. }
@@ -928,6 +937,11 @@ pub(in crate::policy) const fn manage(kind: Kind, field: &'static str) -> Need {
 /// Things of `kind` are not denied as such: a new one is made.
 pub(in crate::policy) const fn new_of(kind: Kind) -> Need {
     Need::NewOf { kind, given: None }
+}
+
+/// The same for a name of the registry or a version of one: a prompt's if its own tag says so.
+pub(in crate::policy) const fn new_named(kind: Kind) -> Need {
+    Need::NewNamed { kind, mark: "tags[mlflow.prompt.is_prompt]" }
 }
 
 /// The same, if `field` is given.

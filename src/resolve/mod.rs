@@ -197,6 +197,7 @@ impl Resolver {
                         resolved.ask(Requirement::NotDenied(Resource::top(kind, Arc::from(""))));
                     }
                 }
+                Need::NewNamed { kind, mark } => registry::new_named(kind, fields.each(mark), &mut resolved),
                 Need::NoneDenied(kind) => resolved.ask(Requirement::NoneDenied(kind)),
                 Need::Lenient { action, least, own, kind, field } => {
                     let ids = fields.each(field);

@@ -15,6 +15,22 @@ use crate::access::identity::Principal;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Resource};
 
+/// A new thing of the registry, with the values of the tag that would make it a prompt's. MLflow takes any spelling of
+/// `true` (3.17.2, `server/auth/__init__.py` `_entity_is_prompt`).
+pub(super) fn new_named(kind: Kind, marks: &[Arc<str>], resolved: &mut Resolved) {
+    let mut not_denied = |kind| resolved.ask(Requirement::NotDenied(Resource::top(kind, Arc::from(""))));
+    let yes = |mark: &Arc<str>| mark.eq_ignore_ascii_case("true");
+    if let Some(prompt) = kind.as_prompt()
+        && !marks.is_empty()
+    {
+        not_denied(prompt);
+        if marks.iter().all(yes) {
+            return;
+        }
+    }
+    not_denied(kind);
+}
+
 impl Resolver {
     /// `action` on a thing that lies in the workspace alone or is named below such a one; a name of the registry is
     /// judged as what it is.

@@ -121,6 +121,9 @@ def _start(folder, name, *words, **more):
         **os.environ,
         "MLFLOW_TELEMETRY_DISABLED": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # The provider is a port of this machine at which nobody listens.
+        "MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES": "http",
+        "MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS": "true",
         "MLFLOW_CRYPTO_KEK_PASSPHRASE": "a passphrase for the differential run",
         **more,
     }

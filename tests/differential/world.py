@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from servers import LEVELS, NAMED
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
@@ -39,7 +40,7 @@ class World:
         for name in [
             "experiment", "run", "metric", "logged_model", "trace", "assessment", "dataset", "registered_model",
             "model_version", "prompt", "prompt_version", "scorer", "secret", "definition", "endpoint", "mcp_server",
-            "mcp_version", "label_schema", "review_queue", "issue", "artifact", "webhook",
+            "mcp_version", "mcp_endpoint", "label_schema", "review_queue", "issue", "artifact", "webhook", "guarded", "binding", "budget",
         ]:  # fmt: skip
             try:
                 things.update(getattr(self, f"make_{name}")(where))
@@ -92,10 +93,12 @@ class World:
         }
         return {"logged_model": self.post(f"{API}/logged-models", body)["model"]["info"]["model_id"]}
 
-    def make_artifact(self, where):
+    def make_artifact(self, where, name="a"):
         home, run = self.things[where]["experiment"], self.things[where]["run"]
-        path = f"{home}/{run}/artifacts/a.txt"
+        path = f"{home}/{run}/artifacts/{name}.txt"
         self.server.make("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", data=b"text")
+        model = f"{home}/models/{self.things[where]['logged_model']}/artifacts/a.txt"
+        self.server.make("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{model}", data=b"text")
         return {"artifact": path, "artifact_root": f"{home}/{run}/artifacts"}
 
     def make_trace(self, where, name=None):
@@ -109,6 +112,9 @@ class World:
             "tags": {"t": "v"},
         }
         self.post(f"{API3}/traces", {"trace": {"trace_info": info}})
+        headers = {"x-mlflow-experiment-id": place["mlflow_experiment"]["experiment_id"]}
+        headers["content-type"] = "application/x-protobuf"
+        (self.server.back or self.server).ask("admin", "POST", "/v1/traces", data=spans(trace), headers=headers)
         return {"trace": trace}
 
     def make_assessment(self, where, name=None):
@@ -156,11 +162,56 @@ class World:
             "name": name,
             "serialized_scorer": JUDGE,
         }
-        self.post(f"{API3}/scorers/register", body)
-        return {"scorer": name}
+        made = self.post(f"{API3}/scorers/register", body)
+        return {"scorer": name, "scorer_id": made["scorer_id"]}
+
+    def make_guardrail(self, where, name=None):
+        body = {
+            "name": name or f"{where}-guardrail",
+            "scorer_id": self.things[where]["scorer_id"],
+            "scorer_version": 1,
+            "stage": "BEFORE",
+            "action": "VALIDATION",
+        }
+        made = self.post(f"{API3}/gateway/guardrails/create", body)["guardrail"]
+        return {"guardrail": made["guardrail_id"]}
+
+    def make_guarded(self, where, name=None):
+        """A guardrail of an endpoint of its own: what is served has none."""
+        made = {**self.make_endpoint(where, name or f"{where}-guarded"), **self.make_guardrail(where, name)}
+        body = {"endpoint_id": made["endpoint"], "guardrail_id": made["guardrail"]}
+        self.post(f"{API3}/gateway/guardrails/add-to-endpoint", body)
+        return made if name else {"guardrail": made["guardrail"]}
+
+    def make_binding(self, where, name=None):
+        made = self.make_scorer(where, name or f"{where}-bound")
+        body = {
+            "endpoint_id": self.things[where]["endpoint"],
+            "resource_type": "scorer",
+            "resource_id": made["scorer_id"],
+        }
+        self.post(f"{API3}/gateway/endpoints/bindings/create", body)
+        return made if name else {}
+
+    def make_budget(self, where, name=None):
+        body = {
+            "budget_unit": "USD",
+            "budget_amount": 1000000,
+            "duration": {"unit": "DAYS", "value": 1},
+            "target_scope": "GLOBAL",
+            "budget_action": "ALERT",
+        }
+        made = self.post(f"{API3}/gateway/budgets/create", body)["budget_policy"]
+        return {"budget": made["budget_policy_id"]}
 
     def make_secret(self, where, name=None):
-        body = {"secret_name": name or f"{where}-secret", "secret_value": {"api_key": "k"}, "provider": "openai"}
+        # Nothing listens there: what is served asks nobody.
+        body = {
+            "secret_name": name or f"{where}-secret",
+            "secret_value": {"api_key": "k"},
+            "provider": "openai",
+            "auth_config": {"api_base": "http://127.0.0.1:9/v1"},
+        }
         return {"secret": self.post(f"{API3}/gateway/secrets/create", body)["secret"]["secret_id"]}
 
     def make_definition(self, where, name=None):
@@ -186,7 +237,7 @@ class World:
         name = f"com.example/{name or where}"
         self.post(f"{API3}/mcp-servers", {"name": name})
         self.post(f"{API3}/mcp-servers/{name}/tags", {"key": "t", "value": "v"})
-        return {"mcp_server": name}
+        return {"mcp_server": name, "mcp_slug": name.partition("/")[2]}
 
     def make_mcp_version(self, where, name=None):
         server = self.make_mcp_server(where, name)["mcp_server"] if name else f"com.example/{where}"
@@ -194,7 +245,13 @@ class World:
         self.post(f"{API3}/mcp-servers/{server}/versions", body)
         self.post(f"{API3}/mcp-servers/{server}/versions/1.0.0/tags", {"key": "t", "value": "v"})
         self.post(f"{API3}/mcp-servers/{server}/aliases", {"alias": "a", "version": "1.0.0"})
-        return {"mcp_server": server, "mcp_version": "1.0.0"}
+        return {"mcp_server": server, "mcp_slug": server.partition("/")[2], "mcp_version": "1.0.0"}
+
+    def make_mcp_endpoint(self, where, name=None):
+        made = self.make_mcp_version(where, name) if name else {"mcp_server": f"com.example/{where}"}
+        body = {"url": f"https://example.com/{name or where}", "server_version": "1.0.0"}
+        endpoint = self.post(f"{API3}/mcp-servers/{made['mcp_server']}/endpoints", body)
+        return {**made, "mcp_endpoint": endpoint["id"]}
 
     def make_label_schema(self, where, name=None):
         body = {
@@ -232,6 +289,15 @@ class World:
         event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
         body = {"name": name or f"{where}-webhook", "url": "https://1.1.1.1/hook", "events": [event], "status": "DISABLED"}
         return {"webhook": self.post(f"{API}/webhooks", body)["webhook"]["webhook_id"]}
+
+
+def spans(trace):
+    """One span of that trace, as OpenTelemetry sends it."""
+    sent = ExportTraceServiceRequest()
+    span = sent.resource_spans.add().scope_spans.add().spans.add()
+    span.trace_id, span.span_id, span.name = bytes.fromhex(trace.removeprefix("tr-")), b"12345678", "span"
+    span.start_time_unix_nano, span.end_time_unix_nano = 1_767_225_600_000_000_000, 1_767_225_601_000_000_000
+    return sent.SerializeToString()
 
 
 def assessment(trace):

@@ -314,3 +314,42 @@ async fn whoever_is_refused_reads_what_was_needed_of_what_and_who_can_grant_it()
     let hidden = gate.bearer("eve").post("/api/2.0/mlflow/runs/delete", &json!({"run_id": RUN})).await;
     assert_eq!(message(&hidden), "Permission denied: DeleteRun needs a permission that you do not have.");
 }
+
+#[tokio::test]
+async fn a_new_thing_is_denied_as_what_its_tag_makes_it() {
+    let gate = gate("[access]\ndefault_workspace_permission = \"USE\"").await;
+    for (user, kind) in [("pam", "registered_model"), ("moe", "prompt")] {
+        gate.grant(&format!("user:{user}@example.com"), kind, "*", "DENY").await;
+    }
+    for (user, kind) in [("pat", "registered_model_version"), ("mo", "prompt_version")] {
+        let user = format!("user:{user}@example.com");
+        gate.grant(&user, "registered_model", "iris", "MANAGE").await;
+        gate.grant(&user, "prompt", "hello", "MANAGE").await;
+        gate.grant(&user, kind, "*", "DENY").await;
+    }
+    let tags = |value: &str| json!([{"key": "mlflow.prompt.is_prompt", "value": value}]);
+    let model = json!({"name": "new"});
+    let prompt = json!({"name": "new", "tags": tags("TRUE")});
+    let neither = json!({"name": "new", "tags": tags("no")});
+    for (user, body, status) in [
+        ("pam", &model, 403),
+        ("pam", &prompt, 200),
+        ("moe", &model, 200),
+        ("moe", &prompt, 403),
+        ("pam", &neither, 403),
+        ("moe", &neither, 403),
+    ] {
+        let told = gate.bearer(user).json("POST", &format!("{MODELS}/create"), body.to_string()).await;
+        assert_eq!(told.status, status, "{user} {body}");
+    }
+    let of_model = json!({"name": "iris", "source": format!("runs:/{RUN}/model"), "run_id": RUN});
+    let of_prompt = json!({"name": "hello", "source": "prompt-template", "tags": tags("true")});
+    gate.grant("user:pat@example.com", "experiment", "1", "READ").await;
+    gate.grant("user:mo@example.com", "experiment", "1", "READ").await;
+    for (user, body, status) in
+        [("pat", &of_model, 403), ("pat", &of_prompt, 200), ("mo", &of_model, 200), ("mo", &of_prompt, 403)]
+    {
+        let told = gate.bearer(user).json("POST", &format!("{VERSIONS}/create"), body.to_string()).await;
+        assert_eq!(told.status, status, "{user} {body}: {}", told.text());
+    }
+}

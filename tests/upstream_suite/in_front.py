@@ -122,9 +122,9 @@ def _listens(port):
 class Gate:
     """Trackgate before one server. `lines` change its configuration, each `section.key = value`."""
 
-    def __init__(self, upstream, issuer, lines=""):
+    def __init__(self, upstream, issuer, lines="", port=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="trackgate-suite-"))
-        port = _free_port()
+        port = port or _free_port()
         self.url = f"http://127.0.0.1:{port}"
         config = self.folder / "trackgate.toml"
         text = f"""
@@ -235,6 +235,29 @@ def _in_front_of_all():
 
     helpers.ServerThread.__enter__, helpers.ServerThread.__exit__ = entered, left
     helpers._init_server = inited
+
+
+def _in_front_of_launched(module):
+    """Tests that start `mlflow server` by themselves: it gets another port, and Trackgate listens on theirs."""
+    launch = module._launch_server
+
+    @contextlib.contextmanager
+    def launched(host, port, *words):
+        inner = _free_port()
+        with launch(host, inner, *words) as process:
+            gate = Gate(f"http://{host}:{inner}", _issuer, UNSTAMPED, port)
+            try:
+                yield process
+            finally:
+                gate.close()
+
+    module._launch_server = launched
+
+
+def pytest_collection_finish(session):
+    for module in {item.module for item in session.items if hasattr(item, "module")}:
+        if hasattr(module, "_launch_server"):
+            _in_front_of_launched(module)
 
 
 def pytest_sessionstart(session):

@@ -33,7 +33,9 @@ def run(checkout, tests, through):
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-o", "addopts=", f"--junitxml={report}"]
         command += ["-p", "in_front"] if through else []
         paths = [str(checkout), str(HERE), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MLFLOW_TELEMETRY_DISABLED": "1"}
+        # Some tests start `mlflow` by its name.
+        programs = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])
+        environment = {**os.environ, "PATH": programs, "PYTHONPATH": os.pathsep.join(paths), "MLFLOW_TELEMETRY_DISABLED": "1"}
         subprocess.run([*command, *tests], cwd=checkout, env=environment, check=False)
         found = {}
         for case in tree.parse(report).iter("testcase"):

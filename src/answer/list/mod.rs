@@ -122,6 +122,7 @@ fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
         Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach | Count::ByRow, .. }
         | Need::Under { .. }
         | Need::NewOf { .. }
+        | Need::NewNamed { .. }
         | Need::Anyone
         | Need::SignedIn
         | Need::Admin(_)

@@ -253,6 +253,7 @@ impl Plan {
                 self.want(field, count, form_of(kind), false);
                 self.want(parent, Count::One, form_of(of), of == Kind::Experiment);
             }
+            Need::NewNamed { mark, kind: _ } => self.want(mark, Count::AnyEach, Form::Text, false),
             Need::NewOf { given: Some(field), .. } => self.want(field, Count::AnyEach, Form::Text, false),
             Need::Lenient { kind, field, action, least: _, own: _ } => {
                 self.want_of(&Need::On { action, kind, field, count: Count::One });

@@ -4,7 +4,7 @@ use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, 
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_of, patch, post,
+    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named, patch, post,
     read, read_opt, whole,
 };
 
@@ -75,7 +75,7 @@ pub(super) const MODEL_VERSIONS: List = List {
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Registered models; prompts are registered models with a tag
-    post  ("2.0/mlflow/registered-models/create",     "CreateRegisteredModel",      &[Create, new_of(RegisteredModel), Checked(NewModelName("name"))])
+    post  ("2.0/mlflow/registered-models/create",     "CreateRegisteredModel",      &[Create, new_named(RegisteredModel), Checked(NewModelName("name"))])
                                                                                         .owns(RegisteredModel, "registered_model.name"),
     get   ("2.0/mlflow/registered-models/get",        "GetRegisteredModel",         &[read(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
     get   ("2.0/mlflow/registered-models/search",     "SearchRegisteredModels",     &[SignedIn]).keeps(REGISTERED_MODELS),
@@ -93,8 +93,8 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
 
     // Model versions
-    post  ("2.0/mlflow/model-versions/create",           "CreateModelVersion",         &[edit(RegisteredModel, "name"), new_of(ModelVersion), read_opt(Run, "run_id"), read_opt(LoggedModel, "model_id"),
-                                                                                         Checked(ModelSource("source")), Checked(VersionTags("tags[].key"))]).large().hides(VERSION_LINKS),
+    post  ("2.0/mlflow/model-versions/create",           "CreateModelVersion",         &[edit(RegisteredModel, "name"), new_named(ModelVersion), read_opt(Run, "run_id"), read_opt(LoggedModel, "model_id"),
+                                                                                         Checked(ModelSource("source")), Checked(VersionTags("tags[*]"))]).large().hides(VERSION_LINKS),
     get   ("2.0/mlflow/model-versions/get",              "GetModelVersion",            &[read(ModelVersion, "name/version")]).hides(VERSION_LINKS),
     get   ("2.0/mlflow/model-versions/search",           "SearchModelVersions",        &[SignedIn]).keeps(MODEL_VERSIONS),
     patch ("2.0/mlflow/model-versions/update",           "UpdateModelVersion",         &[edit(ModelVersion, "name/version")]).hides(VERSION_LINKS),
