@@ -372,8 +372,9 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
 fn version(value: Value<'_>, kind: Kind) -> Result<Resource, BadAnswer> {
     let id = Arc::from(format!("{}/{}", text_at(value, "name")?, text_at(value, "version")?));
     let version = Resource::named(kind, &id).ok_or(BadAnswer::NoId { at: "version" })?;
-    let marked = is_prompt(value)?;
-    Ok(version.as_prompt().filter(|_| marked).unwrap_or(version))
+    // What has no prompts may have tags of another form: those of MCP servers are an object.
+    let Some(prompt) = version.as_prompt() else { return Ok(version) };
+    Ok(if is_prompt(value)? { prompt } else { version })
 }
 
 /// The text without what the edits take out.
@@ -481,6 +482,16 @@ mod tests {
     }
 
     const FIRST: &[(Kind, &str, Permission)] = &[(Kind::Experiment, "1", Read)];
+
+    #[test]
+    fn a_version_of_an_mcp_server_is_known_whatever_its_tags() {
+        let text = |tags: &str| format!(r#"{{"name": "a/b", "version": "1.0.0", "tags": {tags}}}"#);
+        for tags in ["{}", r#"{"mlflow.prompt.is_prompt": "true"}"#, "[]", "null"] {
+            let text = text(tags);
+            let found = version(Value::parse(text.as_bytes()).unwrap(), Kind::McpServerVersion).unwrap();
+            assert_eq!(found.object, Object { kind: Kind::McpServerVersion, id: "a/b/1.0.0".into() }, "{tags}");
+        }
+    }
 
     #[test]
     fn links_to_what_is_hidden_go_and_the_others_stay() {

@@ -16,6 +16,7 @@ use crate::authenticate::{discovery, iap};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mlflow::version::Version;
+use crate::resolve::Resolver;
 use crate::serve;
 use crate::store::Store;
 use crate::upstream::Upstream;
@@ -61,6 +62,11 @@ impl Check {
                 Ok((version, None)) => tell("MLflow", Ok(format!("version {version}")))?,
                 Err(error) => tell("MLflow", Err(error))?,
             }
+            match workspaces(&config).await {
+                Ok(Some(remark)) => say::line(format!("note  workspaces: {remark}"))?,
+                Ok(None) => {}
+                Err(error) => tell("workspaces", Err(error))?,
+            }
         }
         Ok(if found { Ended::FoundFaults } else { Ended::Well })
     }
@@ -91,6 +97,22 @@ async fn iap_keys(settings: &iap::Settings) -> anyhow::Result<String> {
     let keeper = Keeper::new("iap", source, Fetcher::new(&settings.fetch)?, Duration::from_hours(24), Clock::System);
     Arc::clone(&keeper).refresh().await?;
     Ok("keys are good".to_owned())
+}
+
+/// Whether the server has workspaces just where the settings say so; where it has them besides, what comes of that.
+async fn workspaces(config: &Config) -> anyhow::Result<Option<String>> {
+    let upstream = Upstream::new(&config.upstream)?;
+    match Resolver::new(config.resolve.clone()).has_workspaces(&upstream).await {
+        Ok(()) if config.clean.workspaces => Ok(None),
+        Ok(()) => Ok(Some(
+            "the server has them, though `upstream.workspaces` is off: `default` alone can be reached, and MLflow's pages \
+             offer a choice that finds nothing"
+                .to_owned(),
+        )),
+        Err(fault) if config.clean.workspaces => Err(fault.into()),
+        // Without them, nothing hangs on the answer; a server that is down was told of before.
+        Err(_) => Ok(None),
+    }
 }
 
 /// Which MLflow answers, and what is to be said of that version.

@@ -6,7 +6,7 @@
 
 use super::links::Link;
 use super::proxied;
-use crate::mlflow::ids::{LoggedModelId, RunId, TraceId, WorkspaceName};
+use crate::mlflow::ids::{LoggedModelId, RunId, SkillName, SkillOrganization, TraceId, WorkspaceName};
 use crate::mlflow::resource::Kind;
 
 /// The object that a path names, and what stands before it.
@@ -45,6 +45,27 @@ pub(super) fn tier(path: &str) -> Option<Tier<'_>> {
         }
     }
     None
+}
+
+/// Where the server keeps uploaded skills (3.18.0, `skill_registry/artifact_paths.py`).
+const SKILLS: &str = "skills";
+
+/// Whether the path leads to uploaded skills. Folders may be found in any case (`is_skill_upload_namespace`).
+pub(super) fn is_of_skills(path: &str) -> bool {
+    path.split('/').next().is_some_and(|first| first.eq_ignore_ascii_case(SKILLS))
+}
+
+/// The skill whose content the path names: `skills/[@<organization>/]<name>` and what lies below it. What lies above
+/// names no single skill, and another spelling is none of the server's own (`parse_skill_upload_path`).
+pub(super) fn skill(path: &str) -> Option<String> {
+    let mut below = path.strip_prefix(SKILLS)?.strip_prefix('/')?.split('/');
+    let first = below.next()?;
+    let Some(organization) = first.strip_prefix('@') else {
+        return SkillName::parse(first).is_ok().then(|| Kind::Skill.join([first]));
+    };
+    let name = below.next()?;
+    let good = SkillOrganization::parse(organization).is_ok() && SkillName::parse(name).is_ok();
+    good.then(|| Kind::Skill.join([organization, name]))
 }
 
 /// The path below the place of its workspace. MLflow keeps the artifacts of a workspace in `workspaces/<name>`, puts that in
@@ -110,6 +131,33 @@ mod tests {
             &format!("1/models/{RUN}x/artifacts"),
         ] {
             assert_eq!(of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_below_skills_is_of_the_skill_it_names_whatever_follows() {
+        for (path, id) in [
+            ("skills/review", Some("review")),
+            ("skills/review/0123456789abcdef0123456789abcdef/SKILL.md", Some("review")),
+            // The folder of one upload looks like a run's.
+            ("skills/review/0123456789abcdef0123456789abcdef/artifacts/x", Some("review")),
+            ("skills/@acme/review", Some("@acme/review")),
+            ("skills/@acme/review/x/y", Some("@acme/review")),
+            ("skills", None),
+            ("skills/@acme", None),
+            ("skills/@/review", None),
+            ("skills/@ACME*/review", None),
+            ("skills/*", None),
+            ("skills/a b/c", None),
+            ("Skills/review/x", None),
+            ("SKILLS", None),
+        ] {
+            assert!(is_of_skills(path), "{path}");
+            assert_eq!(skill(path).as_deref(), id, "{path}");
+        }
+        for path in ["skillsx/review", "1/skills/review", "skill/review", ""] {
+            assert!(!is_of_skills(path), "{path}");
+            assert_eq!(skill(path), None, "{path}");
         }
     }
 

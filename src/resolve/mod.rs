@@ -15,6 +15,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod turns;
 mod workspaces;
 
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
 pub use self::review::sees_queue;
 use self::source::Source;
+use self::turns::{Turn, Turns};
 use self::workspaces::Workspaces;
 use crate::access::decide::{Named, Requirement};
 use crate::access::identity::Principal;
@@ -49,6 +51,7 @@ const FEW: usize = 32;
 const MISSING: &str = "there is no such object";
 const ELSEWHERE: &str = "the artifact path is not below the run, model or trace it names";
 const NO_TIER: &str = "the artifact path is in no run, logged model or trace";
+const NO_SKILL: &str = "the artifact path names no single skill";
 const OTHER_WORKSPACE: &str = "the artifact path leads into another workspace";
 const NO_PATH: &str = "without a path, every experiment is listed";
 const LOCATION: &str = "the server would write to any place that `artifact_location` names";
@@ -119,6 +122,8 @@ pub struct Resolved {
     asker: Option<Arc<Principal>>,
     /// What the names of the registry that this request names turned out to be; `None` where there is no such thing.
     registry: HashMap<Arc<str>, Option<Kind>>,
+    /// While this is kept, nobody else makes what this request would make ([`turns`]).
+    turn: Option<Turn>,
 }
 
 /// Finds out what ids belong to. Shared by all workers.
@@ -127,13 +132,19 @@ pub struct Resolver {
     links: Links,
     settings: Arc<Settings>,
     workspaces: Workspaces,
+    turns: Turns,
 }
 
 impl Resolver {
     /// A resolver that remembers nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { links: Links::new(&settings), settings: Arc::new(settings), workspaces: Workspaces::default() }
+        Self {
+            links: Links::new(&settings),
+            settings: Arc::new(settings),
+            workspaces: Workspaces::default(),
+            turns: Turns::default(),
+        }
     }
 
     /// Whether the caller's own name is written where a request says who did it.
@@ -177,7 +188,11 @@ impl Resolver {
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, workspace(upstream)),
                 Need::OnOrCreate { action, kind, field } => {
-                    self.on_or_create(action, kind, fields.each(field), upstream, &mut resolved).await?;
+                    // Rows that make something on the way name one: two turns at once could wait for each other.
+                    for id in fields.each(field) {
+                        let object = Object { kind, id: Arc::clone(id) };
+                        Box::pin(self.on_or_create(action, object, upstream, &mut resolved)).await?;
+                    }
                 }
                 Need::On {
                     action,
@@ -378,6 +393,13 @@ impl Resolver {
             resolved.ask(Requirement::Admin(NO_PATH));
             return Ok(());
         }
+        if artifact::is_of_skills(path) {
+            match artifact::skill(path) {
+                Some(id) => resolved.hold(action, Resource::top(Kind::Skill, Arc::from(id))),
+                None => resolved.ask(Requirement::Admin(NO_SKILL)),
+            }
+            return Ok(());
+        }
         let Some(tier) = artifact::tier(path) else {
             resolved.ask(Requirement::Admin(NO_TIER));
             return Ok(());
@@ -397,23 +419,28 @@ impl Resolver {
         Ok(())
     }
 
+    /// `action` on what is there; else CREATE, and nobody else makes it meanwhile.
     async fn on_or_create<A: Ask>(
         &self,
         action: Action,
-        kind: Kind,
-        ids: &[Arc<str>],
+        object: Object,
         upstream: &A,
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
-        for id in ids {
-            let object = Object { kind, id: Arc::clone(id) };
-            if Box::pin(self.links.exists(&object, upstream)).await? {
-                resolved.hold(action, Resource::top(kind, Arc::clone(id)));
-            } else {
-                resolved.hold(Action::Create, workspace(upstream));
-                resolved.objects.push(object.clone());
-                resolved.absent.push(object);
+        let mut exists = self.links.exists(&object, upstream).await?;
+        if !exists {
+            if resolved.turn.is_none() {
+                resolved.turn = Some(self.turns.take(upstream.workspace(), &object).await);
             }
+            exists = self.links.exists(&object, upstream).await?;
+        }
+        if exists {
+            resolved.turn = None;
+            resolved.hold(action, Resource::top(object.kind, object.id));
+        } else {
+            resolved.hold(Action::Create, workspace(upstream));
+            resolved.objects.push(object.clone());
+            resolved.absent.push(object);
         }
         Ok(())
     }

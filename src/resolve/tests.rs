@@ -490,3 +490,74 @@ async fn a_run_asked_for_with_its_experiment_is_two_reads() {
     let resolved = resolve(&resolver(), Verb::Post, "/graphql", None, &body, &upstream).await.unwrap();
     assert_eq!(told(&resolved), [format!("read run {RUN} in experiment 7"), "read experiment 7".to_owned()]);
 }
+
+#[tokio::test]
+async fn what_a_skill_was_uploaded_as_is_judged_as_the_skill() {
+    let upstream = Scripted::default().run(RUN, "7");
+    let path = |rest: &str| format!("/api/2.0/mlflow-artifacts/artifacts/{rest}");
+    for (verb, rest, wanted) in [
+        (Verb::Get, format!("skills/review/{RUN}/SKILL.md"), "READ skill review"),
+        (Verb::Get, format!("skills/@acme/review/{RUN}/artifacts/x"), "READ skill @acme/review"),
+        (Verb::Put, format!("skills/review/{RUN}/SKILL.md"), "EDIT skill review"),
+        (Verb::Delete, format!("skills/review/{RUN}"), "DELETE skill review"),
+        (Verb::Get, "skills/@acme".to_owned(), "admin: the artifact path names no single skill"),
+        (Verb::Get, format!("Skills/review/{RUN}/artifacts/x"), "admin: the artifact path names no single skill"),
+    ] {
+        let resolved = resolve(&resolver(), verb, &path(&rest), None, "", &upstream).await.unwrap();
+        let told = told(&resolved).join("; ").to_lowercase();
+        assert_eq!(told, wanted.to_lowercase(), "{rest}");
+    }
+    assert!(upstream.asked.borrow().is_empty(), "nothing has to be looked up");
+}
+
+#[tokio::test]
+async fn whoever_comes_second_is_judged_by_what_the_first_has_made() {
+    let path = "/api/3.0/mlflow/mcp-servers/acme/new/versions";
+    let body = r#"{"server_json": {"name": "acme/new", "version": "1"}}"#;
+    let (absent, there) = (
+        Scripted::default(),
+        Scripted::default().with("/api/3.0/mlflow/mcp-servers/acme/new", r#"{"name": "acme/new"}"#),
+    );
+    let resolver = resolver();
+    let first = resolve(&resolver, Verb::Post, path, None, body, &absent).await.unwrap();
+    assert_eq!(first.absent.len(), 1);
+
+    // The second has seen nothing either, and waits until the first is done, all copies of it.
+    let copy = first.clone();
+    let late = Late { before: &absent, after: &there, asked: RefCell::new(0) };
+    let mut second = Box::pin(async {
+        let Classified::Call(call) = classify(Verb::Post, &Path::parse(path).unwrap()) else { panic!("no row") };
+        let fields = fields::read(&call, &http::HeaderMap::new(), None, Some(body.as_bytes())).unwrap();
+        resolver.resolve(&call, &fields, &late).await.unwrap()
+    });
+    assert!(futures_util::poll!(&mut second).is_pending());
+    drop(first);
+    for _ in 0..10 {
+        assert!(futures_util::poll!(&mut second).is_pending(), "the first is not done yet");
+    }
+    // Others are not kept waiting, and what is there costs no turn.
+    assert!(resolve(&resolver, Verb::Post, path, None, body, &there).await.unwrap().absent.is_empty());
+    drop(copy);
+    let second = second.await;
+    assert!(second.absent.is_empty());
+    assert!(told(&second).iter().any(|one| one.to_lowercase() == "edit mcp_server acme/new"), "{:?}", told(&second));
+}
+
+/// What MLflow says the first time, and what it says from then on.
+struct Late<'a> {
+    before: &'a Scripted,
+    after: &'a Scripted,
+    asked: RefCell<usize>,
+}
+
+impl Ask for Late<'_> {
+    async fn ask(&self, target: &str) -> Result<Asked, UpstreamError> {
+        let first = *self.asked.borrow() == 0;
+        *self.asked.borrow_mut() += 1;
+        if first { self.before.ask(target).await } else { self.after.ask(target).await }
+    }
+
+    async fn ask_many(&self, target: &str, body: Bytes) -> Result<Asked, UpstreamError> {
+        self.after.ask_many(target, body).await
+    }
+}

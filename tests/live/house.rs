@@ -76,7 +76,12 @@ impl House {
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
         workspaces: bool,
     ) -> Result<Self, Fault> {
-        Self::build_of(name, Environment::with_mlflow()?, Manner { workspaces, static_prefix: "" }, back)
+        Self::build_of(
+            name,
+            Environment::with_mlflow()?,
+            Manner { workspaces, static_prefix: "", near_providers: true },
+            back,
+        )
     }
 
     /// The same with the MLflow of an environment, below a static prefix unless that is empty.
@@ -86,7 +91,7 @@ impl House {
         static_prefix: &str,
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
     ) -> Result<Self, Fault> {
-        Self::build_of(name, environment, Manner { workspaces: false, static_prefix }, back)
+        Self::build_of(name, environment, Manner { workspaces: false, static_prefix, near_providers: false }, back)
     }
 
     fn build_of<'a>(
@@ -98,7 +103,7 @@ impl House {
         let folder = folder(name);
         let authority = Authority::new(&folder)?;
         let (rows, artifacts) = back(&authority, &folder);
-        let Manner { workspaces, static_prefix } = manner;
+        let Manner { workspaces, static_prefix, .. } = manner;
         let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, manner)?;
         let port = free_port()?;
         let provider = Provider::start(

@@ -26,6 +26,8 @@ mod differential;
 mod demo;
 /// PostgreSQL and Cloud Storage behind the server.
 mod elsewhere;
+/// The AI gateway.
+mod gateway;
 /// The one server that the tests share.
 mod house;
 /// Older servers and clients.

@@ -43,6 +43,8 @@ pub struct Manner<'a> {
     pub workspaces: bool,
     /// With `--static-prefix`, unless that is empty.
     pub static_prefix: &'a str,
+    /// Whether its AI gateway may ask providers on this machine.
+    pub near_providers: bool,
 }
 
 /// A running `mlflow server`.
@@ -65,7 +67,7 @@ impl Server {
         artifacts: &Artifacts<'_>,
         manner: Manner<'_>,
     ) -> Result<Self, Fault> {
-        let Manner { workspaces, static_prefix } = manner;
+        let Manner { workspaces, static_prefix, near_providers } = manner;
         std::fs::create_dir_all(folder).map_err(Fault::io(format!("making {}", folder.display())))?;
         let port = free_port()?;
         let mut command = Command::new(environment.python());
@@ -82,6 +84,11 @@ impl Server {
         // What belongs to somebody's own MLflow must not reach this one.
         for name in ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CONDA_HOME"] {
             command.env_remove(name);
+        }
+        if near_providers {
+            command
+                .env("MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS", "true")
+                .env("MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES", "http,https");
         }
         if workspaces {
             command.arg("--enable-workspaces");
