@@ -155,6 +155,10 @@ impl<'a> Edits<'a> {
             return Ok(());
         }
         let whole = format!("{{\"in\":{text}}}");
+        // A text that ends its value and begins another member is no JSON by itself.
+        if self::members(&whole)?.len() != 1 {
+            return Err(FieldFault::NotAnObject);
+        }
         let mut inner = Edits { whole: &whole, name: self.name, list: Vec::new() };
         let at = if text.trim_start().starts_with('[') { "in[].tags" } else { "in" };
         inner.walk(&whole, at, &|inner, object, last| {

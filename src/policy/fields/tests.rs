@@ -186,9 +186,7 @@ fn absent_empty_and_null_are_told_apart() {
     assert_eq!(post("runs/delete", "").unwrap_err(), FieldFault::Missing("run_id"));
     assert_eq!(post("runs/delete", r#"{"run_id":null}"#).unwrap_err(), FieldFault::Missing("run_id"));
     assert_eq!(post("runs/delete", r#"{"run_id":""}"#).unwrap_err(), FieldFault::Empty("run_id"));
-    let datasets = |body: &str| {
-        read(&call(Verb::Post, "/ajax-api/2.0/mlflow/experiments/search-datasets"), None, Some(body.as_bytes()))
-    };
+    let datasets = |body: &str| read(&call(Verb::Post, "/api/3.0/mlflow/datasets/create"), None, Some(body.as_bytes()));
     assert_eq!(datasets(r#"{"experiment_ids":[]}"#).unwrap_err(), FieldFault::Empty("experiment_ids"));
     assert_eq!(datasets("{}").unwrap_err(), FieldFault::Missing("experiment_ids"));
     let search = post("runs/search", r#"{"experiment_ids":[]}"#).unwrap();
