@@ -2,7 +2,8 @@
 //!
 //! MLflow decodes some paths once and artifact paths twice, folds `.` and `//`, and serves encoded letters (measured
 //! on 3.17.2). A path here has no percent sign left after one decoding, no empty or dot segment, no backslash, no
-//! control character; anything else is refused, not repaired (CWE-180, CWE-436, GHSA-pxq7-h93f-9jrg).
+//! control character; anything else is refused, not repaired (CWE-180, CWE-436, GHSA-pxq7-h93f-9jrg). The one
+//! exception is the slash in an MCP server's name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,6 +35,9 @@ const ENCODED: &AsciiSet = &CONTROLS
 /// (`_get_rest_path` of `mlflow/server/handlers.py`, `create_fastapi_app`). A server that serves them below the prefix alone
 /// answers 404.
 const AT_ROOT: [&str; 6] = ["api/", "ajax-api/", "v1/", "gateway/", "health", "version"];
+
+/// Where the names of MCP servers begin, below a static prefix too.
+const MCP_SERVERS: [&str; 2] = ["/api/3.0/mlflow/mcp-servers/", "/ajax-api/3.0/mlflow/mcp-servers/"];
 
 /// A path in its one spelling.
 #[derive(Clone, PartialEq, Eq)]
@@ -137,6 +141,7 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
             return Err(BadPath("it has a `%` that is not followed by two hex digits"));
         };
         match high << 4 | low {
+            b'/' if in_mcp_name(&bytes) => bytes.push(b'/'),
             b'/' => return Err(BadPath("it has an encoded slash")),
             b'%' => return Err(BadPath("it has an encoded `%`")),
             plain if plain.is_ascii_alphanumeric() || matches!(plain, b'-' | b'.' | b'_' | b'~') => {
@@ -147,6 +152,15 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
         }
     }
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadPath("it is not UTF-8"))
+}
+
+/// Whether the last segment so far is the first half of an MCP server's name, `namespace/slug`: MLflow's own pages encode the
+/// slash between them (3.17.2, `encodeURIComponent`), and the server takes both spellings for the same name
+/// (`{name:path}`). Judged and sent on it is a plain slash.
+fn in_mcp_name(before: &[u8]) -> bool {
+    let Some(at) = before.iter().rposition(|byte| *byte == b'/') else { return false };
+    let (family, namespace) = before.split_at(at + 1);
+    !namespace.is_empty() && MCP_SERVERS.iter().any(|servers| family.ends_with(servers.as_bytes()))
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -277,6 +291,25 @@ mod tests {
         ] {
             assert!(Path::parse(raw).is_err(), "{raw:?}");
         }
+    }
+
+    #[test]
+    fn the_slash_in_the_name_of_an_mcp_server_may_be_encoded_and_is_sent_plain() {
+        for place in ["/api", "/ajax-api", "/prefix/ajax-api"] {
+            let family = format!("{place}/3.0/mlflow/mcp-servers");
+            for slash in ["%2F", "%2f"] {
+                let path = Path::parse(&format!("{family}/com.example{slash}tools/versions")).unwrap();
+                assert_eq!(path.as_str(), format!("{family}/com.example/tools/versions"));
+                assert_eq!(path.encoded(), path.as_str());
+            }
+            for odd in ["%2Ftools", "a%2Fb%2Fc", "a/b%2Fc", "a%2F", "a%2F/b", "..%2Fb", "a%2F..", "a%252Fb", "a/b/tags/k%2Fl"] {
+                let refused = Path::parse(&format!("{family}/{odd}")).map(|path| path.as_str().to_owned());
+                // One slash at the end is left to the table.
+                assert!(refused.is_err() || odd == "a%2F", "{odd}: {refused:?}");
+            }
+        }
+        assert!(Path::parse("/api/3.0/mlflow/mcp-servers%2Fa").is_err());
+        assert!(Path::parse("/api/2.0/mlflow/mcp-servers/a%2Fb").is_err());
     }
 
     #[test]

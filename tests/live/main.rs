@@ -32,6 +32,8 @@ mod gateway;
 mod house;
 /// Older servers and clients.
 mod matrix;
+/// The pages in Chromium.
+mod pages;
 /// MLflow below a static prefix.
 mod prefix;
 /// The README.

@@ -256,6 +256,9 @@ async fn mcp_servers_are_judged_by_namespace_and_slug() {
     assert_eq!(alice.send(delete("com.example/one/tags/a/b")).await.status, 403, "EDIT takes nothing away");
     gate.grant("user:alice@example.com", "mcp_server", "com.example/one", "MANAGE").await;
     assert_eq!(alice.send(delete("com.example/one/tags/a/b")).await.status, 200);
+    // As MLflow's own pages spell it.
+    assert_eq!(alice.get(&format!("{base}/com.example%2Fone")).await.status, 200);
+    assert_eq!(gate.bearer("nobody").get(&format!("{base}/com.example%2Fone")).await.status, 403);
     assert_eq!(alice.send(delete("com.example/one")).await.status, 200);
     assert!(holders(&gate, "mcp_server com.example/one").is_empty());
     for odd in ["com.example/versions", "com.example", "one/two/three", "a%2fb/c", "com.example/versions/1", "x_y/z1"] {
