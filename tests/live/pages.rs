@@ -43,8 +43,14 @@ const TOLD: &str = "
     return watched.told.concat(more);
 ";
 /// What the pages say when a part of them could not be loaded.
-const WRONG: [&str; 6] =
-    ["Failed to load", "ermission denied", "PERMISSION_DENIED", "Something went wrong", "An error occurred", "load error"];
+const WRONG: [&str; 6] = [
+    "Failed to load",
+    "ermission denied",
+    "PERMISSION_DENIED",
+    "Something went wrong",
+    "An error occurred",
+    "load error",
+];
 
 /// Errors that the pages take without showing any, by who is told them and what for.
 const HARMLESS: [(&str, &str, &str); 5] = [
@@ -63,7 +69,9 @@ const OWNERS_OWN: [&str; 2] = ["judges", "review"];
 
 fn harmless(who: &str, told: &str) -> bool {
     HARMLESS.iter().any(|(to, status, call)| {
-        (to.is_empty() || *to == who) && told.starts_with(status) && told.split(' ').nth(1).is_some_and(|url| url.contains(call))
+        (to.is_empty() || *to == who)
+            && told.starts_with(status)
+            && told.split(' ').nth(1).is_some_and(|url| url.contains(call))
     })
 }
 
@@ -107,7 +115,8 @@ fn the_pages_load_whole_for_owner_and_reader_and_are_empty_for_a_stranger() {
         let Some(browser) = signed_in(house, who) else { return };
         for (page, [to, shows]) in &pages {
             let shows = if who == "reader" && OWNERS_OWN.contains(&page.as_str()) { "" } else { shows };
-            wrong.extend(open(house, &browser, who, page, to, shows).into_iter().map(|wrong| format!("{who}: {wrong}")));
+            wrong
+                .extend(open(house, &browser, who, page, to, shows).into_iter().map(|wrong| format!("{who}: {wrong}")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
