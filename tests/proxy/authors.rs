@@ -129,3 +129,18 @@ async fn the_setting_leaves_authors_as_they_were_sent() {
     let set = json!({"run_id": RUN, "key": "mlflow.user", "value": "root"});
     assert_eq!(gate.bearer("bob").post("/api/2.0/mlflow/runs/set-tag", &set).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_trace_of_the_older_form_is_of_whoever_starts_it_and_its_end_names_nobody_else() {
+    let (gate, bodies) = gate("").await;
+    let alice = gate.bearer("alice");
+    let sent = json!({"experiment_id": "1", "timestamp_ms": 1, "tags": [],
+        "request_metadata": [{"key": "k", "value": "v"}, {"key": "mlflow.user", "value": "bob@example.com"}]});
+    for sent in [&sent, &json!({"experiment_id": "1", "timestamp_ms": 1})] {
+        let told = alice.post("/api/2.0/mlflow/traces", sent).await;
+        assert_eq!(told.status, 200, "{}", told.text());
+        let metadata = got(&bodies, "/2.0/mlflow/traces")["request_metadata"].clone();
+        assert!(metadata.as_array().unwrap().contains(&json!({"key": "mlflow.user", "value": ALICE})), "{metadata}");
+        assert!(!metadata.to_string().contains("bob"), "{metadata}");
+    }
+}

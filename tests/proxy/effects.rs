@@ -51,6 +51,23 @@ fn holders(gate: &Gate, kind: &str, id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_experiment_is_not_made_with_tags_that_the_server_obeys() {
+    let gate = gate().await;
+    let alice = gate.bearer("alice");
+    for key in
+        ["mlflow.issueDetection.schedule", "mlflow.artifactLocation", "MLflow.IssueDetection.Schedule ", "mlflow.user"]
+    {
+        let told = alice
+            .post(CREATE, &json!({"name": "x", "tags": [{"key": "a", "value": "b"}, {"key": key, "value": "x"}]}))
+            .await;
+        assert_eq!((told.status, told.error_code().as_str()), (403, "PERMISSION_DENIED"), "{key}");
+    }
+    assert!(gate.upstream.seen().iter().all(|seen| !seen.target.ends_with("/create")), "none was made");
+    let tags = json!([{"key": "mlflow.note.content", "value": "x"}]);
+    assert_eq!(alice.post(CREATE, &json!({"name": "x", "tags": tags})).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_creator_can_use_what_was_made_at_once() {
     let gate = gate().await;
     let alice = gate.bearer("alice");

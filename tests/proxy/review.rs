@@ -208,7 +208,14 @@ async fn datasets_are_made_where_one_may_edit_and_a_list_shows_what_single_reads
     for target in gate.upstream.seen().iter().map(|seen| &seen.target) {
         assert!(!target.contains("experiment_ids=2"), "a hidden experiment was asked about: {target}");
     }
-    assert_eq!(alice.get(&search).await.json(), json!({}), "no experiment, no dataset");
+    // The client looks a dataset up by its name, and names no experiment.
+    assert_eq!(names(alice.get(&search).await.json()), ["a"]);
+    assert_eq!(names(alice.post(&search, &json!({"filter_string": "name = \"a\""})).await.json()), ["a"]);
+    assert_eq!(
+        names(gate.bearer("bob").post(&search, &json!({})).await.json()),
+        [""; 0],
+        "of no experiment, no dataset"
+    );
     assert_eq!(alice.post(&search, &json!({"experiment_ids": ["2"]})).await.json(), json!({}));
     gate.grant(ALICE, "experiment", "*", "READ").await;
     let all = alice.post(&search, &json!({"experiment_ids": ["1", "2"]})).await;

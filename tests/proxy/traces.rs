@@ -173,6 +173,17 @@ async fn a_tag_by_which_the_server_finds_data_is_nobodys_to_write() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_trace_of_the_older_form_does_not_say_whose_it_is() {
+    let gate = gate().await;
+    let path = format!("/api/2.0/mlflow/traces/{MINE}");
+    for (key, status) in [("k", 200), ("mlflow.user", 403), ("MLflow.User ", 403)] {
+        let body = json!({"request_id": MINE, "request_metadata": [{"key": key, "value": "bob@example.com"}]});
+        let told = gate.bearer("alice").json("PATCH", &path, body.to_string()).await;
+        assert_eq!(told.status, status, "{key}: {}", told.text());
+    }
+}
+
+#[tokio::test]
 async fn an_old_client_ends_a_trace_with_the_tags_that_it_was_given() {
     let gate = gate().await;
     let end = async |place: &str| {

@@ -87,10 +87,15 @@ pub(crate) fn way(
                 return Err(AnswerFault::BadIds(field));
             }
             let left: Vec<Arc<str>> = narrow::cut(principal, list, kind, &ids).into_iter().cloned().collect();
-            if left.is_empty() {
+            if ids.is_empty() && list.kind == Kind::Dataset {
+                // Datasets are found by their names too, as the client does: no experiment means all (3.17.2,
+                // `sqlalchemy_store.py` `search_datasets`).
+                None
+            } else if left.is_empty() {
                 return Ok(Way::Empty);
+            } else {
+                Some((field, left))
             }
-            Some((field, left))
         }
     };
     let these = match sight {

@@ -122,8 +122,10 @@ pub(super) static ROWS: &[Row] = &[
                                                                                           Checked(Ours("trace.trace_info.assessments[].overrides"))]).large().hides(TRACE_LINKS)
                                                                                           .stamps(&[Stamp::Map("trace.trace_info.trace_metadata"), Stamp::Source("trace.trace_info.assessments[].source.source_id")]),
     post  ("2.0/mlflow/traces",                                "StartTrace",            &[edit(Experiment, "experiment_id"), new_of(Trace), Checked(TraceTags("tags[*]")), Checked(TraceMetadata("request_metadata[*]")),
-                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]")]).large().hides(OLD_TRACE_LINKS),
-    patch ("2.0/mlflow/traces/{request_id}",                   "EndTrace",              &[edit(Trace, "{request_id}|request_id"), Checked(TraceMetadata("request_metadata[*]")),
+                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]")]).large().hides(OLD_TRACE_LINKS)
+                                                                                          .stamps(&[Stamp::Tags("request_metadata[].key")]),
+    // What is sent here is merged into what the start has written, the author's name too.
+    patch ("2.0/mlflow/traces/{request_id}",                   "EndTrace",              &[edit(Trace, "{request_id}|request_id"), Checked(TraceMetadata("request_metadata[*]")), Checked(TagKey("request_metadata[*]")),
                                                                                           Checked(TraceTagsOf { tags: "tags[*]", place: "tags[mlflow.artifactLocation]", trace: "{request_id}|request_id" }),
                                                                                           edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]")]).large().hides(OLD_TRACE_LINKS),
     post  ("v1/traces",                                        "ExportTraces",          &[edit(Experiment, "header.x-mlflow-experiment-id"), edit_opt(Run, "header.x-mlflow-run-id"), new_of(Trace),
