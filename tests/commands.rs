@@ -236,6 +236,50 @@ fn routes_are_printed_in_three_forms() {
 }
 
 #[test]
+fn routes_are_printed_with_their_needs_alone() {
+    let place = Place::new();
+    let (text, whole) = (place.says("routes --needs"), place.says("routes"));
+    assert_eq!(text.lines().count(), whole.lines().count());
+    let head: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["METHOD", "PATH", "NAME", "NEEDS"]);
+    let create = text.lines().find(|line| line.contains(" CreateRun ")).unwrap();
+    assert!(create.contains("edit on experiment `experiment_id`") && !create.contains("the caller's name"), "{create}");
+
+    let json: serde_json::Value = serde_json::from_str(&place.says("routes --needs --format json DeleteRun")).unwrap();
+    let row = json.as_array().unwrap().iter().find(|row| row["name"] == "DeleteRun").unwrap();
+    assert_eq!((&row["method"], &row["path"]), (&"POST".into(), &"/{api|ajax-api}/2.0/mlflow/runs/delete".into()));
+    assert!(row["needs"][0].as_str().unwrap().starts_with("delete on run `run_id`"), "{row}");
+    assert_eq!(row.as_object().unwrap().len(), 4, "nothing of what follows: {row}");
+
+    let markdown = place.says("routes --needs --format markdown");
+    assert_eq!(markdown.lines().count(), text.lines().count() + 1);
+    for line in markdown.lines() {
+        assert_eq!(line.replace("\\|", "").matches('|').count(), 5, "{line}");
+    }
+    assert!(place.says("routes --needs --format json no-such-row").contains("[]"));
+}
+
+#[test]
+fn explain_reads_nested_fields_header_fields_and_spans() {
+    let place = Place::new();
+    place.says("grant add user:bob experiment 1 READ");
+    let trace = "explain bob POST /api/3.0/mlflow/traces \
+                 trace.trace_info.trace_location.mlflow_experiment.experiment_id=";
+    // What was read is the field itself: an id in another spelling is refused by its name.
+    let said = place.fails(&format!("{trace}01 trace.trace_info.trace_id=x"), 4);
+    assert!(said.contains("400: `trace.trace_info.trace_location.mlflow_experiment.experiment_id`"), "{said}");
+    let spans = "explain bob POST /v1/traces otlp.trace_id=tr-0123456789abcdef0123456789abcdef";
+    let said = place.fails(spans, 4);
+    assert!(said.contains("400: `header.x-mlflow-experiment-id` is missing"), "{said}");
+    let said = place.fails(&format!("{spans} header.x-mlflow-experiment-id=01"), 4);
+    assert!(said.contains("400: `header.x-mlflow-experiment-id`: "), "{said}");
+    let said = place.fails("explain bob POST /v1/traces otlp.trace_id=short header.x-mlflow-experiment-id=1", 4);
+    assert!(said.contains("a span's trace id is not 16 bytes"), "{said}");
+    let search = "explain bob POST /api/2.0/mlflow/runs/log-batch tags[].key=a tags[].key=b run_id=no";
+    assert!(place.fails(search, 4).contains("400: `run_id`"));
+}
+
+#[test]
 fn what_config_print_says_can_be_used_as_a_configuration() {
     let place = Place::new();
     let printed = place.says("config print");

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
+use super::given::Given;
 use super::people::user_name;
 use super::{Ended, open_store, say};
 use crate::access::decide::{Requirement, decide};
@@ -23,14 +23,16 @@ use crate::policy::fields::{self, Fields};
 use crate::policy::path::Path;
 use crate::policy::print::{follows, needs, path};
 use crate::policy::route::Verb;
-use crate::resolve::Resolver;
+use crate::resolve::{Ask, Resolver};
 use crate::store::{PrincipalFault, Store};
 use crate::upstream::Upstream;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Fields: `run_id=abc` is text, `experiment_ids[]=1` an element of a list (repeat it for more), \
-                        `max_results:=10` JSON as it stands, `header.x-mlflow-run-id=abc` a header field.\n\n\
+                        `max_results:=10` JSON as it stands, `trace.trace_info.trace_id=tr-1` and `tags[].key=a` lead into \
+                        the body, `tags[a.b]=c` names a member that has dots, `header.x-mlflow-run-id=abc` is a header \
+                        field, `otlp.trace_id=tr-...` a trace of the spans in the body.\n\n\
                         Example: trackgate explain alice@example.com POST \
                         /api/2.0/mlflow/runs/log-batch run_id=0123456789abcdef0123456789abcdef"
 )]
@@ -98,6 +100,15 @@ impl Explain {
     }
 
     async fn story(&self, config: &Config, store: &Store) -> anyhow::Result<Story> {
+        let mut upstream = Upstream::new(&config.upstream)?;
+        if config.clean.workspaces {
+            upstream = upstream.within(&self.workspace.clone().unwrap_or_default());
+        }
+        self.story_by(config, store, &upstream).await
+    }
+
+    /// The same, with whoever answers for MLflow.
+    async fn story_by<A: Ask>(&self, config: &Config, store: &Store, upstream: &A) -> anyhow::Result<Story> {
         let mut story = Story::default();
         if self.workspace.is_some() && !config.clean.workspaces {
             bail!("`upstream.workspaces` is off: there are no workspaces");
@@ -135,12 +146,8 @@ impl Explain {
                 return Ok(story);
             }
         }
-        let mut upstream = Upstream::new(&config.upstream)?;
-        if config.clean.workspaces {
-            upstream = upstream.within(&workspace);
-        }
         let resolved = Resolver::new(config.resolve.clone())
-            .resolve_for(principal.as_ref(), &call, &fields, &upstream)
+            .resolve_for(principal.as_ref(), &call, &fields, upstream)
             .await
             .context("MLflow was asked what the request is about, and could not tell")?;
         story.allowed = true;
@@ -200,24 +207,12 @@ impl Explain {
 
     /// Puts the fields where the call takes them from, and reads them as the gate would.
     fn fields(&self, call: &Call, query: Option<&str>) -> anyhow::Result<Fields> {
-        let mut given = parse(&self.fields)?;
-        let headers = headers(&mut given)?;
+        let given = Given::read(&self.fields, call.wants_body())?;
+        let headers = given.headers.clone();
         if call.wants_body() {
-            let body = serde_json::to_vec(&Value::Object(given))?;
-            return Ok(fields::read(call, &headers, query, Some(&body))?);
+            return Ok(fields::read(call, &headers, query, Some(&given.body()?))?);
         }
-        let mut pairs = url::form_urlencoded::Serializer::new(query.unwrap_or_default().to_owned());
-        for (name, value) in &given {
-            match value {
-                Value::Array(items) => {
-                    for item in items {
-                        pairs.append_pair(name, &plain(item));
-                    }
-                }
-                value => drop(pairs.append_pair(name, &plain(value))),
-            }
-        }
-        let query = pairs.finish();
+        let query = given.query(query);
         Ok(fields::read(call, &headers, (!query.is_empty()).then_some(query.as_str()), None)?)
     }
 
@@ -238,46 +233,6 @@ fn split(target: &str) -> (&str, Option<&str>) {
     match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
-    }
-}
-
-fn parse(fields: &[String]) -> anyhow::Result<Map<String, Value>> {
-    let mut object = Map::new();
-    for field in fields {
-        let (name, value) =
-            field.split_once('=').ok_or_else(|| anyhow!("`{field}` is no field: write `name=value`"))?;
-        if let Some(name) = name.strip_suffix(':') {
-            let value = serde_json::from_str(value).with_context(|| format!("the value of `{name}` is not JSON"))?;
-            object.insert(name.to_owned(), value);
-        } else if let Some(name) = name.strip_suffix("[]") {
-            match object.entry(name).or_insert_with(|| json!([])) {
-                Value::Array(items) => items.push(json!(value)),
-                _ => bail!("`{name}` is given as a list and as something else"),
-            }
-        } else if object.insert(name.to_owned(), json!(value)).is_some() {
-            bail!("`{name}` is given twice; an element of a list is written `{name}[]=...`");
-        }
-    }
-    Ok(object)
-}
-
-/// Takes out the fields that are header fields: `header.x-mlflow-run-id=...`.
-fn headers(given: &mut Map<String, Value>) -> anyhow::Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for name in given.keys().filter(|name| name.starts_with("header.")).cloned().collect::<Vec<_>>() {
-        let value = given.remove(&name).map(|value| plain(&value)).unwrap_or_default();
-        let bad = || anyhow!("`{name}` is no header field");
-        let field = HeaderName::try_from(name.trim_start_matches("header.")).map_err(|_| bad())?;
-        headers.insert(field, HeaderValue::try_from(value).map_err(|_| bad())?);
-    }
-    Ok(headers)
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -319,17 +274,4 @@ fn place(resource: &Resource) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_text_lists_or_json() {
-        let given = ["run_id=a=b", "ids[]=1", "ids[]=2", "max_results:=10"].map(str::to_owned);
-        let object = Value::Object(parse(&given).unwrap());
-        assert_eq!(object, json!({"run_id": "a=b", "ids": ["1", "2"], "max_results": 10}));
-        for bad in [vec!["run_id"], vec!["a=1", "a=2"], vec!["a=1", "a[]=2"], vec!["a:=nope"]] {
-            let bad: Vec<String> = bad.into_iter().map(str::to_owned).collect();
-            assert!(parse(&bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

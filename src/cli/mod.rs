@@ -9,6 +9,7 @@
 mod check;
 mod doctor;
 mod explain;
+mod given;
 mod grants;
 mod people;
 mod routes;

@@ -18,6 +18,8 @@ use http::HeaderMap;
 pub use self::graphql::read_document;
 pub use self::otlp::OtlpFault;
 pub(super) use self::plan::Plan;
+#[cfg(test)]
+pub(crate) use self::plan::{Sample, samples};
 pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
 
 use self::plan::{Form, Part, Source, Want};

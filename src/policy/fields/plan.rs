@@ -533,3 +533,46 @@ fn camel(snake: &str) -> String {
     }
     text
 }
+
+/// One place of a row's fields, with a value that passes there: for tests that speak of every row.
+#[cfg(test)]
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    /// As the row spells it, without braces.
+    pub(crate) name: &'static str,
+    pub(crate) in_path: bool,
+    pub(crate) many: bool,
+    pub(crate) value: &'static str,
+}
+
+/// Every field of a row, under one of its names each, with the first of `values` that passes for it.
+///
+/// # Panics
+/// When none of `values` does.
+#[cfg(test)]
+pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample> {
+    let plan = Plan::of(row);
+    let mut samples: Vec<Sample> = Vec::new();
+    for part in plan.wants.iter().flat_map(|want| &want.parts) {
+        let passes = |value: &&&str| match part.form {
+            Form::Text | Form::Absent => true,
+            Form::Id(check) => check(value).is_ok(),
+            Form::ArtifactPath => crate::policy::path::artifact(value).is_ok(),
+            Form::FileName => crate::policy::path::file_name(value).is_ok(),
+        };
+        let Some(slot) = part.slots.first().map(|index| &plan.slots[*index]) else { continue };
+        // Only the server may say what stands there.
+        if matches!(part.form, Form::Absent) {
+            continue;
+        }
+        let value = values.iter().find(passes).unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
+        let sample = Sample { name: slot.name, in_path: slot.capture.is_some(), many: slot.many, value };
+        match samples.iter_mut().find(|known| known.name == slot.name && known.in_path == sample.in_path) {
+            // The stricter of two readings.
+            Some(known) if !matches!(part.form, Form::Text) => *known = sample,
+            Some(_) => {}
+            None => samples.push(sample),
+        }
+    }
+    samples
+}
