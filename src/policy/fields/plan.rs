@@ -565,7 +565,8 @@ pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample>
         if matches!(part.form, Form::Absent) {
             continue;
         }
-        let value = values.iter().find(passes).unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
+        let value =
+            values.iter().find(passes).unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
         let sample = Sample { name: slot.name, in_path: slot.capture.is_some(), many: slot.many, value };
         match samples.iter_mut().find(|known| known.name == slot.name && known.in_path == sample.in_path) {
             // The stricter of two readings.
