@@ -13,12 +13,13 @@ use crate::access::decide::visible;
 use crate::access::identity::Principal;
 use crate::mlflow::ids::{LoggedModelId, RunId};
 use crate::mlflow::resource::{Kind, Object, Resource};
-use crate::policy::route::{Cut, List};
+use crate::policy::route::{Cut, Link, List};
 
 /// Whether `filter` selects rows of `list` by something that the principal may not see.
 pub(crate) async fn by_hidden(principal: &Principal, list: &List, filter: &str, homes: &impl Homes) -> bool {
     let mut named = Vec::new();
-    for link in list.links.iter().filter(|link| link.cut == Cut::Value && !sees_every(principal, link.kind)) {
+    let blanked = |link: &&Link| matches!(link.cut, Cut::Value | Cut::Along(_));
+    for link in list.links.iter().filter(blanked).filter(|link| !sees_every(principal, link.kind)) {
         let attribute = link.at.rsplit('.').next().unwrap_or(link.at);
         match values_of(attribute, filter) {
             Some(values) => named.extend(values.into_iter().map(|value| (link.kind, Arc::<str>::from(value)))),

@@ -16,6 +16,13 @@ fn is_prompt() -> Value {
     json!([{"key": "mlflow.prompt.is_prompt", "value": "true"}])
 }
 
+/// A version that tells of a run and of a logged model in every member that can.
+fn version() -> Value {
+    json!({"name": "iris", "version": "1", "run_id": RUN, "run_link": format!("https://h/#/runs/{RUN}"),
+        "source": format!("runs:/{RUN}/model"), "model_id": MODEL, "model_params": [{"name": "depth", "value": "3"}],
+        "model_metrics": [{"key": "loss", "value": 0.5, "run_id": RUN, "model_id": MODEL}]})
+}
+
 /// `iris` is a model, `hello` a prompt, each with one version; every run but [`OTHERS`] is Alice's.
 fn mlflow(target: &str) -> Answer {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -35,6 +42,9 @@ fn mlflow(target: &str) -> Answer {
         "registered-models/search" => json!({"registered_models": [model, prompt]}),
         "model-versions/search" => json!({"model_versions": [
             {"name": "iris", "version": "1"}, {"name": "hello", "version": "1", "tags": is_prompt()}]}),
+        "model-versions/get" => json!({"model_version": version()}),
+        "model-versions/get-download-uri" => json!({"artifact_uri": version()["source"]}),
+        "registered-models/get-latest-versions" => json!({"model_versions": [version()]}),
         "registered-models/create" => json!({"registered_model": {"name": "new", "tags": is_prompt()}}),
         "runs/get" => {
             let id = query.rsplit('=').next().unwrap_or_default();
@@ -352,4 +362,35 @@ async fn a_new_thing_is_denied_as_what_its_tag_makes_it() {
         let told = gate.bearer(user).json("POST", &format!("{VERSIONS}/create"), body.to_string()).await;
         assert_eq!(told.status, status, "{user} {body}: {}", told.text());
     }
+}
+
+#[tokio::test]
+async fn what_tells_of_a_hidden_run_or_logged_model_is_blanked_but_a_readers_source_stays() {
+    let gate = gate("").await;
+    gate.grant("user:bob@example.com", "registered_model", "iris", "READ").await;
+    gate.grant("user:carol@example.com", "registered_model", "iris", "READ").await;
+    gate.grant("user:carol@example.com", "experiment", "1", "READ").await;
+    let get = format!("{VERSIONS}/get?name=iris&version=1");
+    let latest = format!("{MODELS}/get-latest-versions?name=iris");
+    for name in ["bob", "carol"] {
+        let actor = gate.bearer(name);
+        let one = actor.get(&get).await.json()["model_version"].clone();
+        let listed = actor.get(&latest).await.json()["model_versions"][0].clone();
+        for shown in [one, listed] {
+            if name == "carol" {
+                assert_eq!(shown, version());
+                continue;
+            }
+            for member in ["run_id", "run_link", "model_id"] {
+                assert_eq!(shown[member], "", "{member}: {shown}");
+            }
+            for member in ["model_params", "model_metrics"] {
+                assert_eq!(shown[member], Value::Null, "{member}: {shown}");
+            }
+            assert_eq!(shown["source"], version()["source"], "without it, the model cannot be loaded");
+        }
+        let place = actor.get(&format!("{VERSIONS}/get-download-uri?name=iris&version=1")).await;
+        assert_eq!((place.status, &place.json()["artifact_uri"]), (200, &version()["source"]));
+    }
+    assert_eq!(gate.bearer("eve").get(&get).await.status, 403);
 }

@@ -122,7 +122,8 @@ const EXPERIMENT: &Type = &Type {
     ],
 };
 
-/// `deploymentJobState`, which tells of jobs elsewhere, is left out.
+/// `deploymentJobState`, which tells of jobs elsewhere, is left out, and so are `runLink`, `modelParams` and
+/// `modelMetrics`, which tell of a run and of a logged model without their ids; no page of MLflow's asks for them here.
 const MODEL_VERSION: &Type = &Type {
     name: "MlflowModelVersion",
     is: Some(Judged::ModelVersion),
@@ -139,27 +140,8 @@ const MODEL_VERSION: &Type = &Type {
         ("status", Plain),
         ("statusMessage", Plain),
         ("tags", Many(plain!("MlflowModelVersionTag": "key", "value"))),
-        ("runLink", Plain),
         ("aliases", Plain),
         ("modelId", Id(Kind::LoggedModel)),
-        ("modelParams", Many(plain!("MlflowModelParam": "name", "value"))),
-        (
-            "modelMetrics",
-            Many(&Type {
-                name: "MlflowModelMetric",
-                is: None,
-                fields: &[
-                    ("key", Plain),
-                    ("value", Plain),
-                    ("timestamp", Plain),
-                    ("step", Plain),
-                    ("datasetName", Plain),
-                    ("datasetDigest", Plain),
-                    ("modelId", Id(Kind::LoggedModel)),
-                    ("runId", Id(Kind::Run)),
-                ],
-            }),
-        ),
     ],
 };
 

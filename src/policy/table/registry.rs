@@ -4,14 +4,19 @@ use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, 
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named, patch, post,
-    read, read_opt, whole,
+    Link, List, Own, Paging, Row, along, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named, patch,
+    post, read, read_opt, whole,
 };
+
+/// What tells of a version's run, beside the run's id, and of its logged model (MLflow 3.17.2, `server/auth/__init__.py`
+/// `_MODEL_VERSION_SIBLING_FIELDS`). Not `source`: `docs/threat-model.md` says why.
+const RUN_BESIDE: &[&str] = &["run_link"];
+const MODEL_BESIDE: &[&str] = &["model_params", "model_metrics"];
 
 /// Model versions tell of the run and the logged model that they come from.
 const VERSION_LINKS: &[Link] = &[
-    blank("model_version.run_id", Run),
-    blank("model_version.model_id", LoggedModel),
+    along("model_version.run_id", Run, RUN_BESIDE),
+    along("model_version.model_id", LoggedModel, MODEL_BESIDE),
     blank("model_version.model_metrics[].run_id", Run),
     blank("model_version.model_metrics[].model_id", LoggedModel),
 ];
@@ -19,8 +24,8 @@ const VERSION_LINKS: &[Link] = &[
 /// A version that was named by an alias: which one it is, MLflow tells.
 const ALIASED_LINKS: &[Link] = &[
     whole("model_version", ModelVersion),
-    blank("model_version.run_id", Run),
-    blank("model_version.model_id", LoggedModel),
+    along("model_version.run_id", Run, RUN_BESIDE),
+    along("model_version.model_id", LoggedModel, MODEL_BESIDE),
     blank("model_version.model_metrics[].run_id", Run),
     blank("model_version.model_metrics[].model_id", LoggedModel),
 ];
@@ -28,8 +33,8 @@ const ALIASED_LINKS: &[Link] = &[
 /// The same, in a list of the latest ones.
 const LATEST_LINKS: &[Link] = &[
     drop_("model_versions[]", ModelVersion),
-    blank("model_versions[].run_id", Run),
-    blank("model_versions[].model_id", LoggedModel),
+    along("model_versions[].run_id", Run, RUN_BESIDE),
+    along("model_versions[].model_id", LoggedModel, MODEL_BESIDE),
     blank("model_versions[].model_metrics[].run_id", Run),
     blank("model_versions[].model_metrics[].model_id", LoggedModel),
 ];
@@ -37,8 +42,8 @@ const LATEST_LINKS: &[Link] = &[
 /// Registered models hold their latest versions.
 const REGISTERED_LINKS: &[Link] = &[
     drop_("registered_model.latest_versions[]", ModelVersion),
-    blank("registered_model.latest_versions[].run_id", Run),
-    blank("registered_model.latest_versions[].model_id", LoggedModel),
+    along("registered_model.latest_versions[].run_id", Run, RUN_BESIDE),
+    along("registered_model.latest_versions[].model_id", LoggedModel, MODEL_BESIDE),
     blank("registered_model.latest_versions[].model_metrics[].run_id", Run),
     blank("registered_model.latest_versions[].model_metrics[].model_id", LoggedModel),
 ];
@@ -50,8 +55,8 @@ const REGISTERED_MODELS: List = List {
     own: None,
     links: &[
         drop_("latest_versions[]", ModelVersion),
-        blank("latest_versions[].run_id", Run),
-        blank("latest_versions[].model_id", LoggedModel),
+        along("latest_versions[].run_id", Run, RUN_BESIDE),
+        along("latest_versions[].model_id", LoggedModel, MODEL_BESIDE),
         blank("latest_versions[].model_metrics[].run_id", Run),
         blank("latest_versions[].model_metrics[].model_id", LoggedModel),
     ],
@@ -64,8 +69,8 @@ pub(super) const MODEL_VERSIONS: List = List {
     id: "name",
     own: Some(Own { kind: ModelVersion, id: &["name", "version"] }),
     links: &[
-        blank("run_id", Run),
-        blank("model_id", LoggedModel),
+        along("run_id", Run, RUN_BESIDE),
+        along("model_id", LoggedModel, MODEL_BESIDE),
         blank("model_metrics[].run_id", Run),
         blank("model_metrics[].model_id", LoggedModel),
     ],
