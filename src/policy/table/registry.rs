@@ -4,8 +4,8 @@ use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, 
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, along, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named, patch,
-    post, read, read_opt, whole,
+    Link, List, Own, Paging, Row, along, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named,
+    patch, post, read, read_opt, whole,
 };
 
 /// What tells of a version's run, beside the run's id, and of its logged model (MLflow 3.17.2, `server/auth/__init__.py`
