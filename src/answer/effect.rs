@@ -401,10 +401,10 @@ mod tests {
         let body = r#"{"experiment_id": 7, "scorer": {"name": "is it/good?"}}"#;
         after_row(&ledger, &owns(Kind::Scorer, "experiment_id/scorer.name"), 200, body, &[]).await.unwrap();
         after_row(&ledger, &owns(Kind::Scorer, "experiment_id/{name}"), 200, body, &[]).await.unwrap();
-        after_row(&ledger, &owns(Kind::McpServer, "{name}"), 200, body, &[]).await.unwrap();
+        after_row(&ledger, &owns(Kind::GatewaySecret, "{name}"), 200, body, &[]).await.unwrap();
         assert_eq!(
             *ledger.written.borrow(),
-            ["ann owns scorer 7/is%20it%2Fgood%3F", "ann owns scorer 7/iris", "ann owns mcp_server iris"]
+            ["ann owns scorer 7/is%20it%2Fgood%3F", "ann owns scorer 7/iris", "ann owns gateway_secret iris"]
         );
         for id in ["experiment_id/{gone}", "gone", "experiment_id/gone"] {
             assert!(after_row(&ledger, &owns(Kind::Scorer, id), 200, body, &[]).await.is_err(), "{id}");
