@@ -300,6 +300,8 @@ FRESH = {
     "DeleteGatewaySecret": "secret",
     "DeleteGatewayModelDefinition": "definition",
     "DeleteGatewayEndpoint": "endpoint",
+    "AttachModelToGatewayEndpoint": "definition",
+    "DetachModelFromGatewayEndpoint": "endpoint",
     "DeleteGatewayEndpointTag": "endpoint",
     "DeleteLabelSchema": "label_schema",
     "DeleteReviewQueue": "review_queue",
@@ -317,7 +319,7 @@ FRESH = {
     "DeleteMcpServerTag": "mcp_version",
     "DeleteMcpServerAlias": "mcp_version",
     "UpdateMcpServerVersion": "mcp_version",
-    "DeleteMcpServerVersion": "mcp_version",
+    "DeleteMcpServerVersion": "mcp_draft",
     "DeleteMcpVersionTag": "mcp_version",
     "DeleteMcpAccessEndpoint": "mcp_endpoint",
 }

@@ -239,13 +239,17 @@ class World:
         self.post(f"{API3}/mcp-servers/{name}/tags", {"key": "t", "value": "v"})
         return {"mcp_server": name, "mcp_slug": name.partition("/")[2]}
 
-    def make_mcp_version(self, where, name=None):
+    def make_mcp_version(self, where, name=None, status="active"):
         server = self.make_mcp_server(where, name)["mcp_server"] if name else f"com.example/{where}"
-        body = {"server_json": {"name": server, "version": "1.0.0", "description": "d"}, "status": "active"}
+        body = {"server_json": {"name": server, "version": "1.0.0", "description": "d"}, "status": status}
         self.post(f"{API3}/mcp-servers/{server}/versions", body)
         self.post(f"{API3}/mcp-servers/{server}/versions/1.0.0/tags", {"key": "t", "value": "v"})
         self.post(f"{API3}/mcp-servers/{server}/aliases", {"alias": "a", "version": "1.0.0"})
         return {"mcp_server": server, "mcp_slug": server.partition("/")[2], "mcp_version": "1.0.0"}
+
+    def make_mcp_draft(self, where, name=None):
+        """Active versions are not deleted."""
+        return self.make_mcp_version(where, name, "draft")
 
     def make_mcp_endpoint(self, where, name=None):
         made = self.make_mcp_version(where, name) if name else {"mcp_server": f"com.example/{where}"}
