@@ -120,12 +120,12 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::ForOneself { field, .. }
             | Need::OnArtifact { field, .. }
             | Need::OnNamed { field, .. }
-            | Need::OnExperimentNamed { field, .. } => field,
+            | Need::OnExperimentNamed { field, .. }
+            | Need::NewOf { given: Some(field), .. } => field,
             Need::Under { field, parent, .. } => {
                 fields.extend(names(field));
                 parent
             }
-            Need::NewOf { given: Some(field), .. } => field,
             Need::NewNamed { mark, .. } => mark,
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field)

@@ -115,6 +115,8 @@ enum Target {
     Inside(Kind, Arc<str>),
     /// Versions listed in one text.
     Several(Several),
+    /// A scorer: it has grants of its own, and its experiment must be readable besides.
+    Scorer(Resource, Resource),
     /// A gateway endpoint, by its name.
     Named(Arc<str>),
     /// Not an id: nothing can be granted on it.
@@ -156,6 +158,7 @@ impl Target {
                 holds(principal, Action::Use, &Resource::top(Kind::GatewayEndpoint, Arc::clone(id))).is_ok()
             }),
             Self::Known(resource) => visible(principal, resource),
+            Self::Scorer(scorer, experiment) => visible(principal, scorer) && visible(principal, experiment),
             Self::Several(Several(list)) => list.iter().all(|(resource, _)| visible(principal, resource)),
             Self::Inside(kind, id) => homes.get(&(*kind, Arc::clone(id))).is_some_and(|experiment| {
                 let within = Object { kind: Kind::Experiment, id: Arc::clone(experiment) };
@@ -336,8 +339,10 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
         return match link.kind {
             Kind::McpServerVersion => version(value, link.kind).map(Target::Known).map(Some),
             Kind::Scorer => {
-                let id = link.kind.join([&*text_at(value, "experiment_id")?, &*text_at(value, "scorer_name")?]);
-                Ok(Some(Target::Known(Resource::top(link.kind, Arc::from(id)))))
+                let experiment = text_at(value, "experiment_id")?;
+                let id = link.kind.join([&*experiment, &*text_at(value, "scorer_name")?]);
+                let within = Resource::top(Kind::Experiment, Arc::from(experiment));
+                Ok(Some(Target::Scorer(Resource::top(link.kind, Arc::from(id)), within)))
             }
             _ => Err(BadAnswer::WrongType { at: link.at, wanted: "a string" }),
         };
@@ -680,6 +685,21 @@ mod tests {
             let list = value.at("run.inputs.model_inputs").unwrap().unwrap();
             prop_assert_eq!(list.elements().unwrap().count(), mine.iter().filter(|mine| **mine).count());
             prop_assert!(!left.contains(THEIRS));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guardrails_scorer_is_hidden_with_its_experiment() {
+        let links = [Link { at: "guardrail.scorer", kind: Kind::Scorer, cut: Cut::Value }];
+        let answer = r#"{"guardrail":{"scorer":{"experiment_id":"2","scorer_name":"judge"}}}"#;
+        for (grants, seen) in [
+            (vec![(Kind::Scorer, "*", Read)], false),
+            (vec![(Kind::Experiment, "2", Read)], false),
+            (vec![(Kind::Scorer, "*", Read), (Kind::Experiment, "2", Read)], true),
+        ] {
+            let mut texts = [std::borrow::Cow::Borrowed(answer)];
+            hide(&ann(&grants), &links, &mut texts, &[], &Known::default()).await.unwrap();
+            assert_eq!(texts[0].contains("judge"), seen, "{grants:?}");
         }
     }
 }

@@ -62,6 +62,10 @@ pub(crate) fn sight(principal: &Principal, list: &List) -> Sight {
 
 /// Whether the principal sees every object of `kind`, so that no link to one can lead to a hidden one.
 pub(crate) fn sees_every(principal: &Principal, kind: Kind) -> bool {
+    // Whoever may read every scorer may not read one in an experiment that is hidden from them.
+    if matches!(kind, Kind::Scorer | Kind::ScorerVersion) && visible_of(principal, Kind::Experiment) != Visible::All {
+        return false;
+    }
     let outer = match kind.home() {
         Home::Workspace => return visible_of_either(principal, kind) == Visible::All,
         Home::Experiment => Kind::Experiment,

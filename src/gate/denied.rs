@@ -85,12 +85,24 @@ fn told(
     match &denial.requirement {
         Requirement::Nobody(why) => format!("Not available through Trackgate ({name}): {why}."),
         Requirement::Admin(why) => format!("Permission denied: {name} is for administrators here: {why}."),
+        // Whether there is one already, or only the right to make one is missing: the two read the same.
+        Requirement::Holds { resource, .. }
+            if resource.object.kind == Kind::Workspace
+                && call.row.needs.iter().any(|need| matches!(need, Need::OnOrCreate { .. })) =>
+        {
+            hidden()
+        }
         Requirement::Holds { action, resource } => match principal {
             Some(principal) => wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden),
             None => hidden(),
         },
-        Requirement::Among { action, resource, named: _ } => match (principal, action) {
-            (Some(principal), Some(action)) => {
+        // Only those whom a queue names can know of it.
+        Requirement::Among { action, resource, named } => match (principal, action) {
+            (Some(principal), Some(action))
+                if named
+                    .iter()
+                    .any(|named| named.users.iter().any(|user| **user == *principal.identity.user.as_str())) =>
+            {
                 wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden)
             }
             (Some(principal), None) if visible(principal, resource) => {

@@ -97,7 +97,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// READ on the scorer that the guardrail runs.
+    /// READ on the scorer that the guardrail runs, and on its experiment.
     pub(super) async fn on_guardrail<A: Ask>(
         &self,
         id: &str,
@@ -105,6 +105,9 @@ impl Resolver {
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
         let scorer = self.links.guardrail_scorer(id, upstream).await?;
+        if let Some((experiment, _)) = scorer.as_deref().and_then(|id| id.split_once('/')) {
+            resolved.hold(Action::Read, Resource::top(Kind::Experiment, Arc::from(experiment)));
+        }
         resolved.hold_or_miss(Action::Read, scorer.map(|id| Resource::top(Kind::Scorer, id)));
         Ok(())
     }

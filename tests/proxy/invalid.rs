@@ -72,6 +72,6 @@ async fn where_grants_follow_from_the_name_the_name_must_be_valid_for_administra
 #[tokio::test]
 async fn a_closed_row_stays_closed_whatever_is_wrong_with_the_request() {
     let gate = gate().await;
-    let told = gate.bearer("ada").json("PUT", "/ajax-api/3.0/mlflow/assistant/config", "{}").await;
+    let told = gate.bearer("ada").json("POST", "/api/2.0/mlflow/traces/search", "{").await;
     assert_eq!(told.status, 403, "{}", told.text());
 }

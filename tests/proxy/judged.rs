@@ -566,7 +566,7 @@ async fn a_caller_without_any_grant_cannot_have_large_bodies_held_at_once() {
     });
     let gate = Gate::with(server, "", |config| config.bodies.at_once = 200_000).await;
     let body = |size: usize| json!({"experiment_ids": ["1"], "x": "a".repeat(size)}).to_string();
-    let target = "/ajax-api/2.0/mlflow/experiments/search-datasets";
+    let target = "/ajax-api/3.0/mlflow/traces/metrics";
     let crowded = gate.bearer("mallory").json("POST", target, body(900_000)).await;
     assert_eq!((crowded.status, crowded.error_code().as_str()), (429, "REQUEST_LIMIT_EXCEEDED"));
     assert_eq!(gate.record(&crowded).await["reason"], "bodies-at-once");

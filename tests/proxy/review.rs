@@ -20,6 +20,7 @@ const QUEUE: &str = "rq-00000000000000000000000000000001";
 const OWN_QUEUE: &str = "rq-00000000000000000000000000000002";
 const JOB: &str = "00000000-0000-0000-0000-000000000001";
 const JOB_2: &str = "00000000-0000-0000-0000-000000000002";
+const SECRET: &str = "s-00000000000000000000000000000001";
 /// A job of another kind than prompt optimization.
 const SCORING: &str = "00000000-0000-0000-0000-000000000003";
 
@@ -90,7 +91,7 @@ fn mlflow(target: &str, sent: &Value) -> Answer {
             "experiment_id": "1", "source_run_id": OTHER_RUN}]}),
         "scorers/get" if query.contains("name=judge") => json!({"scorer": scorer("1", "judge", 2)}),
         "scorers/get" if query.contains("judge%2F1") => json!({"scorer": scorer("1", "my judge/1", 1)}),
-        "scorers/get" => return absent(),
+        "scorers/get" | "gateway/endpoints/get" => return absent(),
         "scorers/list" => {
             json!({"scorers": [scorer("1", "judge", 2), scorer("1", "mine", 1), scorer("2", "judge", 1)]})
         }
@@ -478,10 +479,10 @@ async fn a_registered_judge_must_be_readable_to_be_run() {
     };
     let target = ajax("issues/invoke");
     assert_eq!(alice.post(&target, &detect(json!({}))).await.status, 200);
-    assert_eq!(alice.post(&target, &detect(json!({"secret_id": "s-1"}))).await.status, 403);
+    assert_eq!(alice.post(&target, &detect(json!({"secret_id": SECRET}))).await.status, 403);
     assert_eq!(alice.post(&target, &detect(json!({"endpoint_name": "e"}))).await.status, 403);
-    gate.grant(ALICE, "gateway_secret", "s-1", "USE").await;
-    assert_eq!(alice.post(&target, &detect(json!({"secret_id": "s-1"}))).await.status, 200);
+    gate.grant(ALICE, "gateway_secret", SECRET, "USE").await;
+    assert_eq!(alice.post(&target, &detect(json!({"secret_id": SECRET}))).await.status, 200);
 }
 
 #[tokio::test]

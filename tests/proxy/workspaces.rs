@@ -23,6 +23,10 @@ fn mlflow(target: &str, workspace: &str, info: &'static str) -> Answer {
         "/api/2.0/mlflow/runs/get" => json!({"run": {"info": {
             "run_id": RUN, "experiment_id": "1",
             "artifact_uri": format!("mlflow-artifacts:/workspaces/team-a/1/{RUN}/artifacts")}}}),
+        "/api/2.0/mlflow/registered-models/get" => {
+            let name = target.split_once("name=").map_or("", |(_, name)| name);
+            json!({"registered_model": {"name": name}})
+        }
         "/api/2.0/mlflow/experiments/create" => json!({"experiment_id": "5"}),
         "/api/2.0/mlflow/experiments/search" => {
             let rows: Vec<Value> = (1..=4).map(|n| json!({"experiment_id": n.to_string()})).collect();

@@ -95,6 +95,14 @@ fn explain(who: &str, row: &'static Row) -> Explain {
         path = format!("{before}{value}{after}");
     }
     let mut fields: Vec<String> = samples.iter().filter(|sample| !sample.in_path).filter_map(field).collect();
+    // A list of keys and values is written by key alone, where the row knows it by key.
+    let by_key =
+        |base: &str, one: &String| one.starts_with(&format!("{base}[")) && !one.starts_with(&format!("{base}[]"));
+    let known = fields.clone();
+    fields.retain(|field| match field.split_once("[].key=") {
+        Some((base, _)) => !known.iter().any(|one| by_key(base, one)),
+        None => true,
+    });
     if samples.iter().any(|sample| sample.name.starts_with("graphql.")) {
         fields.push(DOCUMENT.to_owned());
     }
