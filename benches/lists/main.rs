@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic, and prints")]
 
 #[path = "../../tests/stage/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "shared with the tests, which use more of it")]
 mod stage;
 
 use std::fs;
