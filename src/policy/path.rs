@@ -67,7 +67,7 @@ impl Path {
     }
 
     /// The same path, seen from below MLflow's `--static-prefix`. Our own endpoints (`/trackgate/...`) do not move, and some
-    /// of MLflow's do not either ([`AT_ROOT`]): a call is judged by the same row at either place, and sent where it was
+    /// of MLflow's do not either (`AT_ROOT`): a call is judged by the same row at either place, and sent where it was
     /// asked for.
     #[must_use]
     pub fn below(mut self, static_prefix: &str) -> Self {

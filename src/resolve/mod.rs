@@ -82,9 +82,7 @@ pub struct Settings {
     pub links: u64,
     /// The most look-ups that one request may cost.
     pub most_look_ups: usize,
-    /// Whether who made something is who called, whatever a request says ([`Row::stamps`]).
-    ///
-    /// [`Row::stamps`]: crate::policy::route::Row::stamps
+    /// Whether who made something is who called, whatever a request says (`Row::stamps`).
     pub authors: bool,
     /// Whether EDIT is enough to delete and restore what one made, and to remove single tags ([`Need::Lenient`]).
     pub lenient_edit: bool,

@@ -1,7 +1,7 @@
 //! What does a GraphQL document ask for, and of which objects?
 //!
 //! `/graphql` is one path for many operations, and MLflow's run page needs it. A document is understood whole or
-//! refused: known operations and fields alone ([`schema`]), fragments expanded, variables filled in, of several operations
+//! refused: known operations and fields alone (`schema`), fragments expanded, variables filled in, of several operations
 //! the one that `operationName` names, no directive but `@component`. What comes out is a [`Document`], from which the
 //! request is written anew.
 
