@@ -87,7 +87,11 @@ with acting("owner"):
 feedback = not BEFORE_3 and server_version() >= (3, 2)
 if feedback:
     with acting("owner"):
-        mlflow.log_feedback(trace_id=first, name="good", value=True)
+        from mlflow.entities import AssessmentSource, AssessmentSourceType
+
+        # A person's word is the caller's, whoever is named; without a source it is code's.
+        person = AssessmentSource(AssessmentSourceType.HUMAN, "somebody.else")
+        mlflow.log_feedback(trace_id=first, name="good", value=True, source=person)
         (given,) = client.get_trace(first, display=False).info.assessments
         equal((given.name, given.value, given.source.source_id), ("good", True, mail("owner")))
 
