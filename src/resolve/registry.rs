@@ -9,7 +9,8 @@
 
 use std::sync::Arc;
 
-use super::{Ask, RESERVED, ResolveFault, Resolved, Resolver};
+use super::check::RESERVED;
+use super::{Ask, ResolveFault, Resolved, Resolver};
 use crate::access::decide::{Requirement, holds};
 use crate::access::identity::Principal;
 use crate::mlflow::permission::Action;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::check::FORGED;
 use super::*;
 use crate::policy::classify::{Classified, classify};
 use crate::policy::fields;

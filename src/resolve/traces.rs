@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use super::check::{below, is_tag};
 use super::links::{Ask, Link, ResolveFault};
-use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, below, is_tag, proxied};
+use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, proxied};
 use crate::access::decide::Requirement;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object};
