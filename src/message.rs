@@ -49,6 +49,8 @@ pub struct Request {
     pub verb: Verb,
     /// Whether the client asked with HEAD.
     pub head_only: bool,
+    /// Whether the answer is read whole on its way back: then a HEAD is asked with GET.
+    pub looked_over: bool,
     /// The path.
     pub path: Path,
     /// The query as sent, without `?`, if there is one.

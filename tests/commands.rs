@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -167,6 +169,52 @@ fn check_names_everything_that_does_not_answer() {
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("[listen]", &https)).unwrap();
     let said = place.fails("check --offline", 5);
     assert!(said.contains("FAULT certificate: ") && said.contains("ok    database: "), "{said}");
+}
+
+/// An MLflow that says this of itself; its address.
+fn mlflow(info: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = String::new();
+            BufReader::new(&stream).read_line(&mut asked).unwrap();
+            let body = if asked.contains("/version") { "3.17.2" } else { info };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn check_tells_where_the_server_and_the_setting_differ_on_workspaces() {
+    let on = r#"{"store_type":"SqlStore","workspaces_enabled":true}"#;
+    let note = "note  workspaces: the server has them, though `upstream.workspaces` is off: `default` alone can be";
+    let fault = "FAULT workspaces: ";
+    for (info, setting, wanted) in [
+        (on, false, Some(note)),
+        (on, true, None),
+        ("{}", false, None),
+        ("{}", true, Some(fault)),
+        // What cannot be read: nothing hangs on it where the setting is off.
+        ("<html>", false, None),
+        ("<html>", true, Some(fault)),
+    ] {
+        let place = Place::new();
+        let file = place.0.join("trackgate.toml");
+        let upstream = format!("[upstream]\nurl = \"{}\"\nworkspaces = {setting}", mlflow(info));
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("[upstream]\nurl = \"http://127.0.0.1:9\"", &upstream)).unwrap();
+        // The issuer is away all the while.
+        let said = place.fails("check", 5);
+        assert!(said.contains("MLflow: version 3.17.2"), "{said}");
+        match wanted {
+            Some(wanted) => assert!(said.contains(wanted), "{info} {setting}: {said}"),
+            None => assert!(!said.contains("workspaces"), "{info} {setting}: {said}"),
+        }
+    }
 }
 
 fn fixture(version: &str) -> String {

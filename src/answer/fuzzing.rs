@@ -63,7 +63,12 @@ pub fn answers(data: &[u8]) {
                 nothing_hidden(&principal, links, texts[0].as_bytes());
             }
         }
-        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => {}
+        Answer::Stream
+        | Answer::Confirm { .. }
+        | Answer::GraphQl(_)
+        | Answer::Ours(_)
+        | Answer::OursUnless(..)
+        | Answer::Offers(_) => {}
     }
 }
 
@@ -183,7 +188,12 @@ fn kinds(row: &Row) -> Vec<Kind> {
             list.links
         }
         Answer::Hide(links) => links,
-        Answer::Stream | Answer::Confirm { .. } | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => &[],
+        Answer::Stream
+        | Answer::Confirm { .. }
+        | Answer::GraphQl(_)
+        | Answer::Ours(_)
+        | Answer::OursUnless(..)
+        | Answer::Offers(_) => &[],
     };
     if links.iter().any(|link| link.kind.home() == Home::Experiment) {
         kinds.push(Kind::Experiment);
@@ -269,6 +279,7 @@ fn request(row: &Row, asked: &[u8]) -> Option<Original> {
         id: "fuzz".into(),
         verb: row.verb,
         head_only: false,
+        looked_over: false,
         path,
         query,
         headers: http::HeaderMap::new(),

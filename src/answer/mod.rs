@@ -15,6 +15,7 @@ mod hide;
 mod json;
 mod list;
 mod narrow;
+mod offers;
 mod page;
 mod query;
 mod selects;
@@ -169,7 +170,7 @@ pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
         // `list` sees to its own pages.
         Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => false,
-        Answer::Hide(_) | Answer::Confirm { .. } => true,
+        Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => true,
     };
     looked_over || [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. }))
 }
@@ -183,10 +184,11 @@ pub fn must_finish(row: &Row) -> bool {
     }
 }
 
-/// Changes a request's headers so that its answer comes whole and uncompressed. The gate does this before it decides, for
-/// the rows that [`reads`] names.
-pub fn make_readable(headers: &mut http::HeaderMap) {
-    query::readable(headers);
+/// Changes a request so that its answer comes whole and uncompressed. The gate does this before it decides, for the rows
+/// that [`reads`] names.
+pub fn make_readable(request: &mut Request) {
+    query::readable(&mut request.headers);
+    request.looked_over = true;
 }
 
 /// Answers a call whose row says by itself what MLflow would say of a part that is not in use. Nothing is passed on.

@@ -105,8 +105,8 @@ async fn workspaces(config: &Config) -> anyhow::Result<Option<String>> {
     match Resolver::new(config.resolve.clone()).has_workspaces(&upstream).await {
         Ok(()) if config.clean.workspaces => Ok(None),
         Ok(()) => Ok(Some(
-            "the server has them, though `upstream.workspaces` is off: `default` alone can be reached, and MLflow's pages \
-             offer a choice that finds nothing"
+            "the server has them, though `upstream.workspaces` is off: `default` alone can be reached, and people are told \
+             that there are no others"
                 .to_owned(),
         )),
         Err(fault) if config.clean.workspaces => Err(fault.into()),

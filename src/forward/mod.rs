@@ -101,7 +101,7 @@ pub async fn forward(
 ) -> Result<Response<Body>, ForwardError> {
     let (request, _, _) = permitted.into_parts();
     let head_only = request.head_only;
-    let method = method(request.verb, head_only && request.query.is_none());
+    let method = method(request.verb, head_only && request.query.is_none() && !request.looked_over);
     let target = target(&request.path, request.query.as_deref())?;
     let mut headers = headers::outward(request.headers, &request.peer, &request.id, upstream.authority(), settings);
     if upgrade.is_some() {
@@ -138,7 +138,8 @@ pub async fn forward(
 }
 
 /// MLflow reads no query when the method is HEAD (3.17.2, `_get_request_message`), so it would answer of something else
-/// than what was judged. Where there is a query, it is asked with GET; the gate lets no body of that through.
+/// than what was judged; and a HEAD brings nothing that could be looked over. Both are asked with GET; the gate lets no body
+/// of that through.
 fn method(verb: Verb, head_only: bool) -> Method {
     match verb {
         Verb::Get if head_only => Method::HEAD,

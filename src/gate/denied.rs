@@ -40,6 +40,14 @@ pub(super) fn denied(
         absent.grant = Some(Box::new(denial.reason));
         return absent;
     }
+    if let (Some(switch), Requirement::Nobody(why)) = (call.row.behind, &denial.requirement)
+        && *why == switch.why()
+    {
+        let (status, code) = (StatusCode::NOT_IMPLEMENTED, ErrorCode::NotImplemented);
+        let mut closed = Refusal::new(status, code, denial.reason.code(), format!("{} here: {why}.", switch.lack()));
+        closed.grant = Some(Box::new(denial.reason));
+        return closed;
+    }
     let managers = |resource: &Resource| {
         principal.map_or_else(Vec::new, |asker| store.managers(&asker.workspace, resource, MOST_NAMED))
     };

@@ -179,7 +179,7 @@ impl Gate {
         record.objects(resolved.objects.clone());
         self.stamp(&call, &mut request, principal.as_deref())?;
         if answer::reads(call.row) {
-            answer::make_readable(&mut request.headers);
+            answer::make_readable(&mut request);
         }
 
         let asker = principal.clone();
@@ -361,7 +361,7 @@ impl Gate {
             }
             Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
             Answer::GraphQl(graph) => Ok(Box::pin(answer::graph(permitted, call, graph, &tools)).await?),
-            Answer::Stream | Answer::OursUnless(..) | Answer::Hide(_) | Answer::Confirm { .. } => {
+            Answer::Stream | Answer::OursUnless(..) | Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();
                 let head_only = permitted.get().head_only;

@@ -114,10 +114,12 @@ impl Refusal {
         refusal
     }
 
-    /// Whose fault it is: ours and the upstream's are errors, the caller's are denials.
+    /// Whose fault it is: ours and the upstream's are errors, the caller's are denials. What a setting keeps closed (501)
+    /// is nobody's fault.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        if self.status.is_server_error() { Outcome::Error } else { Outcome::Deny }
+        let error = self.status.is_server_error() && self.status != StatusCode::NOT_IMPLEMENTED;
+        if error { Outcome::Error } else { Outcome::Deny }
     }
 
     /// Writes it into the audit record.

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     ResourceDoesNotExist,
     /// No such route.
     EndpointNotFound,
+    /// Not here, though it can be elsewhere.
+    NotImplemented,
     /// Something we need is away; try again.
     TemporarilyUnavailable,
     /// Too much at once.
@@ -39,6 +41,7 @@ impl ErrorCode {
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
             Self::InternalError => "INTERNAL_ERROR",

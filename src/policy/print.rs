@@ -271,6 +271,11 @@ fn answer(row: &Row) -> String {
         Answer::OursUnless(json, Some(kind)) => {
             format!("`{json}`, by Trackgate itself, except to administrators and who may use every {kind}")
         }
+        Answer::Offers(offers) => {
+            let offers: Vec<_> =
+                offers.iter().map(|offer| format!("`{}` without `{}`", offer.member, offer.with.key())).collect();
+            format!("says `false` to {}", offers.join(", "))
+        }
     }
 }
 

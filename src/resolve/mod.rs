@@ -70,7 +70,7 @@ pub struct Settings {
     pub authors: bool,
     /// Whether EDIT is enough to delete and restore what one made, and to remove single tags ([`Need::Lenient`]).
     pub lenient_edit: bool,
-    /// Whether addresses of a bucket are given out ([`Switch::Presigned`]).
+    /// Whether addresses of a bucket are given out ([`Switch::PresignedDownload`] and its kin).
     pub presigned_artifacts: bool,
 }
 
@@ -138,7 +138,7 @@ impl Resolver {
     ) -> Result<Resolved, ResolveFault> {
         let mut resolved = Resolved { asker: asker.cloned(), ..Resolved::default() };
         if let Some(switch) = call.row.behind
-            && !self.is_on(switch)
+            && !self.is_on(switch, upstream)
         {
             resolved.ask(Requirement::Nobody(switch.why()));
             return Ok(resolved);
@@ -438,9 +438,14 @@ impl Resolver {
         Ok(())
     }
 
-    fn is_on(&self, switch: Switch) -> bool {
+    /// Whether the part that a setting opens is open.
+    pub(crate) fn is_on<A: Ask>(&self, switch: Switch, upstream: &A) -> bool {
         match switch {
-            Switch::Presigned => self.settings.presigned_artifacts,
+            Switch::PresignedDownload | Switch::PresignedUpload | Switch::MultipartUpload => {
+                self.settings.presigned_artifacts
+            }
+            // Every request names one then, and none otherwise.
+            Switch::Workspaces => upstream.workspace().is_some(),
         }
     }
 }

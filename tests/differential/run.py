@@ -78,6 +78,9 @@ def outcome(answer):
     if answer.status_code == 404:
         return "absent"
     text = answer.text[:300]
+    # What a setting of Trackgate's keeps closed reads as of a server that cannot do it.
+    if answer.status_code == 501 and "access.presigned_artifacts" in text:
+        return "refused"
     if "Refused because it could be read" in text or "The request is not valid" in text or answer.status_code == 422:
         return f"unread: {text}"
     return "allowed"

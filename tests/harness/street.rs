@@ -160,6 +160,7 @@ impl Handler for Passer {
             id: Arc::from("test-request"),
             verb,
             head_only: parts.method == Method::HEAD,
+            looked_over: false,
             path: Path::parse(parts.uri.path()).unwrap(),
             query: parts.uri.query().map(str::to_owned),
             headers: parts.headers,

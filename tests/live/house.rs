@@ -76,12 +76,17 @@ impl House {
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
         workspaces: bool,
     ) -> Result<Self, Fault> {
-        Self::build_of(
-            name,
-            Environment::with_mlflow()?,
-            Manner { workspaces, static_prefix: "", near_providers: true },
-            back,
-        )
+        let manner = Manner { workspaces, static_prefix: "", near_providers: true };
+        Self::build_of(name, Environment::with_mlflow()?, manner, workspaces, back)
+    }
+
+    /// A server with workspaces before which Trackgate stands as if there were none.
+    pub(crate) fn build_unaware<'a>(
+        name: &str,
+        back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
+    ) -> Result<Self, Fault> {
+        let manner = Manner { workspaces: true, static_prefix: "", near_providers: false };
+        Self::build_of(name, Environment::with_mlflow()?, manner, false, back)
     }
 
     /// The same with the MLflow of an environment, below a static prefix unless that is empty.
@@ -91,19 +96,21 @@ impl House {
         static_prefix: &str,
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
     ) -> Result<Self, Fault> {
-        Self::build_of(name, environment, Manner { workspaces: false, static_prefix, near_providers: false }, back)
+        let manner = Manner { workspaces: false, static_prefix, near_providers: false };
+        Self::build_of(name, environment, manner, false, back)
     }
 
     fn build_of<'a>(
         name: &str,
         environment: Environment,
         manner: Manner<'_>,
+        workspaces: bool,
         back: impl FnOnce(&Authority, &Path) -> (Rows<'a>, Artifacts<'a>),
     ) -> Result<Self, Fault> {
         let folder = folder(name);
         let authority = Authority::new(&folder)?;
         let (rows, artifacts) = back(&authority, &folder);
-        let Manner { workspaces, static_prefix, .. } = manner;
+        let Manner { static_prefix, .. } = manner;
         let mut server = Server::start(&environment, &folder.join("mlflow"), &rows, &artifacts, manner)?;
         let port = free_port()?;
         let provider = Provider::start(

@@ -275,8 +275,19 @@ async fn addresses_of_the_bucket_are_given_out_by_a_setting_alone_and_then_by_pe
             };
             let (editor, reader, stranger) = (send("alice").await, send("bob").await, send("eve").await);
             if more.is_empty() {
-                assert_eq!(editor.status, 403, "{path}");
+                // As a server says it that cannot do it: clients and pages then take the way through the server.
+                assert_eq!((editor.status, &*editor.error_code()), (501, "NOT_IMPLEMENTED"), "{path}");
+                let lack = ["Multipart upload", "Presigned upload", "Presigned download"];
+                assert!(
+                    lack.iter().any(|lack| message(&editor)
+                        .starts_with(&format!("{lack} is not supported for the current artifact repository"))),
+                    "{}",
+                    editor.text()
+                );
                 assert!(message(&editor).contains("`access.presigned_artifacts` is off"), "{}", editor.text());
+                let record = gate.record(&editor).await;
+                assert_eq!(record["decision"], "deny", "a setting is no fault: {record}");
+                assert_eq!(reader.json()["error_code"], stranger.json()["error_code"]);
                 continue;
             }
             assert_eq!(editor.status, 200, "{path}: {}", editor.text());

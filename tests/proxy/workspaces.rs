@@ -369,3 +369,54 @@ async fn where_workspaces_are_off_nobody_hears_of_them() {
     assert!(named(&gate, "workspaces").is_empty());
     assert!(WorkspaceName::default().is_default());
 }
+
+/// What the server says of itself, on the ways by which clients and pages ask.
+const INFO: [&str; 3] = ["/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info", "/server-info"];
+
+/// A gate before a server that answers this to each of them.
+async fn told_by(info: &'static str, more: &str, workspaces: bool) -> Gate {
+    let server = Server::scripted(move |request| {
+        // A HEAD brings nothing that could be looked over.
+        let body = if request.method() == "HEAD" { "" } else { info };
+        async move { full(200, body) }
+    });
+    Gate::with(server, more, |config| config.clean.workspaces = workspaces).await
+}
+
+#[tokio::test]
+async fn where_workspaces_are_off_nobody_hears_that_the_server_has_them() {
+    let info = r#"{"store_type":"SqlStore","workspaces_enabled":true,"multipart_uploads_enabled":true,"multipart_downloads_enabled":true,"trace_archival_enabled":true}"#;
+    let without = r#"{"store_type":"SqlStore","workspaces_enabled":false,"multipart_uploads_enabled":false,"multipart_downloads_enabled":false,"trace_archival_enabled":true}"#;
+    let gate = told_by(info, "[access]\nadmins = [\"root@example.com\"]", false).await;
+    for who in ["alice", "root"] {
+        for target in INFO {
+            let told = gate.bearer(who).get(target).await;
+            assert_eq!((told.status, &*told.text()), (200, without), "{who} {target}");
+            let head = ask(&gate, who, &[], "HEAD", target, "").await;
+            assert_eq!((head.status, head.body.len()), (200, 0), "{who} {target}");
+            assert_eq!(head.header("content-length"), Some(&*without.len().to_string()), "{who} {target}");
+            assert_eq!(ask(&gate, who, &["team-a"], "GET", target, "").await.text(), without, "{who} {target}");
+        }
+    }
+    assert!(gate.upstream.seen().iter().all(|seen| !seen.headers.contains_key(HEADER)), "the header is dropped");
+    let gate = told_by(info, "[access]\npresigned_artifacts = true", true).await;
+    for target in INFO {
+        assert_eq!(gate.bearer("alice").get(target).await.text(), info, "with the settings it is passed on");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_itself_never_leaves_unread() {
+    for info in
+        ["", "<html>", r#"{"workspaces_enabled":true"#, r#"{"workspaces_enabled":false,"workspaces_enabled":true}"#]
+    {
+        let gate = told_by(info, "", false).await;
+        for target in INFO {
+            for method in ["GET", "HEAD"] {
+                let told = ask(&gate, "alice", &[], method, target, "").await;
+                assert_eq!(told.status, 502, "{method} {target}: {}", told.text());
+                assert_eq!(gate.record(&told).await["reason"], "answer-unreadable");
+            }
+        }
+    }
+}

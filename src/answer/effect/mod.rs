@@ -15,7 +15,7 @@ use http::{Response, StatusCode};
 use super::filter::{BadAnswer, is_prompt, skill_at, text_at};
 use super::hide::{Homes, hide, passes};
 use super::json::Value;
-use super::{AnswerFault, Shared, Tools, whole};
+use super::{AnswerFault, Shared, Tools, offers, whole};
 use crate::access::identity::Principal;
 use crate::message::Body;
 use crate::mlflow::ids::{ExperimentId, McpServerName, ModelName, UserName, WorkspaceName};
@@ -75,6 +75,10 @@ pub async fn look_over(
 ) -> Result<Response<Body>, AnswerFault> {
     if matches!((call.row.effect, call.row.also, &call.row.answer), (Effect::None, Effect::None, Answer::Stream)) {
         return Ok(answer);
+    }
+    if let Answer::Offers(offers) = call.row.answer {
+        return offers::withdraw(answer, offers, |switch| tools.resolver.is_on(switch, tools.upstream), tools.shared)
+            .await;
     }
     let named = |field: &str| -> Vec<Arc<str>> {
         match call.capture(field.trim_matches(['{', '}'])) {
@@ -146,7 +150,12 @@ async fn over(
     }
     let owns = user.filter(|_| [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. })));
     let looked_into = match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => false,
+        Answer::Stream
+        | Answer::Keep(_)
+        | Answer::GraphQl(_)
+        | Answer::Ours(_)
+        | Answer::OursUnless(..)
+        | Answer::Offers(_) => false,
         Answer::Confirm { .. } => true,
         Answer::Hide(links) => principal.is_none_or(|principal| !links.iter().all(|link| passes(principal, link))),
     };
@@ -163,7 +172,12 @@ async fn over(
         }
     }
     match row.answer {
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => {}
+        Answer::Stream
+        | Answer::Keep(_)
+        | Answer::GraphQl(_)
+        | Answer::Ours(_)
+        | Answer::OursUnless(..)
+        | Answer::Offers(_) => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {

@@ -15,6 +15,7 @@ fn request(verb: Verb, query: Option<&str>, payload: Payload) -> Original {
         workspace: None,
         verb,
         head_only: false,
+        looked_over: false,
         path: Path::parse("/api/2.0/mlflow/experiments/search").unwrap(),
         query: query.map(str::to_owned),
         headers: http::HeaderMap::new(),

@@ -100,6 +100,7 @@ pub fn clean(
         workspace,
         verb,
         head_only: method == Method::HEAD,
+        looked_over: false,
         path: path.below(&settings.static_prefix),
         query: uri.query().map(str::to_owned),
         headers,

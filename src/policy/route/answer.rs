@@ -1,5 +1,6 @@
 //! What happens to the answer on its way back?
 
+use super::Switch;
 use crate::mlflow::resource::Kind;
 
 /// How the answer is treated.
@@ -27,6 +28,18 @@ pub enum Answer {
     Ours(&'static str),
     /// The same, but administrators, and whoever may use everything of the kind, get MLflow's own answer.
     OursUnless(&'static str, Option<Kind>),
+    /// What the server offers, by which clients and pages go: each of these members becomes `false` where the setting
+    /// that it hangs on is off, since what it leads to is refused then.
+    Offers(&'static [Offer]),
+}
+
+/// Something that the server says it can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// The member of the answer that says so.
+    pub member: &'static str,
+    /// The setting without which it cannot be had here.
+    pub with: Switch,
 }
 
 /// As what the objects in a GraphQL answer are judged: the lists of the REST calls that answer the same.

@@ -5,7 +5,7 @@ mod effect;
 mod need;
 mod words;
 
-pub use self::answer::{Answer, Cut, Graph, Link, List, Own, Paging};
+pub use self::answer::{Answer, Cut, Graph, Link, List, Offer, Own, Paging};
 pub use self::effect::{Effect, New, Stamp};
 pub use self::need::{Check, Count, Need, QueueRight};
 pub(in crate::policy) use self::words::*;
@@ -86,11 +86,17 @@ pub enum Scope {
     Workspaces,
 }
 
-/// A setting that opens a row.
+/// A part that a setting opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switch {
-    /// Addresses of a bucket are given out, which lead past this gate until they end.
-    Presigned,
+    /// Addresses of a bucket to read from, which lead past this gate until they end.
+    PresignedDownload,
+    /// Those to write to.
+    PresignedUpload,
+    /// Those to write to in parts.
+    MultipartUpload,
+    /// Requests act in the workspace that they name.
+    Workspaces,
 }
 
 impl Switch {
@@ -98,7 +104,21 @@ impl Switch {
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
-            Self::Presigned => "access.presigned_artifacts",
+            Self::PresignedDownload | Self::PresignedUpload | Self::MultipartUpload => "access.presigned_artifacts",
+            Self::Workspaces => "upstream.workspaces",
+        }
+    }
+
+    /// What is missing without the setting, in the words of a server whose artifacts lie where it cannot be had (MLflow
+    /// 3.17.2, `_UnsupportedMultipartUploadException` and its kin): clients and pages then take the way through the
+    /// server, those up to 3.17 by these very words.
+    #[must_use]
+    pub const fn lack(self) -> &'static str {
+        match self {
+            Self::PresignedDownload => "Presigned download is not supported for the current artifact repository",
+            Self::PresignedUpload => "Presigned upload is not supported for the current artifact repository",
+            Self::MultipartUpload => "Multipart upload is not supported for the current artifact repository",
+            Self::Workspaces => "Workspaces are not supported",
         }
     }
 
@@ -106,9 +126,10 @@ impl Switch {
     #[must_use]
     pub const fn why(self) -> &'static str {
         match self {
-            Self::Presigned => {
+            Self::PresignedDownload | Self::PresignedUpload | Self::MultipartUpload => {
                 "the setting `access.presigned_artifacts` is off, since the address that it answers with leads past this gate"
             }
+            Self::Workspaces => "the setting `upstream.workspaces` is off",
         }
     }
 }

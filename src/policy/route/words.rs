@@ -1,8 +1,8 @@
 //! How is a row written down? The words of `policy/table/`, which the compiler reads.
 
 use super::{
-    Answer, BodyClass, Count, Cut, Effect, Graph, Link, List, Need, New, Prefixes, QueueRight, Row, Scope, Stamp,
-    Switch, Verb,
+    Answer, BodyClass, Count, Cut, Effect, Graph, Link, List, Need, New, Offer, Prefixes, QueueRight, Row, Scope,
+    Stamp, Switch, Verb,
 };
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind;
@@ -150,6 +150,12 @@ impl Row {
     /// We say this by ourselves, except to administrators and to whoever may use everything of the kind.
     pub(in crate::policy) const fn says_unless(mut self, json: &'static str, kind: Option<Kind>) -> Self {
         self.answer = Answer::OursUnless(json, kind);
+        self
+    }
+
+    /// What it offers holds as far as the settings go.
+    pub(in crate::policy) const fn offers(mut self, offers: &'static [Offer]) -> Self {
+        self.answer = Answer::Offers(offers);
         self
     }
 

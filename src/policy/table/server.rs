@@ -5,7 +5,7 @@ use super::runs::RUNS;
 use crate::mlflow::resource::Kind::{Experiment, Run};
 use crate::policy::route::Check::SafePath;
 use crate::policy::route::Need::{Checked, SignedIn};
-use crate::policy::route::{Graph, Row, admin, get, narrowed, nobody, patch, post, put, read_any};
+use crate::policy::route::{Graph, Offer, Row, Switch, admin, get, narrowed, nobody, patch, post, put, read_any};
 
 const ASSISTANT: &str = "the assistant runs commands on the server's host";
 
@@ -27,6 +27,14 @@ const NO_TELEMETRY: &str = r#"{"disable_ui_telemetry":true,"disable_ui_events":[
 /// MLflow's answer to records where telemetry is off (`post_ui_telemetry_handler`): they are dropped.
 const TELEMETRY_OFF: &str = r#"{"status":"disabled"}"#;
 
+/// `build_server_info_payload`: where it says that there are workspaces, the pages ask everybody to choose one; where it
+/// says that files can be moved in parts, clients ask for addresses in the bucket, and do not try another way.
+const OFFERS: &[Offer] = &[
+    Offer { member: "workspaces_enabled", with: Switch::Workspaces },
+    Offer { member: "multipart_uploads_enabled", with: Switch::MultipartUpload },
+    Offer { member: "multipart_downloads_enabled", with: Switch::PresignedDownload },
+];
+
 const SPARE: &str = "the UI's files have another path";
 
 #[rustfmt::skip]
@@ -36,8 +44,8 @@ pub(super) static ROWS: &[Row] = &[
     get   ("static-files/{*path}",              "ServeStaticFile",     &[SignedIn]).root(),
     get   ("version",                           "Version",             &[SignedIn]).root(),
     get   ("health",                            "Health",              &[SignedIn]).root(),
-    get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]).anywhere(),
-    get   ("server-info",                       "GetServerInfoOf39",   &[SignedIn]).root(),
+    get   ("3.0/mlflow/server-info",            "GetServerInfo",       &[SignedIn]).anywhere().offers(OFFERS),
+    get   ("server-info",                       "GetServerInfoOf39",   &[SignedIn]).root().offers(OFFERS),
     get   ("build/{*filename}",                 "ServeBuild",          &[nobody(SPARE)]).root(),
     get   ("graphql",                           "GraphqlByGet",        &[nobody(GRAPHQL)]).root(),
     post  ("graphql",                           "Graphql",             &[SignedIn, read_any(Experiment, "graphql.experiment"), narrowed(Experiment, "graphql.searched"),
