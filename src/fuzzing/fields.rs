@@ -16,6 +16,11 @@ use crate::policy::route::{Check, Count, Need, Prefixes, Row, Verb};
 /// One call for each row, its captures filled in.
 static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| rows().filter_map(call).collect());
 
+/// One call for each row.
+pub(super) fn calls() -> &'static [Call] {
+    &CALLS
+}
+
 /// What calls that read header fields need.
 static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     let mut headers = HeaderMap::new();

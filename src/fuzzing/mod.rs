@@ -9,10 +9,12 @@
 mod fields;
 mod graphql;
 pub(crate) mod json;
+mod otlp;
 mod paths;
 
 pub use self::fields::fields;
 pub use self::graphql::graphql;
+pub use self::otlp::otlp;
 pub use self::paths::paths;
 pub use crate::answer::fuzzing::answers;
 use crate::policy::route::Row;
@@ -80,5 +82,6 @@ mod tests {
         seeds("fields", super::fields);
         seeds("graphql", super::graphql);
         seeds("answers", super::answers);
+        seeds("otlp", super::otlp);
     }
 }
