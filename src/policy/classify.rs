@@ -284,13 +284,18 @@ impl Node {
         &mut self.partly[index].2
     }
 
+    /// The way on from here, where `rest` began with `segment`.
+    fn walk_behind(&self, segment: &str, verb: Verb, spot: Spot, rest: &str, at: usize, spans: &mut Spans) -> Pick {
+        match rest.get(segment.len() + 1..) {
+            Some(after) => self.walk(verb, spot, after, at + segment.len() + 1, spans),
+            None => self.rows.pick(verb, spot),
+        }
+    }
+
     /// Literal segments before captures, captures of a part before whole ones, captures before rests, as MLflow's
     /// routers do.
     fn walk(&self, verb: Verb, spot: Spot, rest: &str, at: usize, spans: &mut Spans) -> Pick {
-        let (segment, after) = match rest.split_once('/') {
-            Some((segment, after)) => (segment, Some(after)),
-            None => (rest, None),
-        };
+        let segment = rest.split('/').next().unwrap_or_default();
         let mut other = false;
         let mut settle = |pick: Pick| match pick {
             Pick::Row(row, plan) => Some(Pick::Row(row, plan)),
@@ -300,14 +305,10 @@ impl Node {
             }
             Pick::None => None,
         };
-        if let Some(node) = self.next.get(segment) {
-            let pick = match after {
-                Some(after) => node.walk(verb, spot, after, at + segment.len() + 1, spans),
-                None => node.rows.pick(verb, spot),
-            };
-            if let Some(found) = settle(pick) {
-                return found;
-            }
+        if let Some(node) = self.next.get(segment)
+            && let Some(found) = settle(node.walk_behind(segment, verb, spot, rest, at, spans))
+        {
+            return found;
         }
         for (before, behind, node) in &self.partly {
             let Some(inner) = segment.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind)) else { continue };
@@ -316,11 +317,7 @@ impl Node {
             }
             let mark = spans.count;
             spans.push(at + before.len(), at + before.len() + inner.len());
-            let pick = match after {
-                Some(after) => node.walk(verb, spot, after, at + segment.len() + 1, spans),
-                None => node.rows.pick(verb, spot),
-            };
-            if let Some(found) = settle(pick) {
+            if let Some(found) = settle(node.walk_behind(segment, verb, spot, rest, at, spans)) {
                 return found;
             }
             spans.count = mark;
@@ -328,11 +325,7 @@ impl Node {
         if let (Some((_, node)), false) = (&self.any, segment.is_empty()) {
             let mark = spans.count;
             spans.push(at, at + segment.len());
-            let pick = match after {
-                Some(after) => node.walk(verb, spot, after, at + segment.len() + 1, spans),
-                None => node.rows.pick(verb, spot),
-            };
-            if let Some(found) = settle(pick) {
+            if let Some(found) = settle(node.walk_behind(segment, verb, spot, rest, at, spans)) {
                 return found;
             }
             spans.count = mark;
