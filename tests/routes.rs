@@ -12,10 +12,13 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde::Deserialize;
 use trackgate::policy::classify::{classify, rows};
-use trackgate::policy::compare::{Difference, compare};
+use trackgate::policy::compare::{Difference, compare, row_of};
 use trackgate::policy::path::Path;
 use trackgate::policy::print;
 use trackgate::policy::route::{Answer, Check, Count, Cut, Effect, Link, Need, New, Prefixes, Row, Stamp, Verb};
+
+/// What the name of a message begins with that no protobuf describes.
+const NATIVE: &str = "native ";
 
 /// A supported version: its routes, and the fields of its messages.
 struct Version {
@@ -49,10 +52,20 @@ fn versions() -> &'static [Version] {
                 let entry = entry.unwrap();
                 let name = entry.file_name().into_string().unwrap().strip_prefix("mlflow-")?.to_owned();
                 let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap();
-                let Captured { calls, messages } = serde_json::from_str(&read("fields.json")).unwrap();
+                let Captured { calls, mut messages } = serde_json::from_str(&read("fields.json")).unwrap();
                 let mut by_place: HashMap<_, Vec<_>> = HashMap::new();
                 for (verb, path, message) in calls {
                     by_place.entry((verb, path)).or_default().push(message);
+                }
+                // What FastAPI's routes declare, which are no messages of protobuf.
+                let native: Vec<(String, String, BTreeMap<String, String>)> =
+                    serde_json::from_str(&read("native.json")).unwrap();
+                for (verb, path, fields) in native {
+                    let row = row_of(&verb, &path).unwrap();
+                    let place = (row.verb.to_string(), row.path.to_owned());
+                    let message = format!("{NATIVE}{verb} {path}");
+                    by_place.entry(place).or_default().push(message.clone());
+                    messages.insert(message, fields);
                 }
                 Some(Version { name, routes: read("routes.csv"), calls: by_place, messages })
             })
@@ -104,6 +117,42 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("UpdateReviewQueue", "update_schema_ids", "a yes or no"),
     ("RemoveItemsFromReviewQueue", "item_ids[]", "MLflow looks for them in the request's own queue"),
     ("*", "deployment_job_id", "a Databricks job; the SQL store ignores it"),
+    // What FastAPI's routes declare (MCP servers and skills: 3.18.0, `server/mcp_server_api.py`, `skill_registry_api.py`).
+    ("SearchJobs", "job_name", "which rows are wanted; those of others' jobs are dropped"),
+    ("*", "icons[].src", "a picture's address for pages; the server never opens it"),
+    ("*", "tools[].icons[].src", "a picture's address for pages; the server never opens it"),
+    ("*", "tools[].name", "a part of the version's own description"),
+    ("CreateMcpServer", "name", "the new one's name, whose maker owns it"),
+    ("UpdateMcpServer", "display_name", "a text for people; nothing is found by it"),
+    ("SetMcpServerAlias", "alias", "the request's own server's"),
+    ("SetMcpServerAlias", "version", "the request's own server's; who may not read it reads no answer through the alias"),
+    ("*", "server_alias", "the request's own server's, or which rows are wanted; denied versions are blanked"),
+    ("*", "server_version", "the request's own server's, or which rows are wanted; denied versions are blanked"),
+    ("*", "url", "where clients reach the MCP server; MLflow's server never opens it"),
+    ("CreateMcpServerVersion", "server_json.name", "MLflow refuses another name than the path's"),
+    ("CreateMcpServerVersion", "server_json.version", "the new one's, of the request's own server"),
+    ("CreateMcpServerVersion", "server_json.icons[].src", "a picture's address for pages; the server never opens it"),
+    ("CreateMcpServerVersion", "server_json.packages[].version", "a part of its description for clients"),
+    ("CreateMcpServerVersion", "server_json.packages[].environmentVariables[].name", "a part of its description for clients"),
+    ("CreateMcpServerVersion", "server_json.remotes[].url", "where clients reach it; MLflow's server never opens it"),
+    ("CreateMcpServerVersion", "server_json.repository.source", "a part of its description for clients"),
+    ("CreateMcpServerVersion", "server_json.repository.url", "a part of its description for clients"),
+    ("CreateMcpServerVersion", "source", "a text about where it came from; the server never opens it"),
+    ("SearchSkills", "include_skill_identities[]", "which rows are wanted; hidden ones are dropped"),
+    ("CreateSkill", "name", "the new one's name, whose maker owns it"),
+    ("CreateSkill", "organization", "the new one's name, whose maker owns it"),
+    ("SetSkillAlias", "alias", "the request's own skill's"),
+    ("SetSkillAlias", "version", "the request's own skill's"),
+    ("SetOrganizationSkillAlias", "alias", "the request's own skill's"),
+    ("SetOrganizationSkillAlias", "version", "the request's own skill's"),
+    ("CreateSkillVersion", "name", "MLflow refuses another name than the path's"),
+    ("CreateSkillVersion", "organization", "MLflow refuses another name than the path's"),
+    ("CreateSkillVersion", "source", "what clients fetch by themselves; the server takes none of its own places"),
+    ("CreateSkillVersion", "subpath", "a folder in what clients fetch"),
+    ("CreateOrganizationSkillVersion", "name", "MLflow refuses another name than the path's"),
+    ("CreateOrganizationSkillVersion", "organization", "MLflow refuses another name than the path's"),
+    ("CreateOrganizationSkillVersion", "source", "what clients fetch by themselves; the server takes none of its own places"),
+    ("CreateOrganizationSkillVersion", "subpath", "a folder in what clients fetch"),
 ];
 
 /// The fields of query and body that a row names.
@@ -274,9 +323,12 @@ fn in_every_version_some_field_of_each_need_is_there() {
 
 #[test]
 fn every_field_that_looks_like_an_id_is_judged_or_looked_at() {
-    let like_an_id = |field: &str| {
+    let like_an_id = |field: &str, native: bool| {
         let last = field.rsplit('.').next().unwrap_or(field).trim_end_matches("[]");
-        ["_id", "_ids", "_uuid", "path", "source", "_uri", "_location"].iter().any(|end| last.ends_with(end))
+        let ends = ["_id", "_ids", "_uuid", "path", "source", "_uri", "_location"];
+        // These APIs name things by words, and ids with dashes.
+        let words = ["-id", "name", "organization", "version", "alias", "identities", "url", "src"];
+        ends.iter().any(|end| last.ends_with(end)) || native && words.iter().any(|end| last.ends_with(end))
     };
     let mut unlooked: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut used = HashSet::new();
@@ -286,8 +338,11 @@ fn every_field_that_looks_like_an_id_is_judged_or_looked_at() {
         for row in rows().filter(|row| row.closed().is_none() && !admins(row)) {
             let named = named(row);
             let captures: Vec<&str> = row.path.split(['{', '}', '*', '/']).collect();
-            let fields = version.messages(row).flat_map(|(_, fields)| fields.keys());
-            for field in fields.filter(|field| like_an_id(field)) {
+            let fields = version.messages(row).flat_map(|(message, fields)| {
+                let native = message.starts_with(NATIVE);
+                fields.keys().filter(move |field| like_an_id(field, native))
+            });
+            for field in fields {
                 let judged = named.contains(&field.trim_end_matches("[]")) || captures.contains(&field.as_str());
                 let harmless =
                     HARMLESS.iter().position(|(call, known, _)| (*call == "*" || *call == row.name) && known == field);

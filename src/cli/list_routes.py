@@ -60,7 +60,8 @@ def flask_routes(app):
             yield method, rule.rule, name_of(app.view_functions[rule.endpoint])
 
 
-def fastapi_routes(routes, prefix=""):
+def fastapi_leaves(routes, prefix=""):
+    """Every route of a FastAPI application with its whole path."""
     from starlette.routing import Mount
 
     for route in routes:
@@ -68,10 +69,19 @@ def fastapi_routes(routes, prefix=""):
             continue  # the catch-all mount of the Flask application
         included = getattr(route, "original_router", None)  # lazily included router
         if included is not None:
-            yield from fastapi_routes(included.routes, prefix + route.include_context.prefix)
-            continue
-        for method in (getattr(route, "methods", None) or {"WEBSOCKET"}) - {"HEAD", "OPTIONS"}:
-            yield method, prefix + route.path, name_of(route.endpoint)
+            yield from fastapi_leaves(included.routes, prefix + route.include_context.prefix)
+        else:
+            yield prefix + route.path, route
+
+
+def methods_of(route):
+    return (getattr(route, "methods", None) or {"WEBSOCKET"}) - {"HEAD", "OPTIONS"}
+
+
+def fastapi_routes(routes):
+    for path, route in fastapi_leaves(routes):
+        for method in methods_of(route):
+            yield method, path, name_of(route.endpoint)
 
 
 def native_app():

@@ -84,6 +84,14 @@ pub fn compare(servers: &[&str]) -> Vec<Difference> {
     differences
 }
 
+/// The row that judges a route, whose captures may be written as either framework does.
+///
+/// # Errors
+/// [`Difference::NoRow`], or [`Difference::OtherRow`] where the route hides behind another's capture.
+pub fn row_of(method: &str, path: &str) -> Result<&'static Row, Difference> {
+    judge(method, path).map(|(row, _)| row)
+}
+
 fn judge(method: &str, path: &str) -> Result<(&'static Row, &'static str), Difference> {
     let no_row = || Difference::NoRow { method: method.to_owned(), path: path.to_owned() };
     let verb = http::Method::from_bytes(method.as_bytes()).ok().and_then(|method| Verb::of(&method));

@@ -2,8 +2,8 @@
 //!
 //! MLflow decodes some paths once and artifact paths twice, folds `.` and `//`, and serves encoded letters (measured
 //! on 3.17.2). A path here has no percent sign left after one decoding, no empty or dot segment, no backslash, no
-//! control character; anything else is refused, not repaired (CWE-180, CWE-436, GHSA-pxq7-h93f-9jrg). The one
-//! exception is the slash in an MCP server's name.
+//! control character; anything else is refused, not repaired (CWE-180, CWE-436, GHSA-pxq7-h93f-9jrg). The two
+//! exceptions are the slash in an MCP server's name, and those in a tag's key of MCP servers and skills.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,6 +38,14 @@ const AT_ROOT: [&str; 6] = ["api/", "ajax-api/", "v1/", "gateway/", "health", "v
 
 /// Where the names of MCP servers begin, below a static prefix too.
 const MCP_SERVERS: [&str; 2] = ["/api/3.0/mlflow/mcp-servers/", "/ajax-api/3.0/mlflow/mcp-servers/"];
+
+/// Where the paths begin that end with the key of a tag, and how many segments stand before the tags at least.
+const TAGGED: [(&str, usize); 4] = [
+    (MCP_SERVERS[0], 2),
+    (MCP_SERVERS[1], 2),
+    ("/api/3.0/mlflow/skills/", 1),
+    ("/ajax-api/3.0/mlflow/skills/", 1),
+];
 
 /// A path in its one spelling.
 #[derive(Clone, PartialEq, Eq)]
@@ -141,7 +149,7 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
             return Err(BadPath("it has a `%` that is not followed by two hex digits"));
         };
         match high << 4 | low {
-            b'/' if in_mcp_name(&bytes) => bytes.push(b'/'),
+            b'/' if in_mcp_name(&bytes) || in_tag_key(&bytes) => bytes.push(b'/'),
             b'/' => return Err(BadPath("it has an encoded slash")),
             b'%' => return Err(BadPath("it has an encoded `%`")),
             plain if plain.is_ascii_alphanumeric() || matches!(plain, b'-' | b'.' | b'_' | b'~') => {
@@ -161,6 +169,19 @@ fn in_mcp_name(before: &[u8]) -> bool {
     let Some(at) = before.iter().rposition(|byte| *byte == b'/') else { return false };
     let (family, namespace) = before.split_at(at + 1);
     !namespace.is_empty() && MCP_SERVERS.iter().any(|servers| family.ends_with(servers.as_bytes()))
+}
+
+/// Whether what follows belongs to a tag's key: MLflow's client encodes the slashes in it (3.17.2 and 3.18.0, `rest_mixin.py`,
+/// `_encode_path_param`), and the server takes both spellings for the same key (`{key:path}`). Judged and sent on they are
+/// plain slashes.
+fn in_tag_key(before: &[u8]) -> bool {
+    TAGGED.iter().any(|(family, least)| {
+        let family = family.as_bytes();
+        let Some(at) = before.windows(family.len()).position(|here| here == family) else { return false };
+        let mut segments = before[at + family.len()..].split(|byte| *byte == b'/').skip(*least);
+        // The segment behind the last slash so far is the one that the slash would end.
+        segments.any(|segment| segment == b"tags") && segments.next().is_some_and(|begun| !begun.is_empty())
+    })
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -303,7 +324,7 @@ mod tests {
                 assert_eq!(path.encoded(), path.as_str());
             }
             for odd in
-                ["%2Ftools", "a%2Fb%2Fc", "a/b%2Fc", "a%2F", "a%2F/b", "..%2Fb", "a%2F..", "a%252Fb", "a/b/tags/k%2Fl"]
+                ["%2Ftools", "a%2Fb%2Fc", "a/b%2Fc", "a%2F", "a%2F/b", "..%2Fb", "a%2F..", "a%252Fb", "a/b/aliases/k%2Fl"]
             {
                 let refused = Path::parse(&format!("{family}/{odd}")).map(|path| path.as_str().to_owned());
                 // One slash at the end is left to the table.
@@ -312,6 +333,34 @@ mod tests {
         }
         assert!(Path::parse("/api/3.0/mlflow/mcp-servers%2Fa").is_err());
         assert!(Path::parse("/api/2.0/mlflow/mcp-servers/a%2Fb").is_err());
+    }
+
+    #[test]
+    fn the_slashes_in_the_key_of_a_tag_may_be_encoded_and_are_sent_plain() {
+        for tagged in ["mcp-servers/a/b", "mcp-servers/a%2Fb/versions/1", "skills/a", "skills/@o/a/versions/1", "skills/tags"] {
+            for place in ["/api", "/prefix/ajax-api"] {
+                let raw = format!("{place}/3.0/mlflow/{tagged}/tags/k%2Fl%2Fm");
+                let path = Path::parse(&raw).unwrap();
+                assert_eq!(path.as_str(), raw.replace("%2F", "/"));
+                assert_eq!(path.encoded(), path.as_str());
+            }
+        }
+        for odd in [
+            "api/3.0/mlflow/skills/a%2Fb",
+            "api/3.0/mlflow/skills/a/tags%2Fk",
+            "api/3.0/mlflow/skills/a/tags/%2Fk",
+            "api/3.0/mlflow/skills/a/tags/k%2F%2Fl",
+            "api/3.0/mlflow/skills/a/tags/k%2F..%2Fl",
+            "api/3.0/mlflow/skills/a/tags/..%2Fl",
+            "api/3.0/mlflow/skills/a/tags/k%252Fl",
+            "api/3.0/mlflow/skills/tags/k%2Fl",
+            "api/3.0/mlflow/skills/a/versions/1%2F2",
+            "api/3.0/mlflow/mcp-servers/a/tags/k%2Fl",
+            "api/3.0/mlflow/datasets/a/tags/k%2Fl",
+            "api/2.0/mlflow/skills/a/tags/k%2Fl",
+        ] {
+            assert!(Path::parse(&format!("/{odd}")).is_err(), "{odd}");
+        }
     }
 
     #[test]

@@ -51,6 +51,11 @@ fn traces_follow_the_grants_and_cannot_be_taken() {
 }
 
 #[test]
+fn datasets_scorers_schemas_queues_issues_and_jobs_follow_the_grants() {
+    shared().play("genai.py");
+}
+
+#[test]
 fn the_rest_of_the_tracking_client_works() {
     shared().play("tracking.py");
 }

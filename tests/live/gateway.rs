@@ -1,6 +1,6 @@
-//! Does the AI gateway serve whom it may, and nobody else?
+//! Do the AI gateway and the registries of MCP servers and skills serve whom they may, and nobody else?
 
-use crate::house::shared;
+use crate::house::{newest, shared};
 
 #[test]
 fn the_ai_gateway_asks_its_provider_for_those_alone_who_may_use_the_endpoint() {
@@ -15,4 +15,15 @@ fn the_ai_gateway_asks_its_provider_for_those_alone_who_may_use_the_endpoint() {
         let told = std::fs::read_to_string(&file).unwrap();
         assert!(!told.contains(&key), "the provider's key stands in {}", file.display());
     }
+}
+
+#[test]
+fn the_registry_of_mcp_servers_follows_the_grants() {
+    shared().play("mcp.py");
+}
+
+/// Skills came with 3.18.
+#[test]
+fn the_registry_of_skills_follows_the_grants() {
+    newest().play("skills.py");
 }

@@ -35,8 +35,19 @@ pub(crate) struct House {
 pub(crate) fn shared() -> &'static House {
     // What failed once is not tried again by every test.
     static SHARED: OnceLock<Result<House, String>> = OnceLock::new();
-    let built = SHARED.get_or_init(|| {
-        House::build("shared", |_, _| (Rows::Sqlite, Artifacts::Folder)).map_err(|fault| fault.to_string())
+    let built = SHARED.get_or_init(|| House::build("shared", House::simple).map_err(|fault| fault.to_string()));
+    match built {
+        Ok(house) => house,
+        Err(fault) => panic!("{fault}"),
+    }
+}
+
+/// The one with the newest MLflow, which the matrix of versions and the tests of what came with it share.
+pub(crate) fn newest() -> &'static House {
+    static NEWEST: OnceLock<Result<House, String>> = OnceLock::new();
+    let built = NEWEST.get_or_init(|| {
+        let build = || House::build_on("newest", Environment::with_version(crate::matrix::NEWEST)?, "", House::simple);
+        build().map_err(|fault| fault.to_string())
     });
     match built {
         Ok(house) => house,
@@ -62,6 +73,11 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 }
 
 impl House {
+    /// SQLite, and a folder of artifacts.
+    pub(crate) fn simple<'a>(_: &Authority, _: &Path) -> (Rows<'a>, Artifacts<'a>) {
+        (Rows::Sqlite, Artifacts::Folder)
+    }
+
     /// Starts everything; `back` says what the server stands on.
     pub(crate) fn build<'a>(
         name: &str,

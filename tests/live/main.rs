@@ -26,7 +26,7 @@ mod differential;
 mod demo;
 /// PostgreSQL and Cloud Storage behind the server.
 mod elsewhere;
-/// The AI gateway.
+/// The AI gateway, MCP servers, skills.
 mod gateway;
 /// The one server that the tests share.
 mod house;

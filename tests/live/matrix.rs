@@ -1,17 +1,17 @@
 //! Does the same hold for old and new MLflow servers, each with the client of its own version, and for old clients?
 //!
-//! `cargo test --test live matrix` runs the oldest and the newest; `TRACKGATE_MLFLOW=all` all four, and
+//! `cargo test --test live matrix` runs the oldest and the newest; `TRACKGATE_MLFLOW=all` all five, and
 //! `TRACKGATE_MLFLOW=3.5.1` that one.
 
-use crate::house::{House, shared};
-use crate::stage::mlflow::{Artifacts, Rows};
+use crate::house::{House, newest, shared};
 use crate::stage::python::Environment;
 use crate::stage::{Fault, say};
 
-/// The oldest supported version, two between, and the newest that can be installed whole, which the other tests run on.
-const VERSIONS: [&str; 4] = [OLDEST, "3.5.1", "3.11.1", NEWEST];
+/// The oldest supported version, three between (the last is what the other tests run on), and the newest.
+const VERSIONS: [&str; 5] = [OLDEST, "3.5.1", "3.11.1", SHARED, NEWEST];
 const OLDEST: &str = "2.22.5";
-const NEWEST: &str = "3.17.2";
+const SHARED: &str = "3.17.2";
+pub(crate) const NEWEST: &str = "3.18.0";
 
 /// What every version has to do.
 const SUITE: [&str; 5] = ["permissions.py", "searching.py", "artifacts.py", "registry.py", "versions.py"];
@@ -31,9 +31,7 @@ fn chosen() -> Vec<&'static str> {
 }
 
 fn build(version: &str) -> Result<House, Fault> {
-    House::build_on(&format!("matrix-{version}"), Environment::with_older(version)?, "", |_, _| {
-        (Rows::Sqlite, Artifacts::Folder)
-    })
+    House::build_on(&format!("matrix-{version}"), Environment::with_version(version)?, "", House::simple)
 }
 
 fn play(house: &House, client: &Environment, version: &str) {
@@ -47,12 +45,16 @@ fn play(house: &House, client: &Environment, version: &str) {
 fn matrix_of_server_versions_each_with_its_own_client() {
     for version in chosen() {
         say(&format!("      server {version}"));
-        if version == NEWEST {
-            play(shared(), &shared().environment, version);
-            continue;
-        }
-        let house = build(version).unwrap_or_else(|fault| panic!("{version}: {fault}"));
-        play(&house, &house.environment, version);
+        let built;
+        let house = match version {
+            SHARED => shared(),
+            NEWEST => newest(),
+            other => {
+                built = build(other).unwrap_or_else(|fault| panic!("{other}: {fault}"));
+                &built
+            }
+        };
+        play(house, &house.environment, version);
         let told = std::fs::read_to_string(house.folder.join("trackgate.log")).unwrap();
         assert!(told.contains("MLflow answers") && told.contains(version), "{told}");
     }
@@ -60,6 +62,6 @@ fn matrix_of_server_versions_each_with_its_own_client() {
 
 #[test]
 fn matrix_of_the_oldest_client_before_the_newest_server() {
-    let oldest = Environment::with_older(OLDEST).unwrap();
-    play(shared(), &oldest, OLDEST);
+    let oldest = Environment::with_version(OLDEST).unwrap();
+    play(newest(), &oldest, OLDEST);
 }

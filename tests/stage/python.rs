@@ -17,14 +17,33 @@ use super::{Fault, ignored_folder, last_words, output, run, step};
 const MLFLOW: &str = include_str!("requirements/mlflow.txt");
 /// What MLflow's basic-auth needs besides.
 const BASIC_AUTH: &str = include_str!("requirements/basic-auth.txt");
-/// Older versions of MLflow, by themselves: what the matrix of versions runs.
-const OLDER: [(&str, &str); 3] = [
-    ("2.22.5", include_str!("requirements/mlflow-2.22.5.txt")),
-    ("3.5.1", include_str!("requirements/mlflow-3.5.1.txt")),
-    ("3.11.1", include_str!("requirements/mlflow-3.11.1.txt")),
+/// Other versions of MLflow, by themselves: what the matrix of versions runs.
+const OTHERS: [(&str, &str, Asked); 4] = [
+    ("2.22.5", include_str!("requirements/mlflow-2.22.5.txt"), Asked::Too),
+    ("3.5.1", include_str!("requirements/mlflow-3.5.1.txt"), Asked::Too),
+    ("3.11.1", include_str!("requirements/mlflow-3.11.1.txt"), Asked::Too),
+    ("3.18.0", include_str!("requirements/mlflow-3.18.0.txt"), Asked::Not),
 ];
 /// The Cloud Storage emulator, which wants other versions of some of the same packages.
 const EMULATOR: &str = include_str!("requirements/gcs-emulator.txt");
+
+/// Whether what the pinned packages ask for is looked at and installed as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Too,
+    /// The list is whole, and some of it asks for what cannot be had.
+    Not,
+}
+
+impl Asked {
+    /// What pip and uv are told.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Too => &[],
+            Self::Not => &["--no-deps"],
+        }
+    }
+}
 
 /// Interpreters by name, the one MLflow 3.17.2 was pinned on first.
 const NAMES: [&str; 6] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3", "python"];
@@ -41,7 +60,7 @@ impl Environment {
     /// # Errors
     /// No Python, no network, no space: each in one sentence.
     pub fn with_mlflow() -> Result<Self, Fault> {
-        Self::made("python", MLFLOW, "Python environment with MLflow 3.17.2")
+        Self::made("python", MLFLOW, Asked::Too, "Python environment with MLflow 3.17.2")
     }
 
     /// The environment with MLflow and what its `--app-name basic-auth` needs, made where missing.
@@ -50,18 +69,18 @@ impl Environment {
     /// As [`Environment::with_mlflow`].
     pub fn with_basic_auth() -> Result<Self, Fault> {
         let pins = format!("{MLFLOW}{BASIC_AUTH}");
-        Self::made("basic-auth", &pins, "Python environment with MLflow 3.17.2 and its basic-auth")
+        Self::made("basic-auth", &pins, Asked::Too, "Python environment with MLflow 3.17.2 and its basic-auth")
     }
 
-    /// The environment with an older MLflow, made where missing.
+    /// The environment with another MLflow, made where missing.
     ///
     /// # Errors
     /// As [`Environment::with_mlflow`]; [`Fault::Unexpected`] for a version that is not pinned.
-    pub fn with_older(version: &str) -> Result<Self, Fault> {
-        let Some((_, pins)) = OLDER.iter().find(|(name, _)| *name == version) else {
+    pub fn with_version(version: &str) -> Result<Self, Fault> {
+        let Some((_, pins, asked)) = OTHERS.iter().find(|(name, ..)| *name == version) else {
             return Err(Fault::Unexpected(format!("no requirements are pinned for MLflow {version}")));
         };
-        Self::made(&format!("python-{version}"), pins, &format!("Python environment with MLflow {version}"))
+        Self::made(&format!("python-{version}"), pins, *asked, &format!("Python environment with MLflow {version}"))
     }
 
     /// The environment with the Cloud Storage emulator, made where missing.
@@ -69,7 +88,7 @@ impl Environment {
     /// # Errors
     /// As [`Environment::with_mlflow`].
     pub fn with_emulator() -> Result<Self, Fault> {
-        Self::made("gcs-emulator", EMULATOR, "Python environment with the Cloud Storage emulator")
+        Self::made("gcs-emulator", EMULATOR, Asked::Too, "Python environment with the Cloud Storage emulator")
     }
 
     /// Its interpreter.
@@ -82,7 +101,7 @@ impl Environment {
         self.folder.join("bin").join(name)
     }
 
-    fn made(name: &str, pins: &str, what: &str) -> Result<Self, Fault> {
+    fn made(name: &str, pins: &str, asked: Asked, what: &str) -> Result<Self, Fault> {
         let folder = ignored_folder().join(name);
         let environment = Self { folder };
         let stamp = environment.folder.join("trackgate-stamp");
@@ -103,13 +122,13 @@ impl Environment {
                 let requirements = environment.folder.with_extension("txt");
                 super::write(&requirements, pins)?;
                 if tool == "uv" {
-                    match with_uv(&python, &environment, &requirements) {
+                    match with_uv(&python, &environment, &requirements, asked) {
                         Ok(()) => return super::write(&stamp, &wanted),
                         // uv has settings of its own for indexes and certificates: where only pip is set up, pip it is.
                         Err(fault) => super::say(&format!("      {fault}; trying venv and pip")),
                     }
                 }
-                with_pip(&python, &environment, &requirements)?;
+                with_pip(&python, &environment, &requirements, asked)?;
                 super::write(&stamp, &wanted)
             },
         )?;
@@ -155,15 +174,16 @@ fn cleared(folder: &Path) -> Result<(), Fault> {
     }
 }
 
-fn with_uv(python: &str, environment: &Environment, requirements: &Path) -> Result<(), Fault> {
+fn with_uv(python: &str, environment: &Environment, requirements: &Path, asked: Asked) -> Result<(), Fault> {
     cleared(&environment.folder)?;
     run(Command::new("uv").args(["venv", "--quiet", "--python", python]).arg(&environment.folder))?;
     let mut install = Command::new("uv");
     install.args(["pip", "install", "--quiet", "--python"]).arg(environment.python()).arg("-r").arg(requirements);
+    install.args(asked.words());
     installed("uv", &mut install, environment)
 }
 
-fn with_pip(python: &str, environment: &Environment, requirements: &Path) -> Result<(), Fault> {
+fn with_pip(python: &str, environment: &Environment, requirements: &Path, asked: Asked) -> Result<(), Fault> {
     cleared(&environment.folder)?;
     run(Command::new(python).args(["-m", "venv"]).arg(&environment.folder)).map_err(|fault| match fault {
         Fault::Failed { said, .. } => Fault::NoVenv { python: python.to_owned(), said },
@@ -171,6 +191,7 @@ fn with_pip(python: &str, environment: &Environment, requirements: &Path) -> Res
     })?;
     let mut install = Command::new(environment.python());
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);
+    install.args(asked.words());
     installed("pip", &mut install, environment)
 }
 

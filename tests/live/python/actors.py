@@ -65,9 +65,39 @@ def denied(answer):
     equal((answer.status_code, answer.json()["error_code"]), (403, "PERMISSION_DENIED"))
 
 
+def same(who, method, path, hidden, absent, **more):
+    """Both refuse, and tell no difference but the name that was asked for. In `path` and a body `%s` is the name."""
+
+    def fill(value, name):
+        if isinstance(value, dict):
+            return {key: fill(inner, name) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [fill(inner, name) for inner in value]
+        return value.replace("%s", name) if isinstance(value, str) else value
+
+    told = []
+    for name in (hidden, absent):
+        answer = rest(who, method, fill(path, name), **fill(more, name))
+        if answer.status_code != 403:
+            raise AssertionError(f"{who} {method} {path}: {answer.status_code}: {answer.text}")
+        denied(answer)
+        told.append(answer.json()["message"].split(" (request ")[0].replace(name, "it"))
+    equal(told[0], told[1])
+
+
 def fresh(what):
     """A name that no other script uses on the shared server."""
     return f"{what}-{uuid.uuid4().hex[:8]}"
+
+
+def refusal(act):
+    """What the refusal of an act says."""
+    try:
+        act()
+    except MlflowException as refusal:
+        equal(refusal.error_code, "PERMISSION_DENIED")
+        return str(refusal)
+    raise AssertionError("was not refused")
 
 
 @contextlib.contextmanager
