@@ -125,7 +125,11 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("CreateMcpServer", "name", "the new one's name, whose maker owns it"),
     ("UpdateMcpServer", "display_name", "a text for people; nothing is found by it"),
     ("SetMcpServerAlias", "alias", "the request's own server's"),
-    ("SetMcpServerAlias", "version", "the request's own server's; who may not read it reads no answer through the alias"),
+    (
+        "SetMcpServerAlias",
+        "version",
+        "the request's own server's; who may not read it reads no answer through the alias",
+    ),
     ("*", "server_alias", "the request's own server's, or which rows are wanted; denied versions are blanked"),
     ("*", "server_version", "the request's own server's, or which rows are wanted; denied versions are blanked"),
     ("*", "url", "where clients reach the MCP server; MLflow's server never opens it"),
@@ -133,7 +137,11 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("CreateMcpServerVersion", "server_json.version", "the new one's, of the request's own server"),
     ("CreateMcpServerVersion", "server_json.icons[].src", "a picture's address for pages; the server never opens it"),
     ("CreateMcpServerVersion", "server_json.packages[].version", "a part of its description for clients"),
-    ("CreateMcpServerVersion", "server_json.packages[].environmentVariables[].name", "a part of its description for clients"),
+    (
+        "CreateMcpServerVersion",
+        "server_json.packages[].environmentVariables[].name",
+        "a part of its description for clients",
+    ),
     ("CreateMcpServerVersion", "server_json.remotes[].url", "where clients reach it; MLflow's server never opens it"),
     ("CreateMcpServerVersion", "server_json.repository.source", "a part of its description for clients"),
     ("CreateMcpServerVersion", "server_json.repository.url", "a part of its description for clients"),
@@ -151,7 +159,11 @@ const HARMLESS: &[(&str, &str, &str)] = &[
     ("CreateSkillVersion", "subpath", "a folder in what clients fetch"),
     ("CreateOrganizationSkillVersion", "name", "MLflow refuses another name than the path's"),
     ("CreateOrganizationSkillVersion", "organization", "MLflow refuses another name than the path's"),
-    ("CreateOrganizationSkillVersion", "source", "what clients fetch by themselves; the server takes none of its own places"),
+    (
+        "CreateOrganizationSkillVersion",
+        "source",
+        "what clients fetch by themselves; the server takes none of its own places",
+    ),
     ("CreateOrganizationSkillVersion", "subpath", "a folder in what clients fetch"),
 ];
 

@@ -40,12 +40,8 @@ const AT_ROOT: [&str; 6] = ["api/", "ajax-api/", "v1/", "gateway/", "health", "v
 const MCP_SERVERS: [&str; 2] = ["/api/3.0/mlflow/mcp-servers/", "/ajax-api/3.0/mlflow/mcp-servers/"];
 
 /// Where the paths begin that end with the key of a tag, and how many segments stand before the tags at least.
-const TAGGED: [(&str, usize); 4] = [
-    (MCP_SERVERS[0], 2),
-    (MCP_SERVERS[1], 2),
-    ("/api/3.0/mlflow/skills/", 1),
-    ("/ajax-api/3.0/mlflow/skills/", 1),
-];
+const TAGGED: [(&str, usize); 4] =
+    [(MCP_SERVERS[0], 2), (MCP_SERVERS[1], 2), ("/api/3.0/mlflow/skills/", 1), ("/ajax-api/3.0/mlflow/skills/", 1)];
 
 /// A path in its one spelling.
 #[derive(Clone, PartialEq, Eq)]
@@ -323,9 +319,17 @@ mod tests {
                 assert_eq!(path.as_str(), format!("{family}/com.example/tools/versions"));
                 assert_eq!(path.encoded(), path.as_str());
             }
-            for odd in
-                ["%2Ftools", "a%2Fb%2Fc", "a/b%2Fc", "a%2F", "a%2F/b", "..%2Fb", "a%2F..", "a%252Fb", "a/b/aliases/k%2Fl"]
-            {
+            for odd in [
+                "%2Ftools",
+                "a%2Fb%2Fc",
+                "a/b%2Fc",
+                "a%2F",
+                "a%2F/b",
+                "..%2Fb",
+                "a%2F..",
+                "a%252Fb",
+                "a/b/aliases/k%2Fl",
+            ] {
                 let refused = Path::parse(&format!("{family}/{odd}")).map(|path| path.as_str().to_owned());
                 // One slash at the end is left to the table.
                 assert!(refused.is_err() || odd == "a%2F", "{odd}: {refused:?}");
@@ -337,7 +341,9 @@ mod tests {
 
     #[test]
     fn the_slashes_in_the_key_of_a_tag_may_be_encoded_and_are_sent_plain() {
-        for tagged in ["mcp-servers/a/b", "mcp-servers/a%2Fb/versions/1", "skills/a", "skills/@o/a/versions/1", "skills/tags"] {
+        for tagged in
+            ["mcp-servers/a/b", "mcp-servers/a%2Fb/versions/1", "skills/a", "skills/@o/a/versions/1", "skills/tags"]
+        {
             for place in ["/api", "/prefix/ajax-api"] {
                 let raw = format!("{place}/3.0/mlflow/{tagged}/tags/k%2Fl%2Fm");
                 let path = Path::parse(&raw).unwrap();
