@@ -19,7 +19,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::grant::{Held, Pattern, Subject};
+use super::grant::{GrantSet, Held, Pattern, Subject};
 use super::identity::Principal;
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -93,6 +93,8 @@ pub enum Reason {
     Grant {
         /// Who holds it.
         subject: Subject,
+        /// The role's name, where a role holds it.
+        role: Option<Arc<str>>,
         /// On what kind.
         kind: Kind,
         /// On which ones.
@@ -162,8 +164,13 @@ impl fmt::Display for Reason {
             Self::NotAdmin(why) => write!(f, "only an administrator may: {why}"),
             Self::Absent(why) => f.write_str(why),
             Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
-            Self::Grant { subject, kind, pattern, permission, action } => {
-                write!(f, "{action} wanted; {subject} holds {permission} on {kind} {pattern}")
+            Self::Grant { subject, role, kind, pattern, permission, action } => {
+                write!(f, "{action} wanted; ")?;
+                match (subject, role) {
+                    (Subject::Role(id), Some(name)) => write!(f, "role {name}#{id}")?,
+                    _ => subject.fmt(f)?,
+                }
+                write!(f, " holds {permission} on {kind} {pattern}")
             }
             Self::NoGrant { action, object } => write!(f, "{action} wanted; no grant speaks of {object}"),
             Self::Named(besides) => write!(f, "the caller is named there, and: {besides}"),
@@ -338,8 +345,8 @@ fn none_denied(principal: &Principal, kind: Kind) -> Result<Reason, Reason> {
         let patterns = set.patterns(kind).map(|(pattern, permission)| (pattern.clone(), permission));
         for (pattern, permission) in exact.chain(patterns) {
             if permission == Permission::Deny {
-                let subject = set.subject().clone();
-                return Err(Reason::Grant { subject, kind, pattern, permission, action: Action::Read });
+                let (subject, role) = (set.subject().clone(), set.role().cloned());
+                return Err(Reason::Grant { subject, role, kind, pattern, permission, action: Action::Read });
             }
         }
     }
@@ -399,7 +406,7 @@ fn strongest(
     object: &Object,
     counts: impl Fn(Held<'_>) -> bool,
 ) -> Option<(Reason, Permission)> {
-    let mut best: Option<(&Subject, Held<'_>, Permission)> = None;
+    let mut best: Option<(&GrantSet, Held<'_>, Permission)> = None;
     for set in &principal.grants {
         for (held, permission) in set.on(object).filter(|(held, _)| counts(*held)) {
             let better = match best {
@@ -408,13 +415,14 @@ fn strongest(
                 Some((_, _, known)) => permission == Permission::Deny || permission.strength() > known.strength(),
             };
             if better {
-                best = Some((set.subject(), held, permission));
+                best = Some((set, held, permission));
             }
         }
     }
-    best.map(|(subject, held, permission)| {
+    best.map(|(set, held, permission)| {
         let reason = Reason::Grant {
-            subject: subject.clone(),
+            subject: set.subject().clone(),
+            role: set.role().cloned(),
             kind: object.kind,
             pattern: held.to_pattern(),
             permission,

@@ -16,6 +16,32 @@ pub enum Subject {
     User(UserName),
     /// Everybody in a group.
     Group(GroupName),
+    /// Everybody who has a role, by themselves or by one of their groups.
+    Role(RoleId),
+}
+
+/// The number of a role, never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoleId(pub u64);
+
+impl fmt::Display for RoleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for RoleId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        let number = if digits { text.parse().ok() } else { None };
+        // Both databases count in 64 bits with a sign.
+        number
+            .filter(|id| i64::try_from(*id).is_ok())
+            .map(Self)
+            .ok_or(BadId { kind: "role id", why: "it is no number" })
+    }
 }
 
 impl fmt::Display for Subject {
@@ -23,6 +49,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(name) => write!(f, "user {name}"),
             Self::Group(name) => write!(f, "group {name}"),
+            Self::Role(id) => write!(f, "role #{id}"),
         }
     }
 }
@@ -155,6 +182,8 @@ impl fmt::Display for Grant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantSet {
     subject: Subject,
+    role: Option<Arc<str>>,
+    creates: Vec<(Kind, Pattern)>,
     exact: HashMap<Kind, HashMap<Arc<str>, Permission>>,
     prefixes: Vec<(Kind, Pattern, Permission)>,
 }
@@ -163,7 +192,30 @@ impl GrantSet {
     /// A subject that holds nothing yet.
     #[must_use]
     pub fn new(subject: Subject) -> Self {
-        Self { subject, exact: HashMap::new(), prefixes: Vec::new() }
+        Self { subject, role: None, creates: Vec::new(), exact: HashMap::new(), prefixes: Vec::new() }
+    }
+
+    /// The same of a role, which has a name besides its number.
+    #[must_use]
+    pub fn of_role(id: RoleId, name: Arc<str>) -> Self {
+        Self { role: Some(name), ..Self::new(Subject::Role(id)) }
+    }
+
+    /// Adds that things of a kind may be created under such names.
+    pub fn insert_rule(&mut self, kind: Kind, pattern: Pattern) {
+        self.creates.push((kind, pattern));
+    }
+
+    /// The rule by which a thing of `kind` may be created under `name`.
+    #[must_use]
+    pub fn creates(&self, kind: Kind, name: &str) -> Option<&Pattern> {
+        self.creates.iter().find(|(k, pattern)| *k == kind && pattern.matches(name)).map(|(_, pattern)| pattern)
+    }
+
+    /// The name of the role, where a role holds these.
+    #[must_use]
+    pub fn role(&self) -> Option<&Arc<str>> {
+        self.role.as_ref()
     }
 
     /// Adds a grant, replacing the one on the same kind and pattern.
@@ -238,11 +290,11 @@ impl Held<'_> {
     }
 }
 
-/// Something that is neither `user:NAME` nor `group:NAME`.
+/// Something that is none of `user:NAME`, `group:NAME` and `role:NUMBER`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSubject {
     /// No known word before the colon.
-    #[error("write `user:NAME` or `group:NAME`")]
+    #[error("write `user:NAME`, `group:NAME` or `role:NUMBER`")]
     NoKind,
     /// The name is not one.
     #[error(transparent)]
@@ -256,6 +308,7 @@ impl FromStr for Subject {
         match text.split_once(':') {
             Some(("user", name)) => Ok(Self::User(UserName::parse(name)?)),
             Some(("group", name)) => Ok(Self::Group(GroupName::parse(name)?)),
+            Some(("role", id)) => Ok(Self::Role(id.parse()?)),
             _ => Err(BadSubject::NoKind),
         }
     }

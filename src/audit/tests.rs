@@ -37,6 +37,7 @@ fn a_dropped_record_is_written_with_all_it_knows() {
     record.objects(vec![Object { kind: Kind::Experiment, id: Arc::from("12") }]);
     record.allowed(&[Reason::Grant {
         subject: Subject::User(UserName::parse("alice@example.com").unwrap()),
+        role: None,
         kind: Kind::Experiment,
         pattern: Pattern::Exactly(Arc::from("12")),
         permission: Permission::Edit,

@@ -7,13 +7,13 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::people::{told, user_name};
+use super::whom::{self, End, Whom, spoken, stranger, words};
 use super::{Form, say};
-use crate::access::grant::{Grant, Pattern, Subject};
+use crate::access::grant::{Grant, Pattern};
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
-use crate::store::{By, EVERYBODY, GrantRecord, Store};
+use crate::store::{By, GrantRecord, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GrantCommand {
@@ -25,6 +25,9 @@ pub(super) enum GrantCommand {
         /// READ, USE, EDIT, MANAGE or DENY.
         #[arg(value_parser = Permission::from_str)]
         permission: Permission,
+        /// Until when: a moment (2027-01-31T18:00:00Z) or a time from now (90m, 8h, 30d). Without it, for good.
+        #[arg(long, value_parser = End::parse)]
+        expires: Option<End>,
     },
     /// Take a grant back.
     Remove {
@@ -33,9 +36,9 @@ pub(super) enum GrantCommand {
     },
     /// List grants.
     List {
-        /// Only those of `user:NAME` or `group:NAME`.
-        #[arg(value_parser = subject)]
-        subject: Option<Subject>,
+        /// Only those of `user:NAME`, `group:NAME` or `role:NAME`.
+        #[arg(value_parser = Whom::parse)]
+        subject: Option<Whom>,
         /// Only those on this kind of object.
         #[arg(long, value_parser = Kind::from_str)]
         kind: Option<Kind>,
@@ -50,9 +53,9 @@ pub(super) enum GrantCommand {
 /// Whom and what a grant is about.
 #[derive(Debug, Args)]
 pub(super) struct On {
-    /// `user:NAME` or `group:NAME`; `group:everybody` is everybody who signs in.
-    #[arg(value_parser = subject)]
-    subject: Subject,
+    /// `user:NAME`, `group:NAME` or `role:NAME`; `group:everybody` is everybody who signs in.
+    #[arg(value_parser = Whom::parse)]
+    subject: Whom,
     /// workspace, experiment, run, `logged_model`, trace, `registered_model` or `registered_model_version`.
     #[arg(value_parser = Kind::from_str)]
     kind: Kind,
@@ -82,27 +85,36 @@ impl On {
 impl GrantCommand {
     pub(super) async fn run(self, store: &Store, by: By) -> anyhow::Result<()> {
         match self {
-            Self::Add { on, permission } => {
+            Self::Add { on, permission, expires } => {
                 let workspace = on.workspace.clone();
-                let grant = Grant { pattern: on.pattern()?, subject: on.subject, kind: on.kind, permission };
+                let pattern = on.pattern()?;
+                let subject = on.subject.subject(store, &workspace)?;
+                let grant = Grant { pattern, subject, kind: on.kind, permission };
                 let told_of = stranger(store, &grant.subject);
-                let place = place(&workspace);
-                told(
-                    store.grant(&workspace, grant.clone(), by).await?,
-                    &format!("granted: {grant}{place}"),
-                    &format!("granted already: {grant}{place}"),
-                )?;
+                let mut place = place(&workspace);
+                let expires = whom::end(expires)?;
+                let before = store.grants_of(&grant.subject, Some(&workspace));
+                let same = |record: &GrantRecord| record.grant == grant && record.expires == expires;
+                let word = if before.iter().any(same) { "granted already" } else { "granted" };
+                if let Some(end) = expires {
+                    place = format!("{place} until {}", say::exactly(end));
+                }
+                store.set_grant(&workspace, grant.clone(), expires, by).await?;
+                say::line(format!("{word}: {grant}{place}"))?;
                 told_of.map_or(Ok(()), say::line)
             }
             Self::Remove { on } => {
                 let pattern = on.pattern()?;
-                let what = format!("{}: {} {pattern}{}", on.subject, on.kind, place(&on.workspace));
-                if !store.revoke(&on.workspace, on.subject, on.kind, pattern, by).await?.anything() {
+                let subject = on.subject.subject(store, &on.workspace)?;
+                let what = format!("{subject}: {} {pattern}{}", on.kind, place(&on.workspace));
+                if !store.revoke(&on.workspace, subject, on.kind, pattern, by).await?.anything() {
                     bail!("there is no such grant ({what}); `trackgate grant list` shows those there are");
                 }
                 say::line(format!("taken back: {what}"))
             }
             Self::List { subject, kind, workspace, form } => {
+                let home = workspace.clone().unwrap_or_default();
+                let subject = subject.map(|subject| subject.subject(store, &home)).transpose()?;
                 let mut grants = store.grants();
                 grants.retain(|record| {
                     subject.as_ref().is_none_or(|subject| record.grant.subject == *subject)
@@ -119,7 +131,8 @@ impl GrantCommand {
                                 "pattern": record.grant.pattern.to_string(),
                                 "exact": matches!(record.grant.pattern, Pattern::Exactly(_)),
                                 "permission": record.grant.permission.as_str(),
-                                "created": say::when(record.created), "by": record.by,
+                                "id": record.id, "expires": record.expires.map(say::exactly),
+                                "created": say::when(record.created), "by": &*record.by,
                             })
                         })
                         .collect();
@@ -127,29 +140,34 @@ impl GrantCommand {
                 }
                 let none = "there are no such grants";
                 let cells = |record: &GrantRecord| {
-                    let (subject_kind, subject) = words(&record.grant.subject);
                     [
-                        format!("{subject_kind}:{subject}"),
+                        spoken(store, &record.grant.subject),
                         record.grant.kind.to_string(),
                         record.grant.pattern.to_string(),
                         record.grant.permission.to_string(),
+                        record.expires.map_or_else(String::new, say::exactly),
                         say::when(record.created),
-                        record.by.clone(),
+                        record.by.to_string(),
                     ]
                 };
                 // Who has no workspaces need not hear of them.
                 if grants.iter().all(|record| record.workspace.is_default()) {
                     let rows: Vec<_> = grants.iter().map(cells).collect();
-                    return say::table(["SUBJECT", "KIND", "OBJECT", "PERMISSION", "SINCE", "BY"], &rows, none);
+                    return say::table(
+                        ["SUBJECT", "KIND", "OBJECT", "PERMISSION", "UNTIL", "SINCE", "BY"],
+                        &rows,
+                        none,
+                    );
                 }
                 let rows: Vec<_> = grants
                     .iter()
                     .map(|record| {
-                        let [subject, kind, object, permission, since, by] = cells(record);
-                        [subject, record.workspace.to_string(), kind, object, permission, since, by]
+                        let [subject, kind, object, permission, until, since, by] = cells(record);
+                        [subject, record.workspace.to_string(), kind, object, permission, until, since, by]
                     })
                     .collect();
-                say::table(["SUBJECT", "WORKSPACE", "KIND", "OBJECT", "PERMISSION", "SINCE", "BY"], &rows, none)
+                let head = ["SUBJECT", "WORKSPACE", "KIND", "OBJECT", "PERMISSION", "UNTIL", "SINCE", "BY"];
+                say::table(head, &rows, none)
             }
         }
     }
@@ -158,34 +176,4 @@ impl GrantCommand {
 /// Said where it is not the one that everybody has.
 fn place(workspace: &WorkspaceName) -> String {
     if workspace.is_default() { String::new() } else { format!(" in workspace {workspace}") }
-}
-
-fn subject(text: &str) -> Result<Subject, String> {
-    let subject = Subject::from_str(text).map_err(|error| error.to_string())?;
-    if let Subject::User(name) = &subject {
-        user_name(name.as_str()).map_err(|error| error.to_string())?;
-    }
-    Ok(subject)
-}
-
-fn words(subject: &Subject) -> (&'static str, &str) {
-    match subject {
-        Subject::User(name) => ("user", name.as_str()),
-        Subject::Group(name) => ("group", name.as_str()),
-    }
-}
-
-/// A grant may come before its subject; whoever mistyped a name should hear of it.
-fn stranger(store: &Store, subject: &Subject) -> Option<String> {
-    match subject {
-        Subject::User(name) if !store.users().iter().any(|user| user.name == *name) => {
-            Some(format!("note: nobody has signed in as {name} yet"))
-        }
-        Subject::Group(name)
-            if name.as_str() != EVERYBODY && !store.groups().iter().any(|group| group.name == *name) =>
-        {
-            Some(format!("note: the store has no group {name}; the grant counts for those whose issuer names it"))
-        }
-        Subject::User(_) | Subject::Group(_) => None,
-    }
 }

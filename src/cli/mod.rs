@@ -12,10 +12,12 @@ mod explain;
 mod given;
 mod grants;
 mod people;
+mod roles;
 mod routes;
 mod say;
 pub mod serve;
 mod sessions;
+mod whom;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -71,6 +73,9 @@ enum Command {
     /// Who holds what on which objects.
     #[command(subcommand)]
     Grant(grants::GrantCommand),
+    /// Bundles of grants, for people and groups.
+    #[command(subcommand)]
+    Role(roles::RoleCommand),
     /// Browser sessions.
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -171,6 +176,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::User(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Role(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Explain(explain) => block_on(explain.run(&line.config)),
     }

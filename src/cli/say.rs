@@ -58,3 +58,9 @@ pub(super) fn when(millis: u64) -> String {
     let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_secs(millis / 1000));
     time.format(&Rfc3339).unwrap_or_default()
 }
+
+/// The same to the millisecond, for what ends.
+pub(super) fn exactly(millis: u64) -> String {
+    let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_millis(millis));
+    time.format(&Rfc3339).unwrap_or_default()
+}

@@ -155,6 +155,7 @@ fn wanted(
             .map(|subject| match subject {
                 Subject::User(name) => name.to_string(),
                 Subject::Group(name) => format!("the group {name}"),
+                Subject::Role(id) => format!("whoever has role {id}"),
             })
             .collect::<Vec<_>>()
             .join(" or "),

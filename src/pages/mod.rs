@@ -305,7 +305,7 @@ fn who_am_i(principal: Option<&Principal>) -> Response<Body> {
     let mut groups: BTreeSet<&str> = identity.groups.iter().map(crate::mlflow::ids::GroupName::as_str).collect();
     groups.extend(principal.grants.iter().filter_map(|set| match set.subject() {
         Subject::Group(group) => Some(group.as_str()),
-        Subject::User(_) => None,
+        Subject::User(_) | Subject::Role(_) => None,
     }));
     let body = WhoAmI {
         user: identity.user.as_str(),

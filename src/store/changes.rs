@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
+use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
-use super::holdings::{self, Over, named};
+use super::holdings::{self, Over, named, until};
+use super::news::{self, number};
 use super::people;
+use super::roles::{self, NewRule};
 use super::session::{NewSession, SessionKey};
-use crate::access::grant::{Grant, Pattern, Subject};
-use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
+use crate::access::grant::{Grant, Pattern, RoleId, Subject};
+use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
+use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 
 /// Who makes a change.
@@ -49,11 +52,21 @@ pub(super) enum Change {
     RemoveGroup(GroupName),
     AddMember(GroupName, UserName),
     RemoveMember(GroupName, UserName),
-    Grant(WorkspaceName, Grant),
+    Grant { workspace: WorkspaceName, grant: Grant, expires: Option<u64>, over: Over },
+    ChangeGrant { id: u64, permission: Permission, expires: Option<u64> },
+    RemoveGrant(u64),
     Revoke { workspace: WorkspaceName, subject: Subject, kind: Kind, pattern: Pattern },
     Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
     Rename { workspace: WorkspaceName, kind: Kind, old: Arc<str>, new: Arc<str> },
     Forget { workspace: WorkspaceName, kind: Kind, id: Arc<str> },
+    CreateRole { workspace: WorkspaceName, name: RoleName, description: Arc<str> },
+    UpdateRole { role: RoleId, name: Option<RoleName>, description: Option<Arc<str>> },
+    DeleteRole(RoleId),
+    Assign { role: RoleId, to: Subject, expires: Option<u64> },
+    Unassign { role: RoleId, to: Subject },
+    AddRule(NewRule),
+    RemoveRule(u64),
+    SweepEnded { before: u64 },
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -83,72 +96,46 @@ impl Changed {
     }
 }
 
-/// What must be read anew after a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Touches {
-    Grants,
-    Sessions,
-    Both,
-    /// `last_seen` alone: memory is ahead of the table.
-    Nothing,
+/// What came of a change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Done {
+    pub(super) changed: Changed,
+    /// The number of what was made, for changes that make something with a number.
+    pub(super) made: u64,
+    /// The number of the change; `None` where it is no news to anybody.
+    pub(super) seq: Option<u64>,
 }
 
 impl Change {
-    pub(super) fn touches(&self) -> Touches {
-        match self {
-            Self::Recognise { .. }
-            | Self::AddUser(_)
-            | Self::SetAdmin(..)
-            | Self::AddGroup(_)
-            | Self::RemoveGroup(_)
-            | Self::AddMember(..)
-            | Self::RemoveMember(..)
-            | Self::Grant(..)
-            | Self::Revoke { .. }
-            | Self::Own { .. }
-            | Self::Rename { .. }
-            | Self::Forget { .. } => Touches::Grants,
-            Self::RemoveUser(_) | Self::SetDisabled(..) | Self::Relink(_) => Touches::Both,
-            Self::OpenSession(_)
-            | Self::EndSession(_)
-            | Self::EndSessionsOf(_)
-            | Self::EndAllSessions
-            | Self::SweepSessions { .. } => Touches::Sessions,
-            Self::SeenSessions(_) => Touches::Nothing,
-        }
-    }
-
-    /// Makes the change and its line in the log, or nothing.
-    pub(super) async fn make(
-        &self,
-        connection: &mut SqliteConnection,
-        by: &By,
-        now: u64,
-    ) -> Result<Changed, StoreFault> {
-        // A deferred transaction that reads before it writes fails at once when another process writes, whatever the
-        // busy timeout.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    /// Makes the change, with its lines in the log and what others must read anew; or nothing.
+    pub(super) async fn make(&self, link: &mut Link, by: &By, now: u64) -> Result<Done, StoreFault> {
+        let mut t = link.write().await?;
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let changed = self.rows(&mut transaction, by, now).await?;
-        if changed.anything()
-            && let Some((verb, object, detail)) = self.entry()
-        {
-            sqlx::query("INSERT INTO changes (id, at, actor, verb, object, detail) VALUES ($1, $2, $3, $4, $5, $6)")
-                .bind(Uuid::now_v7().to_string())
-                .bind(now)
-                .bind(by.to_string())
-                .bind(verb)
-                .bind(object)
-                .bind(detail)
-                .execute(&mut *transaction)
-                .await?;
+        let (rows, made) = self.rows(&mut t, by, now).await?;
+        let changed = Changed::rows(rows);
+        let mut seq = None;
+        // Uses of sessions are in the memory of whoever writes them, and others read them from time to time.
+        if changed.anything() && !matches!(self, Self::SeenSessions(_)) {
+            let number = number(&mut t, "changes").await?;
+            let mut lines = std::mem::take(&mut t.lines);
+            lines.extend(self.entry(made));
+            for (verb, object, detail) in lines {
+                let line = sql("INSERT INTO changes (id, at, actor, verb, object, detail, seq) \
+                                VALUES ($1, $2, $3, $4, $5, $6, $7)");
+                let line = line.bind(Uuid::now_v7().to_string()).bind(now).bind(by.to_string());
+                t.run(line.bind(verb).bind(object).bind(detail).bind(number)).await?;
+            }
+            news::publish(&mut t, number).await?;
+            seq = Some(number);
         }
-        transaction.commit().await?;
-        Ok(changed)
+        if changed.anything() {
+            t.commit().await?;
+        }
+        Ok(Done { changed, made, seq })
     }
 
     /// Verb, object and detail of the line in the log; sessions opened and used have their place in the audit log.
-    fn entry(&self) -> Option<(&'static str, String, String)> {
+    fn entry(&self, made: u64) -> Option<(&'static str, String, String)> {
         let none = String::new;
         Some(match self {
             Self::Recognise { user, issuer, .. } => ("recognise", format!("user {user}"), issuer.to_string()),
@@ -161,9 +148,24 @@ impl Change {
             Self::RemoveGroup(group) => ("remove", format!("group {group}"), none()),
             Self::AddMember(group, user) => ("add-member", format!("group {group}"), user.to_string()),
             Self::RemoveMember(group, user) => ("remove-member", format!("group {group}"), user.to_string()),
-            Self::Grant(workspace, grant) => {
+            Self::Grant { workspace, grant, expires, .. } => {
                 let object = named(workspace, grant.kind, &grant.pattern.to_string());
-                ("grant", object, format!("{} {}", grant.subject, grant.permission))
+                ("grant", object, format!("{} {}{}", grant.subject, grant.permission, until(*expires)))
+            }
+            Self::CreateRole { workspace, name, .. } => {
+                ("add", format!("role {made}"), format!("{name} in {workspace}"))
+            }
+            Self::UpdateRole { role, name, .. } => {
+                ("rename", format!("role {role}"), name.as_ref().map(ToString::to_string).unwrap_or_default())
+            }
+            Self::DeleteRole(role) => ("remove", format!("role {role}"), none()),
+            Self::Assign { role, to, expires } => {
+                ("assign", format!("role {role}"), format!("{to}{}", until(*expires)))
+            }
+            Self::Unassign { role, to } => ("unassign", format!("role {role}"), to.to_string()),
+            Self::AddRule(rule) => {
+                let object = named(&rule.workspace, rule.kind, &rule.pattern.to_string());
+                ("add-rule", object, format!("{}{}", rule.subject, until(rule.expires)))
             }
             Self::Revoke { workspace, subject, kind, pattern } => {
                 ("revoke", named(workspace, *kind, &pattern.to_string()), subject.to_string())
@@ -173,47 +175,83 @@ impl Change {
             Self::Forget { workspace, kind, id } => ("forget", named(workspace, *kind, id), none()),
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
+            // These say by themselves what they found.
+            Self::ChangeGrant { .. } | Self::RemoveGrant(_) | Self::RemoveRule(_) | Self::SweepEnded { .. } => {
+                return None;
+            }
             Self::OpenSession(_) | Self::EndSession(_) | Self::SeenSessions(_) | Self::SweepSessions { .. } => {
                 return None;
             }
         })
     }
 
-    async fn rows(&self, t: &mut Transaction<'_, Sqlite>, by: &By, now: i64) -> Result<Changed, StoreFault> {
-        let rows = match self {
-            Self::Recognise { user, issuer, subject } => people::recognise(t, user, issuer, subject, now).await?,
-            Self::AddUser(user) => people::add_user(t, user, now).await?,
+    /// How many rows, and the number of what was made.
+    async fn rows(&self, t: &mut Tx<'_>, by: &By, now: i64) -> Result<(u64, u64), StoreFault> {
+        let made = match self {
+            Self::Grant { workspace, grant, expires, over } => {
+                return holdings::put(t, workspace, grant, *expires, by, now, *over).await;
+            }
+            Self::CreateRole { workspace, name, description } => {
+                roles::create(t, workspace, name, description, by, now).await?
+            }
+            Self::Assign { role, to, expires } => roles::assign(t, *role, to, *expires, by, now).await?,
+            Self::AddRule(rule) => roles::add_rule(t, rule, by, now).await?,
+            _ => return Ok((self.counted(t, by, now).await?, 0)),
+        };
+        Ok((1, made))
+    }
+
+    /// How many rows, where nothing with a number is made.
+    async fn counted(&self, t: &mut Tx<'_>, by: &By, now: i64) -> Result<u64, StoreFault> {
+        match self {
+            Self::Recognise { user, issuer, subject } => people::recognise(t, user, issuer, subject, now).await,
+            Self::AddUser(user) => people::add_user(t, user, now).await,
             Self::RemoveUser(user) => {
-                let grants = holdings::drop_all_of(t, &Subject::User(user.clone())).await?;
-                grants + people::remove_user(t, user).await?
+                let held = drop_all_of(t, &Subject::User(user.clone())).await?;
+                Ok(held + people::remove_user(t, user).await?)
             }
-            Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await?,
-            Self::SetDisabled(user, on) => people::set_disabled(t, user, *on).await?,
-            Self::Relink(user) => people::relink(t, user).await?,
-            Self::AddGroup(group) => people::add_group(t, group, now).await?,
+            Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await,
+            Self::SetDisabled(user, on) => people::set_disabled(t, user, *on).await,
+            Self::Relink(user) => people::relink(t, user).await,
+            Self::AddGroup(group) => people::add_group(t, group, now).await,
             Self::RemoveGroup(group) => {
-                let grants = holdings::drop_all_of(t, &Subject::Group(group.clone())).await?;
-                grants + people::remove_group(t, group).await?
+                let held = drop_all_of(t, &Subject::Group(group.clone())).await?;
+                Ok(held + people::remove_group(t, group).await?)
             }
-            Self::AddMember(group, user) => people::add_member(t, group, user, now).await?,
-            Self::RemoveMember(group, user) => people::remove_member(t, group, user).await?,
-            Self::Grant(workspace, grant) => holdings::put(t, workspace, grant, by, now, Over::Anything).await?,
+            Self::AddMember(group, user) => people::add_member(t, group, user, now).await,
+            Self::RemoveMember(group, user) => people::remove_member(t, group, user).await,
+            Self::ChangeGrant { id, permission, expires } => {
+                holdings::change(t, *id, *permission, *expires, by, now).await
+            }
+            Self::RemoveGrant(id) => holdings::remove(t, *id, now).await,
             Self::Revoke { workspace, subject, kind, pattern } => {
-                holdings::revoke(t, workspace, subject, *kind, pattern).await?
+                holdings::revoke(t, workspace, subject, *kind, pattern).await
             }
             Self::Own { workspace, kind, id, user, unless_since } => match unless_since {
-                Some(since) if holdings::made_by_another(t, workspace, *kind, id, user, *since).await? => 0,
-                _ => holdings::own(t, workspace, *kind, id, user, by, now).await?,
+                Some(since) if holdings::made_by_another(t, workspace, *kind, id, user, *since).await? => Ok(0),
+                _ => holdings::own(t, workspace, *kind, id, user, by, now).await,
             },
-            Self::Rename { workspace, kind, old, new } => holdings::rename(t, workspace, *kind, old, new).await?,
-            Self::Forget { workspace, kind, id } => holdings::forget(t, workspace, *kind, id).await?,
-            Self::OpenSession(new) => people::open_session(t, new, now).await?,
-            Self::EndSession(key) => people::end_session(t, *key).await?,
-            Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await?,
-            Self::EndAllSessions => people::end_all_sessions(t).await?,
-            Self::SeenSessions(seen) => people::seen_sessions(t, seen).await?,
-            Self::SweepSessions { used_before } => people::sweep_sessions(t, now, *used_before).await?,
-        };
-        Ok(Changed::rows(rows))
+            Self::Rename { workspace, kind, old, new } => holdings::rename(t, workspace, *kind, old, new).await,
+            Self::Forget { workspace, kind, id } => holdings::forget(t, workspace, *kind, id).await,
+            Self::UpdateRole { role, name, description } => {
+                roles::update(t, *role, name.as_ref(), description.as_deref()).await
+            }
+            Self::DeleteRole(role) => roles::delete(t, *role).await,
+            Self::Unassign { role, to } => roles::unassign(t, *role, to).await,
+            Self::RemoveRule(id) => roles::remove_rule(t, *id).await,
+            Self::SweepEnded { before } => holdings::sweep(t, i64::try_from(*before).unwrap_or(i64::MAX)).await,
+            Self::OpenSession(new) => people::open_session(t, new, now).await,
+            Self::EndSession(key) => people::end_session(t, *key).await,
+            Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await,
+            Self::EndAllSessions => people::end_all_sessions(t).await,
+            Self::SeenSessions(seen) => people::seen_sessions(t, seen).await,
+            Self::SweepSessions { used_before } => people::sweep_sessions(t, now, *used_before).await,
+            // These make something with a number.
+            Self::Grant { .. } | Self::CreateRole { .. } | Self::Assign { .. } | Self::AddRule(_) => Ok(0),
+        }
     }
+}
+
+async fn drop_all_of(t: &mut Tx<'_>, subject: &Subject) -> Result<u64, StoreFault> {
+    Ok(holdings::drop_all_of(t, subject).await? + roles::drop_all_of(t, subject).await?)
 }

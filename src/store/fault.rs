@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
+use crate::access::grant::RoleId;
+use crate::mlflow::ids::{RoleName, WorkspaceName};
+
 /// Why a change was not made, or the store not opened. To a client these are all 503.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {
@@ -46,11 +49,39 @@ pub enum StoreFault {
     /// What the change is about does not exist.
     #[error("there is no {what} `{name}`")]
     NoSuch {
-        /// `user` or `group`.
+        /// `user`, `group`, `role`, `grant`, `assignment` or `rule`.
         what: &'static str,
         /// As given.
         name: String,
     },
+    /// There is one already, and it is not overwritten.
+    #[error("there is a {what} already: {name}")]
+    Exists {
+        /// `grant`, `role`, `assignment` or `rule`.
+        what: &'static str,
+        /// Which.
+        name: String,
+    },
+    /// The role stands for what its owner holds: it cannot be changed or given away.
+    #[error("role {0} stands for what its owner holds; change what the owner holds")]
+    OwnRole(RoleId),
+    /// A name of those roles.
+    #[error("`{0}` begins with `__`: such names are Trackgate's own")]
+    OwnName(RoleName),
+    /// Roles have no roles: there are no circles of them.
+    #[error("a role is assigned to users and groups, not to roles")]
+    RoleOfRole,
+    /// A role holds things in its own workspace alone.
+    #[error("role {role} holds in workspace {workspace} and nowhere else")]
+    Elsewhere {
+        /// Which.
+        role: RoleId,
+        /// Where it holds.
+        workspace: WorkspaceName,
+    },
+    /// What would end before it begins.
+    #[error("the end has passed already")]
+    EndPassed,
     /// The name is taken by Trackgate itself.
     #[error("the group `everybody` is Trackgate's own: everybody who signs in is in it")]
     Everybody,

@@ -3,29 +3,30 @@
 //! One task, which owns the one connection. Changes come to it through a queue, so that a request whose client has
 //! gone away never leaves a change half made, or made and not seen.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::changes::{By, Change, Changed, Touches};
+use super::Settings;
+use super::changes::{By, Change, Done};
+use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
-use super::session::Sessions;
-use super::snapshot::Snapshot;
-use super::{Settings, sqlite};
-use crate::access::grant::GrantSet;
+use super::news::{self, News, Part};
+use super::read;
+use super::session::{Session, Sessions};
+use super::snapshot::{Given, Snapshot};
 use crate::clock::Clock;
-use crate::mlflow::ids::UserName;
 
 /// How long one statement may keep the others waiting.
 const TURN: Duration = Duration::from_secs(10);
 /// How often uses of sessions reach the table, and dead ones leave it.
 const FLUSH: Duration = Duration::from_secs(30);
+/// What has ended counts for nothing at once; its row goes so much later, when every clock agrees that it has.
+const ENDED: Duration = Duration::from_mins(5);
 
 /// What everybody reads.
 #[derive(Debug)]
@@ -39,18 +40,19 @@ pub(super) struct Memory {
 /// What the keeper is asked for.
 #[derive(Debug)]
 pub(super) enum Order {
-    Make { change: Change, by: By, reply: oneshot::Sender<Result<Changed, StoreFault>> },
+    Make { change: Change, by: By, reply: oneshot::Sender<Result<Done, StoreFault>> },
     Close { reply: oneshot::Sender<()> },
 }
 
 pub(super) struct Keeper {
-    pub(super) connection: SqliteConnection,
+    pub(super) link: Link,
     pub(super) memory: Arc<Memory>,
     pub(super) settings: Settings,
-    pub(super) admins: HashSet<UserName>,
-    pub(super) everybody: Vec<Arc<GrantSet>>,
+    pub(super) given: Given,
     pub(super) clock: Clock,
-    /// `PRAGMA data_version` at the last reading; `None`: must be read anew.
+    /// The number of the last change that is in memory; `None`: everything must be read anew.
+    pub(super) seen: Option<u64>,
+    /// What the database said of its version before that.
     pub(super) version: Option<i64>,
 }
 
@@ -95,7 +97,7 @@ impl Keeper {
         };
         self.flush().await;
         self.memory.current.store(false, Ordering::Release);
-        if let Err(error) = self.connection.close().await {
+        if let Err(error) = self.link.close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }
         if let Some(reply) = closing {
@@ -104,62 +106,92 @@ impl Keeper {
     }
 
     /// Makes one change and, before it is acknowledged, lets everybody see it.
-    async fn make(&mut self, change: &Change, by: &By) -> Result<Changed, StoreFault> {
+    async fn make(&mut self, change: &Change, by: &By) -> Result<Done, StoreFault> {
         let now = self.clock.millis();
-        let changed = within(TURN, change.make(&mut self.connection, by, now)).await;
-        if changed.is_err() {
-            // Whether it came to be or not, memory must be what the table holds.
+        let done = within(TURN, change.make(&mut self.link, by, now)).await;
+        if done.is_err() {
+            // Whether it came to be or not, memory must be what the tables hold.
             self.version = None;
         }
-        let changed = changed?;
-        if changed.anything() {
-            let touches = change.touches();
-            let read = within(TURN, self.read(touches)).await;
+        let done = done?;
+        if done.seq.is_some() {
+            let read = within(TURN, self.catch_up(false)).await;
             if read.is_err() {
                 self.version = None;
                 self.memory.current.store(false, Ordering::Release);
             }
             read?;
         }
-        Ok(changed)
+        Ok(done)
     }
 
-    /// Reads anew if another process has written.
+    /// Reads what another process has written.
     pub(super) async fn look(&mut self) -> Result<(), StoreFault> {
         // Before the reading: what is written in between is found at the next look.
-        let version = sqlite::data_version(&mut self.connection).await?;
-        if self.version != Some(version) {
-            self.read(Touches::Both).await?;
-            self.version = Some(version);
+        let version = self.link.version().await?;
+        if self.version.is_none() || self.version != version {
+            self.catch_up(self.version.is_some()).await?;
+            self.version = version;
         }
         Ok(())
     }
 
-    async fn read(&mut self, touches: Touches) -> Result<(), StoreFault> {
-        let (grants, sessions) = match touches {
-            Touches::Grants => (true, false),
-            Touches::Sessions => (false, true),
-            Touches::Both => (true, true),
-            Touches::Nothing => (false, false),
-        };
-        if grants {
-            let read = sqlite::load(&mut self.connection).await?;
-            let snapshot = Snapshot::new(read.users, read.groups, read.grants, &self.admins, &self.everybody);
-            self.memory.snapshot.store(Arc::new(snapshot));
-        }
-        if sessions {
-            let mut read = sqlite::load_sessions(&mut self.connection).await?;
-            let known = self.memory.sessions.load_full();
-            for (key, session) in &mut read {
-                // The one in memory knows of later uses, and requests may hold it.
-                if let Some(known) = known.get(key) {
-                    known.touch(session.last_seen());
-                    *session = Arc::clone(known);
+    /// Brings memory to the newest change, by the parts that the changes since then touched. When something was written
+    /// and no change tells of it (`written`), everything is read.
+    async fn catch_up(&mut self, written: bool) -> Result<(), StoreFault> {
+        let mut t = self.link.read().await?;
+        let (newest, news) = news::since(&mut t, self.seen).await?;
+        match news {
+            News::Nothing if !written => {}
+            News::Parts(parts) => {
+                let mut snapshot = Snapshot::clone(&self.memory.snapshot.load());
+                let mut sessions = Sessions::clone(&self.memory.sessions.load());
+                let (mut of_people, mut of_sessions) = (false, false);
+                for part in &parts {
+                    if let Part::Session(key) = part {
+                        let read = read::one_session(&mut t, *key).await?;
+                        let session = read.map(|read| kept(&self.memory.sessions.load(), read));
+                        sessions.set(*key, session);
+                        of_sessions = true;
+                    } else {
+                        read::part(&mut t, part, &mut snapshot).await?;
+                        of_people = true;
+                    }
+                }
+                if of_people {
+                    self.memory.snapshot.store(Arc::new(snapshot));
+                }
+                if of_sessions {
+                    self.memory.sessions.store(Arc::new(sessions));
                 }
             }
-            self.memory.sessions.store(Arc::new(read));
+            News::Nothing | News::Everything => {
+                let snapshot = read::everything(&mut t, self.given.clone()).await?;
+                let mut sessions = Sessions::default();
+                for session in read::all_sessions(&mut t).await? {
+                    sessions.set(session.key, Some(kept(&self.memory.sessions.load(), session)));
+                }
+                self.memory.snapshot.store(Arc::new(snapshot));
+                self.memory.sessions.store(Arc::new(sessions));
+            }
         }
+        self.seen = Some(newest);
         Ok(())
+    }
+
+    /// Sweeps out what has ended.
+    async fn sweep_ended(&mut self) {
+        let late = u64::try_from(ENDED.as_millis()).unwrap_or(u64::MAX);
+        let before = self.clock.millis().saturating_sub(late);
+        let found = within(TURN, async { ended(&mut self.link.read().await?, before).await }).await;
+        let swept = match found {
+            Ok(true) => self.make(&Change::SweepEnded { before }, &By::Trackgate).await.map(drop),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = swept {
+            tracing::warn!(%error, "what has ended was not swept out");
+        }
     }
 
     /// Writes the uses of sessions since the last time, and sweeps out the dead ones.
@@ -176,6 +208,7 @@ impl Keeper {
                 }
             }
         }
+        self.sweep_ended().await;
         let now = self.clock.now();
         if sessions.values().any(|session| !session.alive(now, self.settings.session_idle)) {
             let idle = u64::try_from(self.settings.session_idle.as_millis()).unwrap_or(u64::MAX);
@@ -185,6 +218,23 @@ impl Keeper {
             }
         }
     }
+}
+
+/// The session as memory has it, which knows of later uses and which requests may hold; else as it was read.
+fn kept(known: &Sessions, read: Session) -> Arc<Session> {
+    match known.get(&read.key) {
+        Some(known) => {
+            known.touch(read.last_seen());
+            Arc::clone(known)
+        }
+        None => Arc::new(read),
+    }
+}
+
+async fn ended(t: &mut Tx<'_>, before: u64) -> Result<bool, StoreFault> {
+    let ends = sql("SELECT expires FROM (SELECT expires FROM grants UNION ALL SELECT expires FROM assignments \
+                    UNION ALL SELECT expires FROM create_rules) AS ends WHERE expires <= $1 LIMIT 1");
+    Ok(t.one::<(i64,)>(ends.bind(before)).await?.is_some())
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, StoreFault>>) -> Result<T, StoreFault> {

@@ -2,23 +2,34 @@
 //!
 //! The state is one SQLite file. Reads are answered from memory, from one snapshot; a change is written to the disk,
 //! then seen by all readers, then acknowledged. What another process writes (the command line) is seen within the
-//! poll time.
+//! poll time. A change touches few parts of the state (`news`); these alone are read anew, by every process.
 //!
 //! Invariants:
 //! - An acknowledged change is on the disk (WAL, `synchronous=FULL`) and in force.
-//! - A change and its line in the table `changes` are one transaction.
+//! - A change, its line in the table `changes` and its rows in `news` are one transaction.
+//! - What ends counts for nothing from that very millisecond on.
 //! - A name that an issuer gives to somebody else does not bring its grants along.
 //! - If the database has not answered for [`Settings::stale_after`], nobody is a principal.
 //!
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
 mod changes;
+mod engine;
 mod fault;
+mod holder;
 mod holdings;
 mod keeper;
+mod lists;
+mod manage;
+mod news;
 mod people;
 mod place;
+mod read;
+mod records;
+mod roles;
+mod schema;
 mod session;
+mod shards;
 mod snapshot;
 mod sqlite;
 #[cfg(test)]
@@ -34,19 +45,20 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::changes::{By, Changed};
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
+pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
 pub use self::session::{NewSession, Session, SessionKey};
-pub use self::snapshot::{Binding, EVERYBODY, GrantRecord, Group, User};
 
-use self::changes::Change;
+use self::changes::{Change, Done};
+use self::engine::Link;
 use self::keeper::{Keeper, Memory, Order};
 use self::session::Sessions;
-use self::snapshot::Snapshot;
-use crate::access::grant::{Grant, GrantSet, Pattern, Subject};
+use self::snapshot::{Given, Snapshot};
+use crate::access::grant::{GrantSet, Pattern, Subject};
 use crate::access::identity::{Identity, Principal};
 use crate::clock::Clock;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
-use crate::mlflow::resource::{Kind, Resource};
+use crate::mlflow::resource::Kind;
 
 /// Where the state lies and what the settings add to it.
 #[derive(Debug, Clone)]
@@ -107,19 +119,22 @@ impl Store {
     /// [`StoreFault`] when the directory is not private, or the database cannot be opened, read or understood.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreFault> {
         let file = place::prepare(&settings.state_dir)?;
-        let connection = sqlite::open(&file, settings.lock_wait, settings.most_pages).await?;
+        let link = Link::Sqlite(sqlite::open(&file, settings.lock_wait, settings.most_pages).await?);
         let memory = Arc::new(Memory {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            sessions: ArcSwap::from_pointee(Sessions::new()),
+            sessions: ArcSwap::from_pointee(Sessions::default()),
             current: AtomicBool::new(true),
         });
         let mut keeper = Keeper {
-            connection,
+            link,
             memory: Arc::clone(&memory),
             settings: settings.clone(),
-            admins: settings.admins.iter().cloned().collect(),
-            everybody: settings.default_workspace_permission.and_then(everybody).into_iter().collect(),
+            given: Given {
+                admins: Arc::new(settings.admins.iter().cloned().collect()),
+                everybody: settings.default_workspace_permission.and_then(everybody),
+            },
             clock: clock.clone(),
+            seen: None,
             version: None,
         };
         keeper.look().await?;
@@ -157,7 +172,7 @@ impl Store {
         if !self.current() {
             return Err(PrincipalFault::NotCurrent);
         }
-        self.memory.snapshot.load().principal(identity, workspace)
+        self.memory.snapshot.load().principal(identity, workspace, self.clock.millis())
     }
 
     /// The identity as somebody who may see the workspaces in which it holds something, and nothing else: for calls that
@@ -169,7 +184,7 @@ impl Store {
         if !self.current() {
             return Err(PrincipalFault::NotCurrent);
         }
-        self.memory.snapshot.load().tenant(identity, workspace)
+        self.memory.snapshot.load().tenant(identity, workspace, self.clock.millis())
     }
 
     /// What somebody of this name would hold, whether ever seen or not: for `trackgate explain`, which judges no
@@ -182,7 +197,7 @@ impl Store {
         identity: Arc<Identity>,
         workspace: &WorkspaceName,
     ) -> Result<Arc<Principal>, PrincipalFault> {
-        self.memory.snapshot.load().suppose(identity, workspace)
+        self.memory.snapshot.load().suppose(identity, workspace, self.clock.millis())
     }
 
     /// Notes an identity at its first sight: the issuer's `sub` is bound to the user name, for good.
@@ -332,138 +347,13 @@ impl Store {
         self.make(Change::EndAllSessions, by).await
     }
 
-    /// Every session in the table, also those whose limits have passed but which are not swept out yet.
-    #[must_use]
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
-        let mut all: Vec<_> = self.memory.sessions.load().values().cloned().collect();
-        all.sort_by_key(|session| std::cmp::Reverse(session.last_seen()));
-        all
-    }
-
-    // --- administration ---
-
-    /// Everybody the store knows, by name.
-    #[must_use]
-    pub fn users(&self) -> Vec<User> {
-        self.memory.snapshot.load().users.clone()
-    }
-
-    /// The store's groups, by name.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Group> {
-        self.memory.snapshot.load().groups.clone()
-    }
-
-    /// Every grant.
-    #[must_use]
-    pub fn grants(&self) -> Vec<GrantRecord> {
-        self.memory.snapshot.load().grants.clone()
-    }
-
-    /// Who holds MANAGE on the resource or on what it lies in, the nearest first, `most` of them at most: those whom one
-    /// asks for a permission on it.
-    #[must_use]
-    pub fn managers(&self, workspace: &WorkspaceName, resource: &Resource, most: usize) -> Vec<Subject> {
-        self.memory.snapshot.load().managers(workspace, resource, most)
-    }
-
-    /// Adds a user before the first sign-in.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn add_user(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::AddUser(user.clone()), by).await
-    }
-
-    /// Removes a user with all grants, memberships and sessions. Whoever can still sign in comes back without any.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn remove_user(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::RemoveUser(user.clone()), by).await
-    }
-
-    /// Makes a user an administrator, or no longer one.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn set_admin(&self, user: &UserName, on: bool, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::SetAdmin(user.clone(), on), by).await
-    }
-
-    /// Refuses a user from the next request on, and ends their sessions; or takes them back.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn set_disabled(&self, user: &UserName, on: bool, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::SetDisabled(user.clone(), on), by).await
-    }
-
-    /// Forgets which `sub` a user is: the next one to come under this name is bound to it. Ends their sessions.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn relink(&self, user: &UserName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::Relink(user.clone()), by).await
-    }
-
-    /// Adds a group.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn add_group(&self, group: &GroupName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::AddGroup(group.clone()), by).await
-    }
-
-    /// Removes a group with its grants and memberships.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn remove_group(&self, group: &GroupName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::RemoveGroup(group.clone()), by).await
-    }
-
-    /// Puts a user into a group.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn add_member(&self, group: &GroupName, user: &UserName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::AddMember(group.clone(), user.clone()), by).await
-    }
-
-    /// Takes a user out of a group.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn remove_member(&self, group: &GroupName, user: &UserName, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::RemoveMember(group.clone(), user.clone()), by).await
-    }
-
-    /// Gives a grant in a workspace, replacing the subject's earlier one on the same pattern there.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn grant(&self, workspace: &WorkspaceName, grant: Grant, by: By) -> Result<Changed, StoreFault> {
-        self.make(Change::Grant(workspace.clone(), grant), by).await
-    }
-
-    /// Takes a grant back.
-    ///
-    /// # Errors
-    /// [`StoreFault`]; then nothing is changed.
-    pub async fn revoke(
-        &self,
-        workspace: &WorkspaceName,
-        subject: Subject,
-        kind: Kind,
-        pattern: Pattern,
-        by: By,
-    ) -> Result<Changed, StoreFault> {
-        self.make(Change::Revoke { workspace: workspace.clone(), subject, kind, pattern }, by).await
-    }
-
     /// Puts a change into the keeper's queue, at once, and waits for it. Dropping the future does not undo it.
     async fn make(&self, change: Change, by: By) -> Result<Changed, StoreFault> {
+        Ok(self.done(change, by).await?.changed)
+    }
+
+    /// The same, with the number of what was made.
+    async fn done(&self, change: Change, by: By) -> Result<Done, StoreFault> {
         let (reply, done) = oneshot::channel();
         self.orders.try_send(Order::Make { change, by, reply }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreFault::Overloaded,

@@ -1,17 +1,17 @@
 //! What is a session, as the store keeps it?
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 
+use super::shards::Shards;
 use crate::access::identity::{Identity, Proof};
 use crate::mlflow::ids::{GroupName, UserName};
 
 /// The SHA-256 of what the cookie holds: the only form in which the store sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey([u8; 32]);
 
 impl SessionKey {
@@ -81,7 +81,7 @@ pub struct Session {
     dirty: AtomicBool,
 }
 
-pub(super) type Sessions = HashMap<SessionKey, Arc<Session>>;
+pub(super) type Sessions = Shards<SessionKey, Arc<Session>>;
 
 impl Session {
     pub(super) fn loaded(row: Row) -> Option<Self> {

@@ -1,190 +1,235 @@
 //! Who is who and who holds what, at one moment, in memory?
+//!
+//! A snapshot is never changed: a change makes another one, which shares with it all that the change did not touch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fault::PrincipalFault;
-use crate::access::grant::{Grant, GrantSet, Pattern, Subject};
+use super::holder::Holder;
+use super::records::{Assignment, EVERYBODY, GrantRecord, Group, Role, User, counts};
+use super::shards::Shards;
+use crate::access::grant::{GrantSet, Pattern, RoleId, Subject};
 use crate::access::identity::{Identity, Principal};
-use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
+use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Kind, Resource};
 
-/// The group that everybody who signs in belongs to.
-pub const EVERYBODY: &str = "everybody";
-
-/// A user, as `user list` shows it.
-#[derive(Debug, Clone)]
-pub struct User {
-    /// Name.
-    pub name: UserName,
-    /// Whether the store calls the user an administrator (the settings may do so besides).
-    pub admin: bool,
-    /// Whether the user is refused.
-    pub disabled: bool,
-    /// Milliseconds since the epoch.
-    pub created: u64,
-    /// Which subjects of which issuers the user was seen as.
-    pub identities: Vec<Binding>,
+/// What the settings say of people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Given {
+    /// Administrators besides those in the store.
+    pub(super) admins: Arc<HashSet<UserName>>,
+    /// What everybody holds in the workspace `default`.
+    pub(super) everybody: Option<Arc<GrantSet>>,
 }
 
-/// A user's subject at one issuer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// The issuer.
-    pub issuer: Arc<str>,
-    /// Its `sub`.
-    pub subject: Arc<str>,
-}
-
-/// A group of the store, as `group list` shows it.
-#[derive(Debug, Clone)]
-pub struct Group {
-    /// Name.
-    pub name: GroupName,
-    /// Members, in order.
-    pub members: Vec<UserName>,
-    /// Milliseconds since the epoch.
-    pub created: u64,
-}
-
-/// A grant, as `grant list` shows it.
-#[derive(Debug, Clone)]
-pub struct GrantRecord {
-    /// In which workspace.
-    pub workspace: WorkspaceName,
-    /// What is granted.
-    pub grant: Grant,
-    /// Milliseconds since the epoch.
-    pub created: u64,
-    /// Who gave it.
-    pub by: String,
-}
-
-/// Everything but sessions, read in one transaction.
-#[derive(Debug, Default)]
+/// Everything but sessions, as it was after one change and before the next.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
-    pub(super) users: Vec<User>,
-    pub(super) groups: Vec<Group>,
-    pub(super) grants: Vec<GrantRecord>,
-    people: HashMap<UserName, Person>,
-    admins: HashSet<UserName>,
-    /// What groups hold in the workspace `default`.
-    group_sets: HashMap<GroupName, Arc<GrantSet>>,
-    /// What everybody holds there.
-    everybody: Vec<Arc<GrantSet>>,
-    /// What is held in the other workspaces.
-    elsewhere: HashMap<WorkspaceName, Holders>,
+    given: Given,
+    users: Shards<UserName, Arc<User>>,
+    user_ids: Shards<u64, UserName>,
+    groups: Shards<GroupName, Arc<GroupEntry>>,
+    roles: Shards<RoleId, Arc<RoleEntry>>,
+    role_names: Shards<(WorkspaceName, RoleName), RoleId>,
+    hidden: Shards<(Subject, WorkspaceName), RoleId>,
+    of_users: Shards<UserName, Arc<Holder>>,
+    of_groups: Shards<GroupName, Arc<Holder>>,
+    of_roles: Shards<RoleId, Arc<Holder>>,
+    /// Who holds the grant of a number.
+    grant_ids: Shards<u64, Subject>,
+    /// Which grants there are on exactly this object.
+    on_objects: Shards<(WorkspaceName, Kind, Arc<str>), Arc<Vec<u64>>>,
+    /// Which grants there are on patterns.
+    on_patterns: Shards<(WorkspaceName, Kind), Arc<Vec<(Pattern, u64)>>>,
 }
 
-/// Who holds what in one workspace.
-#[derive(Debug, Default)]
-struct Holders {
-    users: HashMap<UserName, Arc<GrantSet>>,
-    groups: HashMap<GroupName, Arc<GrantSet>>,
+/// Where a grant is found: workspace, kind and pattern.
+type Key<'a> = (&'a WorkspaceName, Kind, &'a Pattern);
+
+/// A group and who is in it.
+#[derive(Debug, Clone, Default)]
+struct GroupEntry {
+    /// `None`: users are said to be in it, but it was not read yet.
+    known: Option<(u64, u64)>,
+    members: BTreeSet<UserName>,
 }
 
-impl Holders {
-    fn of<'a>(grants: impl Iterator<Item = &'a Grant>) -> Self {
-        let mut users: HashMap<&UserName, GrantSet> = HashMap::new();
-        let mut groups: HashMap<&GroupName, GrantSet> = HashMap::new();
-        for grant in grants {
-            let new = || GrantSet::new(grant.subject.clone());
-            let set = match &grant.subject {
-                Subject::User(name) => users.entry(name).or_insert_with(new),
-                Subject::Group(name) => groups.entry(name).or_insert_with(new),
-            };
-            set.insert(grant.kind, grant.pattern.clone(), grant.permission);
-        }
-        Self {
-            users: users.into_iter().map(|(name, set)| (name.clone(), Arc::new(set))).collect(),
-            groups: groups.into_iter().map(|(name, set)| (name.clone(), Arc::new(set))).collect(),
-        }
-    }
-
-    /// Everything that reaches somebody of this name, in these groups of the store and these of the issuer.
-    fn reach(&self, user: &UserName, groups: &[GroupName], vouched: &[GroupName]) -> Vec<Arc<GrantSet>> {
-        let everybody = self.groups.iter().filter(|(name, _)| name.as_str() == EVERYBODY).map(|(_, set)| set);
-        let named = groups.iter().chain(vouched.iter().filter(|name| !groups.contains(name)));
-        let of_groups =
-            named.filter(|name| name.as_str() != EVERYBODY).filter_map(|name| self.groups.get(name)).chain(everybody);
-        self.users.get(user).into_iter().chain(of_groups).cloned().collect()
-    }
-}
-
-/// What a decision needs to know of one user.
-#[derive(Debug)]
-struct Person {
-    admin: bool,
-    disabled: bool,
-    identities: Vec<Binding>,
-    groups: Vec<GroupName>,
-    /// In the workspace `default`: the user's own, those of the store's groups, everybody's.
-    sets: Vec<Arc<GrantSet>>,
+/// A role and who has it.
+#[derive(Debug, Clone, Default)]
+struct RoleEntry {
+    /// `None`: it is assigned, but it was not read yet.
+    role: Option<Arc<Role>>,
+    /// By the assignment's number.
+    assigned: Vec<(u64, Subject)>,
 }
 
 impl Snapshot {
-    /// Indexes what was read. `admins` and `everybody` come from the settings.
-    pub(super) fn new(
-        users: Vec<User>,
-        groups: Vec<Group>,
-        grants: Vec<GrantRecord>,
-        admins: &HashSet<UserName>,
-        everybody: &[Arc<GrantSet>],
-    ) -> Self {
-        let mut places: HashMap<&WorkspaceName, Vec<&Grant>> = HashMap::new();
-        for GrantRecord { workspace, grant, .. } in &grants {
-            places.entry(workspace).or_default().push(grant);
-        }
-        let mut elsewhere: HashMap<WorkspaceName, Holders> = places
-            .into_iter()
-            .map(|(workspace, grants)| (workspace.clone(), Holders::of(grants.into_iter())))
-            .collect();
-        let Holders { users: mut by_user, groups: group_sets } =
-            elsewhere.remove(&WorkspaceName::default()).unwrap_or_default();
-        let mut memberships: HashMap<&UserName, Vec<GroupName>> = HashMap::new();
-        for group in &groups {
-            for member in &group.members {
-                memberships.entry(member).or_default().push(group.name.clone());
-            }
-        }
-        let everybody: Vec<Arc<GrantSet>> = group_sets
-            .iter()
-            .filter(|(name, _)| name.as_str() == EVERYBODY)
-            .map(|(_, set)| Arc::clone(set))
-            .chain(everybody.iter().cloned())
-            .collect();
-        let people = users
-            .iter()
-            .map(|user| {
-                let groups = memberships.remove(&user.name).unwrap_or_default();
-                let own = by_user.remove(&user.name);
-                let sets = own
-                    .into_iter()
-                    .chain(groups.iter().filter_map(|name| group_sets.get(name).cloned()))
-                    .chain(everybody.iter().cloned())
-                    .collect();
-                let person = Person {
-                    admin: user.admin || admins.contains(&user.name),
-                    disabled: user.disabled,
-                    identities: user.identities.clone(),
-                    groups,
-                    sets,
-                };
-                (user.name.clone(), person)
-            })
-            .collect();
-        Self { users, groups, grants, people, admins: admins.clone(), group_sets, everybody, elsewhere }
+    /// Nothing but what the settings say.
+    pub(super) fn new(given: Given) -> Self {
+        Self { given, ..Self::default() }
     }
 
-    /// The identity with all that it holds in `workspace`.
+    // --- how it comes to be ---
+
+    /// Puts a user in the place of the one of that name; or takes them out.
+    pub(super) fn put_user(&mut self, name: &UserName, user: Option<User>) {
+        let old = self.users.get(name).cloned();
+        if let Some(old) = &old {
+            self.user_ids.set(old.id, None);
+        }
+        let none: &[GroupName] = &[];
+        let before = old.as_ref().map_or(none, |user| &user.groups);
+        let after = user.as_ref().map_or(none, |user| &user.groups);
+        for group in before.iter().filter(|group| !after.contains(group)) {
+            self.edit_group(group, |entry| {
+                entry.members.remove(name);
+            });
+        }
+        for group in after.iter().filter(|group| !before.contains(group)) {
+            self.edit_group(group, |entry| {
+                entry.members.insert(name.clone());
+            });
+        }
+        if let Some(user) = &user {
+            self.user_ids.set(user.id, Some(name.clone()));
+        }
+        self.users.set(name.clone(), user.map(Arc::new));
+    }
+
+    /// Puts a group, given by number and time, in the place of the one of that name; or takes it out.
+    pub(super) fn put_group(&mut self, name: &GroupName, known: Option<(u64, u64)>) {
+        self.edit_group(name, |entry| entry.known = known);
+    }
+
+    fn edit_group(&mut self, name: &GroupName, edit: impl FnOnce(&mut GroupEntry)) {
+        self.groups.edit(name.clone(), |entry| {
+            let mut entry = entry.unwrap_or_default();
+            edit(Arc::make_mut(&mut entry));
+            (entry.known.is_some() || !entry.members.is_empty()).then_some(entry)
+        });
+    }
+
+    /// Puts a role in the place of the one of that number; or takes it out.
+    pub(super) fn put_role(&mut self, id: RoleId, role: Option<Role>) {
+        if let Some(old) = self.role(id).cloned() {
+            self.role_names.set((old.workspace.clone(), old.name.clone()), None);
+            if let Some(owner) = &old.owner {
+                self.hidden.set((owner.clone(), old.workspace.clone()), None);
+            }
+        }
+        let role = role.map(Arc::new);
+        if let Some(role) = &role {
+            self.role_names.set((role.workspace.clone(), role.name.clone()), Some(id));
+            if let Some(owner) = &role.owner {
+                self.hidden.set((owner.clone(), role.workspace.clone()), Some(id));
+            }
+        }
+        // Reasons name the role.
+        let name = role.as_ref().map(|role| role.name.to_shared());
+        if let Some(holder) = self.of_roles.get(&id) {
+            let holder = holder.renamed(name);
+            self.of_roles.set(id, Some(Arc::new(holder)));
+        }
+        self.edit_role(id, |entry| entry.role = role);
+    }
+
+    fn edit_role(&mut self, id: RoleId, edit: impl FnOnce(&mut RoleEntry)) {
+        self.roles.edit(id, |entry| {
+            let mut entry = entry.unwrap_or_default();
+            edit(Arc::make_mut(&mut entry));
+            (entry.role.is_some() || !entry.assigned.is_empty()).then_some(entry)
+        });
+    }
+
+    /// Puts what a subject holds in the place of what it held. Only what differs is listed anew.
+    pub(super) fn put_holder(&mut self, holder: Holder) {
+        let old = self.holder(&holder.subject).cloned();
+        let before: HashMap<u64, Key<'_>> = old.iter().flat_map(|old| old.keys()).collect();
+        let after: HashMap<u64, Key<'_>> = if old.is_some() { holder.keys().collect() } else { HashMap::new() };
+        for (id, key) in &before {
+            if after.get(id) != Some(key) {
+                self.unlist(*id, *key);
+            }
+        }
+        for (id, key) in holder.keys() {
+            if before.get(&id) != Some(&key) {
+                self.list(&holder.subject, id, key);
+            }
+        }
+        let had = old.as_ref().map_or(&[][..], |old| &old.assigned);
+        let same = |one: &Assignment, other: &Assignment| one.id == other.id && one.role == other.role;
+        for gone in had.iter().filter(|one| !holder.assigned.iter().any(|other| same(one, other))) {
+            self.edit_role(gone.role, |entry| entry.assigned.retain(|(id, _)| *id != gone.id));
+        }
+        for new in holder.assigned.iter().filter(|one| !had.iter().any(|other| same(one, other))) {
+            self.edit_role(new.role, |entry| {
+                let at = entry.assigned.partition_point(|(known, _)| *known < new.id);
+                entry.assigned.insert(at, (new.id, new.to.clone()));
+            });
+        }
+        drop((before, after));
+        let subject = holder.subject.clone();
+        let holder = (!holder.is_empty()).then(|| Arc::new(holder));
+        match subject {
+            Subject::User(name) => self.of_users.set(name, holder),
+            Subject::Group(name) => self.of_groups.set(name, holder),
+            Subject::Role(id) => self.of_roles.set(id, holder),
+        }
+    }
+
+    fn list(&mut self, subject: &Subject, id: u64, (workspace, kind, pattern): Key<'_>) {
+        self.grant_ids.set(id, Some(subject.clone()));
+        match pattern {
+            Pattern::Exactly(object) => {
+                self.on_objects.edit((workspace.clone(), kind, Arc::clone(object)), |ids| {
+                    let mut ids = ids.unwrap_or_default();
+                    Arc::make_mut(&mut ids).push(id);
+                    Some(ids)
+                });
+            }
+            Pattern::Prefix(_) => {
+                self.on_patterns.edit((workspace.clone(), kind), |ids| {
+                    let mut ids = ids.unwrap_or_default();
+                    Arc::make_mut(&mut ids).push((pattern.clone(), id));
+                    Some(ids)
+                });
+            }
+        }
+    }
+
+    fn unlist(&mut self, id: u64, (workspace, kind, pattern): Key<'_>) {
+        self.grant_ids.set(id, None);
+        match pattern {
+            Pattern::Exactly(object) => {
+                self.on_objects.edit((workspace.clone(), kind, Arc::clone(object)), |ids| {
+                    let mut ids = ids?;
+                    Arc::make_mut(&mut ids).retain(|known| *known != id);
+                    (!ids.is_empty()).then_some(ids)
+                });
+            }
+            Pattern::Prefix(_) => {
+                self.on_patterns.edit((workspace.clone(), kind), |ids| {
+                    let mut ids = ids?;
+                    Arc::make_mut(&mut ids).retain(|(_, known)| *known != id);
+                    (!ids.is_empty()).then_some(ids)
+                });
+            }
+        }
+    }
+
+    // --- who asks ---
+
+    /// The identity with all that it holds in `workspace` at `now`.
     pub(super) fn principal(
         &self,
         identity: Arc<Identity>,
         workspace: &WorkspaceName,
+        now: u64,
     ) -> Result<Arc<Principal>, PrincipalFault> {
-        let person = self.person(&identity)?;
-        Ok(self.with_grants(person, identity, workspace))
+        let user = self.person(&identity)?;
+        Ok(self.with_grants(Some(user), identity, workspace, now))
     }
 
     /// What somebody of this name would hold in `workspace`.
@@ -192,50 +237,12 @@ impl Snapshot {
         &self,
         identity: Arc<Identity>,
         workspace: &WorkspaceName,
+        now: u64,
     ) -> Result<Arc<Principal>, PrincipalFault> {
-        match self.people.get(&identity.user) {
-            Some(person) if person.disabled => Err(PrincipalFault::Disabled),
-            Some(person) => Ok(self.with_grants(person, identity, workspace)),
-            None => Ok(self.with_grants(&self.nobody_yet(&identity.user), identity, workspace)),
+        match self.users.get(&identity.user) {
+            Some(user) if user.disabled => Err(PrincipalFault::Disabled),
+            user => Ok(self.with_grants(user.map(|user| &**user), identity, workspace, now)),
         }
-    }
-
-    /// Somebody who was never seen, with what was given in advance.
-    fn nobody_yet(&self, user: &UserName) -> Person {
-        let default = self.grants.iter().filter(|record| record.workspace.is_default()).map(|record| &record.grant);
-        let own = Holders::of(default.filter(|grant| grant.subject == Subject::User(user.clone())));
-        Person {
-            admin: self.admins.contains(user),
-            disabled: false,
-            identities: Vec::new(),
-            groups: Vec::new(),
-            sets: own.users.into_values().chain(self.everybody.iter().cloned()).collect(),
-        }
-    }
-
-    fn with_grants(&self, person: &Person, identity: Arc<Identity>, workspace: &WorkspaceName) -> Arc<Principal> {
-        let grants = self.reach(person, &identity, workspace);
-        Arc::new(Principal { admin: person.admin, workspace: workspace.clone(), grants, identity })
-    }
-
-    fn reach(&self, person: &Person, identity: &Identity, workspace: &WorkspaceName) -> Vec<Arc<GrantSet>> {
-        if !workspace.is_default() {
-            let holders = self.elsewhere.get(workspace);
-            return holders
-                .map_or_else(Vec::new, |holders| holders.reach(&identity.user, &person.groups, &identity.groups));
-        }
-        let mut grants = Vec::with_capacity(person.sets.len() + identity.groups.len());
-        grants.extend_from_slice(&person.sets);
-        for name in &identity.groups {
-            // The store's groups and `everybody` are in already.
-            if name.as_str() != EVERYBODY
-                && !person.groups.contains(name)
-                && let Some(set) = self.group_sets.get(name)
-            {
-                grants.push(Arc::clone(set));
-            }
-        }
-        grants
     }
 
     /// The identity with READ on each workspace that it belongs to, and with nothing else.
@@ -243,40 +250,24 @@ impl Snapshot {
         &self,
         identity: Arc<Identity>,
         workspace: &WorkspaceName,
+        now: u64,
     ) -> Result<Arc<Principal>, PrincipalFault> {
-        let person = self.person(&identity)?;
+        let user = self.person(&identity)?;
+        let holders = self.reaching(Some(user), &identity, now);
+        let mut places: BTreeSet<&WorkspaceName> = holders.iter().flat_map(|holder| holder.workspaces()).collect();
+        let default = WorkspaceName::default();
+        places.insert(&default);
         let mut homes = GrantSet::new(Subject::User(identity.user.clone()));
-        for name in self.elsewhere.keys().chain([&WorkspaceName::default()]) {
-            if self.with_grants(person, Arc::clone(&identity), name).belongs() {
+        for name in places {
+            let grants = self.sets(&holders, name, now);
+            let here =
+                Principal { admin: self.admin(user), workspace: name.clone(), grants, identity: Arc::clone(&identity) };
+            if here.belongs() {
                 homes.insert(Kind::Workspace, Pattern::Exactly(name.to_shared()), Permission::Read);
             }
         }
         let grants = vec![Arc::new(homes)];
-        Ok(Arc::new(Principal { admin: person.admin, workspace: workspace.clone(), grants, identity }))
-    }
-
-    /// Who holds MANAGE on one of the levels, nearest first. One walk over the grants, for people who are refused alone.
-    pub(super) fn managers(&self, workspace: &WorkspaceName, resource: &Resource, most: usize) -> Vec<Subject> {
-        let mut found: Vec<Subject> = Vec::new();
-        for object in resource.levels() {
-            let here = self.grants.iter().filter(|record| record.workspace == *workspace).map(|record| &record.grant);
-            let holders = here.filter(|grant| {
-                grant.permission == Permission::Manage && grant.kind == object.kind && grant.pattern.matches(&object.id)
-            });
-            for Grant { subject, .. } in holders {
-                let gone = match subject {
-                    Subject::User(name) => self.people.get(name).is_none_or(|person| person.disabled),
-                    Subject::Group(_) => false,
-                };
-                if found.len() == most {
-                    return found;
-                }
-                if !gone && !found.contains(subject) {
-                    found.push(subject.clone());
-                }
-            }
-        }
-        found
+        Ok(Arc::new(Principal { admin: self.admin(user), workspace: workspace.clone(), grants, identity }))
     }
 
     /// Whether the identity is known, is who it was before, and is not disabled.
@@ -284,17 +275,199 @@ impl Snapshot {
         self.person(identity).map(drop)
     }
 
-    fn person(&self, identity: &Identity) -> Result<&Person, PrincipalFault> {
-        let person = self.people.get(&identity.user).ok_or(PrincipalFault::Unrecognised)?;
-        if person.disabled {
+    fn person(&self, identity: &Identity) -> Result<&User, PrincipalFault> {
+        let user = self.users.get(&identity.user).ok_or(PrincipalFault::Unrecognised)?;
+        if user.disabled {
             return Err(PrincipalFault::Disabled);
         }
-        match person.identities.iter().find(|known| known.issuer == identity.issuer) {
+        match user.identities.iter().find(|known| known.issuer == identity.issuer) {
             None => Err(PrincipalFault::Unrecognised),
             Some(known) if known.subject != identity.subject => Err(PrincipalFault::SubjectChanged),
-            Some(_) => Ok(person),
+            Some(_) => Ok(user),
         }
     }
+
+    fn admin(&self, user: &User) -> bool {
+        user.admin || self.given.admins.contains(&user.name)
+    }
+
+    fn with_grants(
+        &self,
+        user: Option<&User>,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+        now: u64,
+    ) -> Arc<Principal> {
+        let grants = self.sets(&self.reaching(user, &identity, now), workspace, now);
+        let admin = user.map_or_else(|| self.given.admins.contains(&identity.user), |user| self.admin(user));
+        Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity })
+    }
+
+    fn sets(&self, holders: &[&Holder], workspace: &WorkspaceName, now: u64) -> Vec<Arc<GrantSet>> {
+        let everybody = self.given.everybody.iter().filter(|_| workspace.is_default());
+        holders.iter().filter_map(|holder| holder.set(workspace, now)).chain(everybody.cloned()).collect()
+    }
+
+    /// Whatever reaches somebody: their own, that of their groups (the store's and the issuer's), everybody's, and that of
+    /// the roles which they or these groups have at `now`. Each once.
+    fn reaching(&self, user: Option<&User>, identity: &Identity, now: u64) -> Vec<&Holder> {
+        let mut holders = self.direct(user, &identity.user, &identity.groups);
+        let roles = having(&holders, now);
+        holders.extend(roles.iter().filter_map(|id| self.of_roles.get(id)).map(|holder| &**holder));
+        holders
+    }
+
+    /// The same without roles.
+    fn direct(&self, user: Option<&User>, name: &UserName, vouched: &[GroupName]) -> Vec<&Holder> {
+        let own = user.map_or(&[][..], |user| &user.groups);
+        let vouched = vouched.iter().filter(|name| !own.contains(name));
+        let mut holders: Vec<&Holder> = self.of_users.get(name).map(|holder| &**holder).into_iter().collect();
+        // `everybody` comes once, whoever else names it.
+        let named = own.iter().chain(vouched).filter(|name| name.as_str() != EVERYBODY);
+        holders.extend(named.filter_map(|name| self.of_groups.get(name)).map(|holder| &**holder));
+        holders.extend(self.of_groups.get(EVERYBODY).map(|holder| &**holder));
+        holders
+    }
+
+    // --- what there is ---
+
+    pub(super) fn user(&self, name: &UserName) -> Option<&Arc<User>> {
+        self.users.get(name)
+    }
+
+    pub(super) fn user_by_id(&self, id: u64) -> Option<&Arc<User>> {
+        self.users.get(self.user_ids.get(&id)?)
+    }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    pub(super) fn group(&self, name: &GroupName) -> Option<Group> {
+        let entry = self.groups.get(name)?;
+        let (id, created) = entry.known?;
+        Some(Group { id, name: name.clone(), members: entry.members.iter().cloned().collect(), created })
+    }
+
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group> {
+        self.groups.iter().filter_map(|(name, _)| self.group(name))
+    }
+
+    pub(super) fn role(&self, id: RoleId) -> Option<&Arc<Role>> {
+        self.roles.get(&id)?.role.as_ref()
+    }
+
+    pub(super) fn role_named(&self, workspace: &WorkspaceName, name: &RoleName) -> Option<&Arc<Role>> {
+        self.role(*self.role_names.get(&(workspace.clone(), name.clone()))?)
+    }
+
+    pub(super) fn hidden_role(&self, owner: &Subject, workspace: &WorkspaceName) -> Option<&Arc<Role>> {
+        self.role(*self.hidden.get(&(owner.clone(), workspace.clone()))?)
+    }
+
+    pub(super) fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles.values().filter_map(|entry| entry.role.as_ref())
+    }
+
+    /// Who has a role, by the assignment's number.
+    pub(super) fn having(&self, role: RoleId) -> &[(u64, Subject)] {
+        self.roles.get(&role).map_or(&[], |entry| &entry.assigned)
+    }
+
+    pub(super) fn holder(&self, subject: &Subject) -> Option<&Arc<Holder>> {
+        match subject {
+            Subject::User(name) => self.of_users.get(name),
+            Subject::Group(name) => self.of_groups.get(name),
+            Subject::Role(id) => self.of_roles.get(id),
+        }
+    }
+
+    pub(super) fn holders(&self) -> impl Iterator<Item = &Arc<Holder>> {
+        self.of_users.values().chain(self.of_groups.values()).chain(self.of_roles.values())
+    }
+
+    pub(super) fn grant(&self, id: u64) -> Option<GrantRecord> {
+        self.holder(self.grant_ids.get(&id)?)?.grant(id)
+    }
+
+    /// Every grant that speaks of the object, by number, those that have ended too.
+    pub(super) fn grants_on(&self, workspace: &WorkspaceName, kind: Kind, id: &Arc<str>) -> Vec<GrantRecord> {
+        let exact = self.on_objects.get(&(workspace.clone(), kind, Arc::clone(id)));
+        let mut ids: Vec<u64> = exact.map_or_else(Vec::new, |ids| ids.to_vec());
+        if let Some(patterns) = self.on_patterns.get(&(workspace.clone(), kind)) {
+            ids.extend(patterns.iter().filter(|(pattern, _)| pattern.matches(id)).map(|(_, id)| *id));
+        }
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| self.grant(id)).collect()
+    }
+
+    /// Who holds MANAGE on one of the levels at `now`, nearest first; in a role's place those who have it.
+    pub(super) fn managers(
+        &self,
+        workspace: &WorkspaceName,
+        resource: &Resource,
+        most: usize,
+        now: u64,
+    ) -> Vec<Subject> {
+        let mut found: Vec<Subject> = Vec::new();
+        for object in resource.levels() {
+            for record in self.grants_on(workspace, object.kind, &object.id) {
+                if record.grant.permission != Permission::Manage || !counts(record.expires, now) {
+                    continue;
+                }
+                let subjects = match record.grant.subject {
+                    Subject::Role(id) => self.has_now(id, now),
+                    subject => vec![subject],
+                };
+                for subject in subjects {
+                    let gone = match &subject {
+                        Subject::User(name) => self.users.get(name).is_none_or(|user| user.disabled),
+                        Subject::Group(_) | Subject::Role(_) => false,
+                    };
+                    if found.len() == most {
+                        return found;
+                    }
+                    if !gone && !found.contains(&subject) {
+                        found.push(subject);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Which roles somebody has at `now`, be it by a group, by number.
+    pub(super) fn roles_of(&self, user: &UserName, vouched: &[GroupName], now: u64) -> Vec<Arc<Role>> {
+        let holders = self.direct(self.users.get(user).map(|user| &**user), user, vouched);
+        let mut ids = having(&holders, now);
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| self.role(id).cloned()).collect()
+    }
+
+    fn has_now(&self, role: RoleId, now: u64) -> Vec<Subject> {
+        let still = |id: u64, to: &Subject| {
+            self.holder(to).is_some_and(|holder| {
+                holder.assigned.iter().any(|assignment| assignment.id == id && counts(assignment.expires, now))
+            })
+        };
+        self.having(role).iter().filter(|(id, to)| still(*id, to)).map(|(_, to)| to.clone()).collect()
+    }
+
+    /// How many grants there are.
+    pub(super) fn size(&self) -> usize {
+        self.grant_ids.len()
+    }
+}
+
+/// Which roles these have at `now`, each once.
+fn having(holders: &[&Holder], now: u64) -> Vec<RoleId> {
+    let mut roles: Vec<RoleId> = Vec::new();
+    for assignment in holders.iter().flat_map(|holder| &holder.assigned) {
+        if counts(assignment.expires, now) && !roles.contains(&assignment.role) {
+            roles.push(assignment.role);
+        }
+    }
+    roles
 }
 
 #[cfg(test)]
@@ -304,7 +477,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::access::grant::Grant;
     use crate::access::identity::Proof;
+    use crate::store::records::Binding;
 
     const WORKSPACES: [&str; 3] = ["default", "team-a", "team-b"];
 
@@ -325,10 +500,24 @@ mod tests {
 
     fn snapshot(grants: &[GrantRecord]) -> Snapshot {
         let name = UserName::parse("alice").unwrap();
-        let binding = Binding { issuer: Arc::from("https://idp.test"), subject: Arc::from("1") };
-        let user = User { name: name.clone(), admin: false, disabled: false, created: 0, identities: vec![binding] };
-        let group = Group { name: GroupName::parse("ml").unwrap(), members: vec![name], created: 0 };
-        Snapshot::new(vec![user], vec![group], grants.to_vec(), &HashSet::new(), &[])
+        let group = GroupName::parse("ml").unwrap();
+        let identities = vec![Binding { issuer: Arc::from("https://idp.test"), subject: Arc::from("1") }];
+        let groups = vec![group.clone()];
+        let user = User { id: 1, name: name.clone(), admin: false, disabled: false, created: 0, identities, groups };
+        let mut snapshot = Snapshot::new(Given::default());
+        snapshot.put_user(&name, Some(user));
+        snapshot.put_group(&group, Some((1, 0)));
+        let mut holders: HashMap<Subject, Holder> = HashMap::new();
+        for (id, record) in (1..).zip(grants) {
+            let subject = &record.grant.subject;
+            let holder = holders.entry(subject.clone()).or_insert_with(|| Holder::new(subject.clone(), None));
+            holder.add(GrantRecord { id, ..record.clone() });
+        }
+        for mut holder in holders.into_values() {
+            holder.finish();
+            snapshot.put_holder(holder);
+        }
+        snapshot
     }
 
     fn a_grant() -> impl Strategy<Value = GrantRecord> {
@@ -355,8 +544,10 @@ mod tests {
                     pattern: Pattern::parse(kind, pattern).unwrap(),
                     permission,
                 },
+                id: 0,
+                expires: None,
                 created: 0,
-                by: String::new(),
+                by: Arc::from(""),
             },
         )
     }
@@ -369,16 +560,16 @@ mod tests {
                 let own: Vec<GrantRecord> =
                     grants.iter().filter(|record| record.workspace.as_str() == name).cloned().collect();
                 let here = workspace(name);
-                let held = whole.principal(alice(), &here).unwrap();
-                let alone = snapshot(&own).principal(alice(), &here).unwrap();
-                prop_assert_eq!(&held.grants, &alone.grants);
+                let held = whole.principal(alice(), &here, 0).unwrap();
+                let alone = snapshot(&own).principal(alice(), &here, 0).unwrap();
+                prop_assert_eq!(sorted(&held.grants), sorted(&alone.grants));
                 prop_assert_eq!(&held.workspace, &here);
                 prop_assert!(!own.is_empty() || held.grants.is_empty());
                 // The same grants hold alike in whatever workspace they are given.
                 for other in WORKSPACES {
                     let moved: Vec<GrantRecord> =
                         own.iter().map(|record| GrantRecord { workspace: workspace(other), ..record.clone() }).collect();
-                    let there = snapshot(&moved).principal(alice(), &workspace(other)).unwrap();
+                    let there = snapshot(&moved).principal(alice(), &workspace(other), 0).unwrap();
                     prop_assert_eq!(sorted(&there.grants), sorted(&held.grants));
                 }
             }
@@ -387,11 +578,11 @@ mod tests {
         #[test]
         fn one_is_a_tenant_where_one_belongs(grants in prop::collection::vec(a_grant(), 0..12)) {
             let whole = snapshot(&grants);
-            let tenant = whole.tenant(alice(), &WorkspaceName::default()).unwrap();
+            let tenant = whole.tenant(alice(), &WorkspaceName::default(), 0).unwrap();
             let mut homes: Vec<String> =
                 tenant.grants[0].exact(Kind::Workspace).map(|(name, _)| name.to_string()).collect();
             homes.sort();
-            let belongs = |name: &&str| whole.principal(alice(), &workspace(name)).unwrap().belongs();
+            let belongs = |name: &&str| whole.principal(alice(), &workspace(name), 0).unwrap().belongs();
             prop_assert_eq!(homes, WORKSPACES.iter().copied().filter(belongs).collect::<Vec<_>>());
         }
     }

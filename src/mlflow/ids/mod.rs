@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -51,6 +52,13 @@ macro_rules! id {
             #[must_use]
             pub fn to_shared(&self) -> Arc<str> {
                 Arc::clone(&self.0)
+            }
+        }
+
+        // Equal, ordered and hashed as its text is.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 
@@ -240,6 +248,16 @@ id!(
     |text| ascii_word(text, 255)
 );
 
+id!(
+    /// Name of a role. MLflow takes any text of up to 255 characters that is not blank (3.17.2, `SqlRole`); here it has no
+    /// control characters.
+    RoleName,
+    "role name",
+    |text| {
+        printable(text, 255)?;
+        if text.trim() != text || text.is_empty() { Err("it is blank, or begins or ends with a space") } else { Ok(()) }
+    }
+);
 id!(
     /// A workspace as MLflow names it (3.17.2, `WorkspaceNameValidator`): 2 to 63 of `a-z`, `0-9` and `-`, no `-` at either
     /// end, and none of the words that begin MLflow's own paths.

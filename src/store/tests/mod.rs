@@ -1,4 +1,5 @@
 mod kill;
+mod roles;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -7,6 +8,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::access::decide::holds;
+use crate::access::grant::Grant;
 use crate::access::identity::Proof;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Resource;
@@ -536,10 +538,12 @@ async fn a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut() 
     let place = Place::new();
     place.open().await.close().await;
     let mut other = second_connection(&place).await;
-    sqlx::query("INSERT INTO grants VALUES ('default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO grants VALUES (99, 'default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', NULL, 0, 'x')",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
     let fault = Store::open(&place.settings(), Clock::System).await.unwrap_err();
     assert!(matches!(fault, StoreFault::Corrupt(_)), "{fault}");
 }
@@ -552,10 +556,12 @@ async fn a_running_store_that_cannot_read_what_was_written_stops_answering() {
     let alice = identity("alice@example.com", "1");
     store.recognise(&alice).await.unwrap();
     let mut other = second_connection(&place).await;
-    sqlx::query("INSERT INTO grants VALUES ('default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', 0, 'x')")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO grants VALUES (99, 'default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', NULL, 0, 'x')",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
     until("nobody is a principal", || {
         store.principal(Arc::clone(&alice), &home()).is_err_and(|fault| fault == PrincipalFault::NotCurrent)
     })
@@ -621,7 +627,7 @@ async fn grants_from_before_workspaces_hold_in_the_default_one() {
     let options =
         sqlx::sqlite::SqliteConnectOptions::new().filename(file).journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
     let mut old = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    let first = Migrator::with_migrations(sqlite::migrations().into_iter().take(1).collect());
+    let first = Migrator::with_migrations(schema::migrations().into_iter().take(1).collect());
     first.run_direct(None, &mut old, false).await.unwrap();
     for row in [
         "INSERT INTO users (name, created) VALUES ('alice@example.com', 1)",
@@ -648,6 +654,15 @@ async fn grants_from_before_workspaces_hold_in_the_default_one() {
             "default user alice@example.com: experiment 1 EDIT 5 operator x",
         ]
     );
+    let role = store.hidden_role(&Subject::User(user("alice@example.com")), &home()).unwrap();
+    assert_eq!(
+        role.name.as_str(),
+        "__user_1__",
+        "whoever was known has a number, and a role that stands for their grants"
+    );
+    let new = store.add_grant(&home(), grant("user:bob", Kind::Experiment, "1", Permission::Read), None, by()).await;
+    assert_eq!(new.unwrap().id, 3, "the grants from before are numbered");
+    store.remove_grant(3, by()).await.unwrap();
     store.close().await;
     assert!(place.open().await.grants().len() == 2, "the second start finds the new schema");
 }

@@ -1,0 +1,218 @@
+//! How does one statement run, whatever the database is?
+//!
+//! Statements are the same for each: TEXT and BIGINT alone, `$1` for values. A transaction gathers which parts of the
+//! state it touches, and writes them down with its last breath.
+
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Connection, FromRow, Sqlite, SqliteConnection, Transaction};
+
+use super::fault::StoreFault;
+use super::news::Part;
+use super::sqlite;
+
+/// The connection.
+#[derive(Debug)]
+pub(super) enum Link {
+    Sqlite(SqliteConnection),
+}
+
+/// A statement and its values.
+#[derive(Debug)]
+pub(super) struct Sql {
+    text: &'static str,
+    values: Vec<Value>,
+}
+
+/// What a statement takes.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Number(Option<i64>),
+}
+
+/// What comes out of a query.
+pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+
+impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+
+/// A statement without values yet.
+pub(super) fn sql(text: &'static str) -> Sql {
+    Sql { text, values: Vec::new() }
+}
+
+impl Sql {
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        Self::Text(text.map(str::to_owned))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(Some(signed(number)))
+    }
+}
+
+impl From<Option<u64>> for Value {
+    fn from(number: Option<u64>) -> Self {
+        Self::Number(number.map(signed))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(on: bool) -> Self {
+        Self::Number(Some(i64::from(on)))
+    }
+}
+
+/// Both databases count in 64 bits with a sign; what is beyond is as far as it goes.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn for_sqlite(sql: Sql) -> sqlx::query::Query<'static, Sqlite, SqliteArguments> {
+    sql.values.into_iter().fold(sqlx::query(sql.text), |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Number(number) => query.bind(number),
+    })
+}
+
+impl Link {
+    /// Begins a transaction that writes. It waits for other writers here, and for nobody later.
+    pub(super) async fn write(&mut self) -> Result<Tx<'_>, StoreFault> {
+        let inner = match self {
+            // A deferred transaction that reads before it writes fails at once when another process writes, whatever
+            // the busy timeout.
+            Self::Sqlite(connection) => Inner::Sqlite(connection.begin_with("BEGIN IMMEDIATE").await?),
+        };
+        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
+    }
+
+    /// Begins a transaction that reads one state of the database.
+    pub(super) async fn read(&mut self) -> Result<Tx<'_>, StoreFault> {
+        let inner = match self {
+            Self::Sqlite(connection) => Inner::Sqlite(connection.begin().await?),
+        };
+        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
+    }
+
+    /// Something that changes when another process has written, where the database tells so for nothing.
+    pub(super) async fn version(&mut self) -> Result<Option<i64>, StoreFault> {
+        match self {
+            Self::Sqlite(connection) => Ok(Some(sqlite::data_version(connection).await?)),
+        }
+    }
+
+    pub(super) async fn close(self) -> Result<(), StoreFault> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await?,
+        }
+        Ok(())
+    }
+}
+
+/// One transaction. Dropped without [`Tx::commit`] it changes nothing.
+#[derive(Debug)]
+pub(super) struct Tx<'c> {
+    inner: Inner<'c>,
+    /// What it touches.
+    pub(super) touched: BTreeSet<Part>,
+    /// Lines for the log of changes: verb, object, detail.
+    pub(super) lines: Vec<(&'static str, String, String)>,
+}
+
+#[derive(Debug)]
+enum Inner<'c> {
+    Sqlite(Transaction<'c, Sqlite>),
+}
+
+impl Tx<'_> {
+    /// Notes that a part of the state is another one now.
+    pub(super) fn touch(&mut self, part: Part) {
+        self.touched.insert(part);
+    }
+
+    /// Adds a line to the log of changes.
+    pub(super) fn log(&mut self, verb: &'static str, object: String, detail: String) {
+        self.lines.push((verb, object, detail));
+    }
+
+    /// Runs a statement; tells how many rows it changed.
+    pub(super) async fn run(&mut self, sql: Sql) -> Result<u64, StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(t) => Ok(for_sqlite(sql).execute(&mut **t).await?.rows_affected()),
+        }
+    }
+
+    /// All rows of a query.
+    pub(super) async fn all<T: Row>(&mut self, sql: Sql) -> Result<Vec<T>, StoreFault> {
+        let mut rows = Vec::new();
+        self.each(sql, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// The first row of a query.
+    pub(super) async fn one<T: Row>(&mut self, sql: Sql) -> Result<Option<T>, StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(t) => {
+                let row = for_sqlite(sql).fetch_optional(&mut **t).await?;
+                Ok(row.map(|row| T::from_row(&row)).transpose()?)
+            }
+        }
+    }
+
+    /// Each row of a query, without holding all of them at once.
+    pub(super) async fn each<T: Row>(
+        &mut self,
+        sql: Sql,
+        mut take: impl FnMut(T) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(t) => {
+                let mut rows = for_sqlite(sql).fetch(&mut **t);
+                while let Some(row) = rows.try_next().await? {
+                    take(T::from_row(&row)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), StoreFault> {
+        match self.inner {
+            Inner::Sqlite(t) => t.commit().await?,
+        }
+        Ok(())
+    }
+}

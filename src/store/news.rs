@@ -1,0 +1,149 @@
+//! Which parts of the state does a change touch, and how is that written down?
+//!
+//! Each change has a number, in the order in which changes came to be (`counters`, taken in the transaction), and leaves
+//! a row in `news` for each part that it touched. Whoever has read up to a number reads the rows after it, and these
+//! parts anew.
+
+use std::collections::BTreeSet;
+
+use super::engine::{Tx, sql};
+use super::fault::StoreFault;
+use super::session::SessionKey;
+use crate::access::grant::{RoleId, Subject};
+use crate::mlflow::ids::{GroupName, UserName};
+
+/// A part of the state that is read as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// A user, with the issuers' names of them and the groups they are in.
+    User(UserName),
+    /// A group, without its members.
+    Group(GroupName),
+    /// A role, without what it holds and who has it.
+    Role(RoleId),
+    /// What a subject holds: grants, rules, and roles it has.
+    Holder(Subject),
+    /// A session.
+    Session(SessionKey),
+    /// All of it.
+    Everything,
+}
+
+/// More parts than this are all of them.
+const MOST: usize = 1000;
+
+/// So many changes are told of.
+const OLD: u64 = 10_000;
+
+impl Part {
+    /// As the table spells it.
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            Self::User(name) => ("user", name.to_string()),
+            Self::Group(name) => ("group", name.to_string()),
+            Self::Role(id) => ("role", id.to_string()),
+            Self::Holder(Subject::User(name)) => ("of-user", name.to_string()),
+            Self::Holder(Subject::Group(name)) => ("of-group", name.to_string()),
+            Self::Holder(Subject::Role(id)) => ("of-role", id.to_string()),
+            Self::Session(key) => ("session", key.to_hex()),
+            Self::Everything => ("everything", String::new()),
+        }
+    }
+
+    /// What the table's words mean. What cannot be read may be anything, so that everything is read.
+    pub(super) fn read(part: &str, name: &str) -> Self {
+        let known = match part {
+            "user" => UserName::parse(name).ok().map(Self::User),
+            "group" => GroupName::parse(name).ok().map(Self::Group),
+            "role" => name.parse().ok().map(Self::Role),
+            "of-user" => UserName::parse(name).ok().map(|name| Self::Holder(Subject::User(name))),
+            "of-group" => GroupName::parse(name).ok().map(|name| Self::Holder(Subject::Group(name))),
+            "of-role" => name.parse().ok().map(|id| Self::Holder(Subject::Role(id))),
+            "session" => SessionKey::from_hex(name).map(Self::Session),
+            _ => None,
+        };
+        known.unwrap_or(Self::Everything)
+    }
+}
+
+/// What changed after the change of number `seen`, up to the newest.
+pub(super) async fn since(t: &mut Tx<'_>, seen: Option<u64>) -> Result<(u64, News), StoreFault> {
+    let newest: Option<(i64,)> = t.one(sql("SELECT last FROM counters WHERE name = 'changes'")).await?;
+    let newest = newest.ok_or_else(|| StoreFault::Corrupt("the counter `changes` is missing".to_owned()))?;
+    let newest = newest.0.unsigned_abs();
+    let Some(seen) = seen else { return Ok((newest, News::Everything)) };
+    if seen == newest {
+        return Ok((newest, News::Nothing));
+    }
+    let rows = sql("SELECT seq, part, name FROM news WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let rows: Vec<(i64, String, String)> = t.all(rows.bind(seen).bind(2 * MOST as u64)).await?;
+    let changes: BTreeSet<i64> = rows.iter().map(|(seq, _, _)| *seq).collect();
+    let parts: BTreeSet<Part> = rows.iter().map(|(_, part, name)| Part::read(part, name)).collect();
+    // INVARIANT: a change that is not accounted for, or a database that is older than memory, is read as a whole.
+    let all = newest.checked_sub(seen) == Some(changes.len() as u64) && rows.len() < 2 * MOST;
+    if all && !parts.contains(&Part::Everything) {
+        Ok((newest, News::Parts(parts)))
+    } else {
+        Ok((newest, News::Everything))
+    }
+}
+
+/// What must be read anew.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Nothing,
+    Parts(BTreeSet<Part>),
+    Everything,
+}
+
+/// The number of a new thing, or of a change.
+pub(super) async fn number(t: &mut Tx<'_>, counter: &'static str) -> Result<u64, StoreFault> {
+    let next: Option<(i64,)> =
+        t.one(sql("UPDATE counters SET last = last + 1 WHERE name = $1 RETURNING last").bind(counter)).await?;
+    let next = next.ok_or_else(|| StoreFault::Corrupt(format!("the counter `{counter}` is missing")))?;
+    Ok(next.0.unsigned_abs())
+}
+
+/// Writes down what the transaction touched, under the number of the change.
+pub(super) async fn publish(t: &mut Tx<'_>, seq: u64) -> Result<(), StoreFault> {
+    let mut parts = std::mem::take(&mut t.touched);
+    if parts.len() > MOST || parts.is_empty() {
+        parts = [Part::Everything].into();
+    }
+    for part in parts {
+        let (word, name) = part.words();
+        t.run(sql("INSERT INTO news (seq, part, name) VALUES ($1, $2, $3)").bind(seq).bind(word).bind(name)).await?;
+    }
+    // Nobody is so far behind and still reads part by part.
+    if seq.is_multiple_of(OLD / 10) {
+        t.run(sql("DELETE FROM news WHERE seq <= $1").bind(seq.saturating_sub(OLD))).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_as_they_were_written_and_what_is_unknown_is_everything() {
+        let user = UserName::parse("alice@example.com").unwrap();
+        let group = GroupName::parse("ml").unwrap();
+        for part in [
+            Part::User(user.clone()),
+            Part::Group(group.clone()),
+            Part::Role(RoleId(7)),
+            Part::Holder(Subject::User(user)),
+            Part::Holder(Subject::Group(group)),
+            Part::Holder(Subject::Role(RoleId(7))),
+            Part::Session(SessionKey::of(b"x")),
+            Part::Everything,
+        ] {
+            let (word, name) = part.words();
+            assert_eq!(Part::read(word, &name), part);
+        }
+        for (word, name) in [("castle", "1"), ("user", ""), ("role", "x"), ("of-role", "-1"), ("session", "zz")] {
+            assert_eq!(Part::read(word, name), Part::Everything, "{word} {name}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Which tables are there, and how did they come to be?
+
+use std::borrow::Cow;
+
+use sqlx::SqlStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// What brings a database to the newest schema.
+pub(super) fn migrator() -> Migrator {
+    Migrator::with_migrations(migrations())
+}
+
+/// Every step of the schema, in order. What has once been released is never changed.
+pub(super) fn migrations() -> Vec<Migration> {
+    let migrations = [
+        (1, "users, groups, grants, sessions", include_str!("../../migrations/0001_users_groups_grants_sessions.sql")),
+        (2, "workspaces", include_str!("../../migrations/0002_workspaces.sql")),
+        (3, "roles, ends of grants, numbers", include_str!("../../migrations/0003_roles_expiries_ids.sql")),
+    ];
+    migrations
+        .into_iter()
+        .map(|(version, what, sql)| {
+            let sql = SqlStr::from_static(sql);
+            Migration::new(version, Cow::Borrowed(what), MigrationType::Simple, sql, false)
+        })
+        .collect()
+}
