@@ -101,10 +101,51 @@ fn users_groups_and_grants_are_added_listed_and_removed() {
 }
 
 #[test]
+fn roles_are_made_given_for_a_time_and_taken_back() {
+    let place = Place::new();
+    place.says("group add ml");
+    place.says("user add bob@example.com");
+    assert_eq!(place.says("role add readers --description reads"), "role readers added, number 1\n");
+    assert!(place.says("grant add role:readers experiment 1 READ").contains("granted: role #1: experiment 1 READ"));
+    place.says("role assign readers group:ml --expires 2999-01-01T00:00:00Z");
+    place.says("role assign 1 user:bob@example.com");
+    let listed = place.says("role list");
+    assert!(
+        listed.contains("group:ml until 2999-01-01T00:00:00Z, user:bob@example.com") && listed.contains("reads"),
+        "{listed}"
+    );
+    assert!(place.says("grant list role:readers").contains("role:readers#1"));
+    let why = place.says("explain bob@example.com GET /api/2.0/mlflow/experiments/get?experiment_id=1");
+    assert!(why.contains("role readers#1 holds READ on experiment 1"), "{why}");
+    assert!(place.fails("role add readers", 1).contains("there is a role already: readers"));
+    assert!(place.fails("role add __user_1__", 1).contains("Trackgate's own"));
+    assert!(place.fails("role assign readers role:1", 1).contains("not to roles"));
+    assert!(place.fails("role assign writers user:bob@example.com", 1).contains("there is no role `writers`"));
+    place.says("role change readers --name viewers");
+    place.says("role unassign viewers user:bob@example.com");
+    place.says("role remove viewers");
+    assert!(!place.says("grant list").contains("experiment"), "a removed role leaves no grant");
+}
+
+#[test]
+fn a_grant_for_a_time_says_until_when() {
+    let place = Place::new();
+    let said = place.says("grant add user:bob experiment 1 READ --expires 2999-01-01T00:00:00.5Z");
+    assert!(said.contains("granted: user bob: experiment 1 READ until 2999-01-01T00:00:00.5Z"), "{said}");
+    assert!(place.says("grant list").contains("2999-01-01T00:00:00.5Z"));
+    assert!(place.says("grant list --json").contains("\"expires\": \"2999-01-01T00:00:00.5Z\""));
+    assert!(place.fails("grant add user:bob experiment 2 READ --expires soon", 2).contains("write a moment"));
+    let past = "grant add user:bob experiment 2 READ --expires 2001-01-01T00:00:00Z";
+    assert!(place.fails(past, 1).contains("the end has passed already"));
+    place.says("grant add user:bob experiment 1 READ");
+    assert!(!place.says("grant list").contains("2999"), "given for good now");
+}
+
+#[test]
 fn a_mistake_is_told_in_a_sentence_and_by_the_exit_code() {
     let place = Place::new();
     assert!(place.fails("user add Alice@Example.com", 2).contains("mail addresses are written in lower case"));
-    assert!(place.fails("grant add alice experiment 1 READ", 2).contains("write `user:NAME` or `group:NAME`"));
+    assert!(place.fails("grant add alice experiment 1 READ", 2).contains("write `user:NAME`, `group:NAME` or `role:NUMBER`"));
     assert!(place.fails("grant add user:alice castle 1 READ", 2).contains("not a kind of object"));
     assert!(place.fails("grant add user:alice experiment 1 WRITE", 2).contains("use READ, USE, EDIT, MANAGE or DENY"));
     assert!(place.fails("grant add user:alice experiment 01 READ", 1).contains("it has a leading zero"));
