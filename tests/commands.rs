@@ -145,7 +145,11 @@ fn a_grant_for_a_time_says_until_when() {
 fn a_mistake_is_told_in_a_sentence_and_by_the_exit_code() {
     let place = Place::new();
     assert!(place.fails("user add Alice@Example.com", 2).contains("mail addresses are written in lower case"));
-    assert!(place.fails("grant add alice experiment 1 READ", 2).contains("write `user:NAME`, `group:NAME` or `role:NUMBER`"));
+    assert!(
+        place
+            .fails("grant add alice experiment 1 READ", 2)
+            .contains("write `user:NAME`, `group:NAME` or `role:NUMBER`")
+    );
     assert!(place.fails("grant add user:alice castle 1 READ", 2).contains("not a kind of object"));
     assert!(place.fails("grant add user:alice experiment 1 WRITE", 2).contains("use READ, USE, EDIT, MANAGE or DENY"));
     assert!(place.fails("grant add user:alice experiment 01 READ", 1).contains("it has a leading zero"));
