@@ -38,6 +38,8 @@ mod pages;
 mod prefix;
 /// The README.
 mod readme;
+/// What somebody who is refused reads in the pages.
+mod refusals;
 /// The table of routes against the routes of the installed server.
 mod routes;
 /// Direct, and through the gate as an administrator.

@@ -124,14 +124,39 @@ impl Browser {
 
     /// Clicks the first element that a selector finds, once it is there.
     pub(crate) fn click(&self, css: &str) {
-        let find = json!({ "using": "css selector", "value": css });
+        let element = self.element("css selector", css);
+        self.command(&Method::POST, &format!("/element/{element}/click"), &json!({})).unwrap();
+    }
+
+    /// Clicks the first element that an `XPath` finds, once nothing is in its way.
+    pub(crate) fn press(&self, path: &str) {
+        let find = json!({ "using": "xpath", "value": path });
+        self.until(&format!("a free `{path}`"), |browser| {
+            let Ok(found) = browser.command(&Method::POST, "/element", &find) else { return false };
+            let element = found[ELEMENT].as_str().unwrap();
+            browser.command(&Method::POST, &format!("/element/{element}/click"), &json!({})).is_ok()
+        });
+    }
+
+    /// Writes a text into a field in place of what stands there.
+    pub(crate) fn write(&self, css: &str, text: &str) {
+        const ALL: &str = "\u{e009}a\u{e000}\u{e003}";
+        let element = self.element("css selector", css);
+        let text = json!({ "text": format!("{ALL}{text}") });
+        self.until(&format!("a field `{css}` that takes a text"), |browser| {
+            browser.command(&Method::POST, &format!("/element/{element}/value"), &text).is_ok()
+        });
+    }
+
+    /// The first element that a selector finds, once it is there.
+    fn element(&self, using: &str, value: &str) -> String {
+        let find = json!({ "using": using, "value": value });
         let found = std::cell::RefCell::new(None);
-        self.until(&format!("an element `{css}`"), |browser| {
+        self.until(&format!("an element `{value}`"), |browser| {
             *found.borrow_mut() = browser.command(&Method::POST, "/element", &find).ok();
             found.borrow().is_some()
         });
-        let element = found.into_inner().unwrap()[ELEMENT].as_str().unwrap().to_owned();
-        self.command(&Method::POST, &format!("/element/{element}/click"), &json!({})).unwrap();
+        found.into_inner().unwrap()[ELEMENT].as_str().unwrap().to_owned()
     }
 
     /// Writes what is seen to `target/screenshots/NAME.png`.
