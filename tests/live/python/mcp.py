@@ -114,11 +114,11 @@ def changes():
         lambda: client.create_mcp_access_endpoint(name, "https://mcp.example/x", server_version="1.0.0"),
         lambda: client.update_mcp_access_endpoint(name, endpoint.id, url="https://mcp.example/x"),
     ], [
-        lambda: client.delete_mcp_server_version(name, "1.0.0"),
         lambda: client.delete_mcp_server_alias(name, "stable"),
         lambda: client.delete_mcp_server_tag(name, "team"),
         lambda: client.delete_mcp_server_version_tag(name, "1.0.0", "checked/by"),
         lambda: client.delete_mcp_access_endpoint(name, endpoint.id),
+        lambda: client.delete_mcp_server_version(name, "1.0.0"),
         lambda: client.delete_mcp_server(name),
     ]
 
@@ -212,6 +212,8 @@ for turn in range(5):
 # --- deletion forgets the grants ---
 
 with acting("owner"):
+    # MLflow deletes no server with an active version, for its owner and for nobody else.
+    client.update_mcp_server_version(name, "1.1.0", status=MCPStatus.DEPRECATED)
     for end in ends:
         end()
     with refused():
