@@ -178,6 +178,7 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::Lenient { field, .. }
             | Need::OnExperimentOf { field, .. }
             | Need::NotDenied { field, .. }
+            | Need::OnAllIn { field, .. }
             | Need::OnQueue { field, .. }
             | Need::ForOneself { field, .. }
             | Need::OnArtifact { field, .. }
@@ -219,6 +220,10 @@ fn named(row: &Row) -> Vec<&'static str> {
                     field
                 }
                 Check::Inside { .. } => continue,
+                Check::NewSkill { name, organization } => {
+                    fields.extend(names(name));
+                    organization
+                }
                 Check::TraceTagsOf { tags, place, trace } => {
                     fields.extend(names(tags).chain(names(place)));
                     trace

@@ -177,8 +177,13 @@ fn spoken(resource: &Resource) -> String {
     if resource.object.kind == Kind::Workspace {
         return "the workspace".to_owned();
     }
-    let levels: Vec<String> =
-        resource.levels().map(|object| format!("{} {}", object.kind.as_str().replace('_', " "), object.id)).collect();
+    let levels: Vec<String> = resource
+        .levels()
+        .map(|object| match (object.kind.as_str().replace('_', " "), &*object.id) {
+            (kind, _) if object.is_nameless() => format!("every {kind}"),
+            (kind, id) => format!("{kind} {id}"),
+        })
+        .collect();
     levels.join(" in ")
 }
 

@@ -245,8 +245,30 @@ impl WorkspaceName {
     }
 }
 
+impl Object {
+    /// All things of `kind` in `home`, whatever their ids: a grant on `*` speaks of them, one on a single id does not.
+    #[must_use]
+    pub fn all_in(kind: Kind, home: &Self) -> Self {
+        let id = match kind.home() {
+            Home::Experiment => Arc::from(""),
+            Home::Workspace | Home::Named(_) => format!("{}/", home.id).into(),
+        };
+        Self { kind, id }
+    }
+
+    /// Whether it stands for all things of its kind in what it lies in ([`all_in`](Self::all_in)), or for a new one that
+    /// has no id yet.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.id.is_empty() || self.id.ends_with('/')
+    }
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_nameless() {
+            return write!(f, "every {}", self.kind);
+        }
         write!(f, "{} {}", self.kind, self.id)
     }
 }
@@ -297,6 +319,12 @@ impl Resource {
     #[must_use]
     pub fn inside(kind: Kind, id: Arc<str>, within: Object) -> Self {
         Self { object: Object { kind, id }, within: Some(within) }
+    }
+
+    /// All things of `kind` in `home` ([`Object::all_in`]).
+    #[must_use]
+    pub fn all_in(kind: Kind, home: Object) -> Self {
+        Self { object: Object::all_in(kind, &home), within: Some(home) }
     }
 
     /// The same name as a prompt's, where it is one of the registry's.

@@ -158,6 +158,10 @@ fn need(need: &Need) -> String {
             format!("{action} on the {kind} named `{field}`{count}")
         }
         Need::OnExperimentOf { action, kind, field } => format!("{action} on the experiment of {kind} `{field}`"),
+        Need::OnAllIn { action, kinds, of, field } => {
+            let kinds = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+            format!("{action} on every {kinds} in {of} `{field}`")
+        }
         Need::NotDenied { kind, field } => format!("no DENY on {kind} `{field}`"),
         Need::OnQueue { right, field } => {
             let right = match right {
@@ -187,6 +191,7 @@ fn need(need: &Need) -> String {
                     "`{key}` no reserved tag, and `mlflow.user` only the caller's, on a run (`{run}`) of the caller"
                 )
             }
+            Check::NewSkill { name, organization } => format!("no DENY on skill `{organization}/{name}`"),
             Check::GuardrailScorer(field) => format!("read on the scorer of the guardrail `{field}`"),
             Check::TracedInto(field) => {
                 format!(

@@ -66,6 +66,12 @@ impl Resolver {
             }
             Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
             Check::TraceView(field) => traces::view(fields, field, resolved),
+            Check::NewSkill { name, organization } => {
+                let name = fields.one(name).unwrap_or_default();
+                let organization = fields.one(organization).filter(|text| !text.is_empty());
+                let id = Kind::Skill.join(organization.into_iter().chain([name]));
+                resolved.not_denied(Kind::Skill, &Arc::from(id));
+            }
             Check::GuardrailScorer(field) => {
                 if let Some(id) = fields.one(field) {
                     Box::pin(self.on_guardrail(id, upstream, resolved)).await?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::links::{Ask, Links, Miss, ResolveFault, read, settle};
 use super::{Resolved, Resolver};
+use crate::access::decide::Requirement;
 use crate::mlflow::ids::{ExperimentId, GatewayEndpointId};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -108,6 +109,9 @@ impl Resolver {
         if let Some((experiment, _)) = scorer.as_deref().and_then(|id| id.split_once('/')) {
             resolved.hold(Action::Read, Resource::top(Kind::Experiment, Arc::from(experiment)));
         }
+        if let Some(id) = &scorer {
+            resolved.not_denied(Kind::Scorer, id);
+        }
         resolved.hold_or_miss(Action::Read, scorer.map(|id| Resource::top(Kind::Scorer, id)));
         Ok(())
     }
@@ -135,7 +139,11 @@ impl Resolver {
         };
         match self.links.experiment_named(&format!("gateway/{name}"), upstream).await? {
             Some(id) => resolved.hold(Action::Edit, Resource::top(Kind::Experiment, id)),
-            None => resolved.absent.push(Object { kind: Kind::Experiment, id: Arc::from(format!("gateway/{name}")) }),
+            None => {
+                // One is made on the way: experiments as such are not denied.
+                resolved.ask(Requirement::NotDenied(Resource::top(Kind::Experiment, Arc::from(""))));
+                resolved.absent.push(Object { kind: Kind::Experiment, id: Arc::from(format!("gateway/{name}")) });
+            }
         }
         Ok(())
     }

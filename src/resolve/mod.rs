@@ -175,7 +175,9 @@ impl Resolver {
                         resolved.ask(Requirement::NotDenied(Resource::top(kind, Arc::from(""))));
                     }
                 }
-                Need::NewNamed { kind, mark } => registry::new_named(kind, fields.each(mark), &mut resolved),
+                Need::NewNamed { kind, mark } => {
+                    registry::new_named(kind, fields.one("name"), fields.each(mark), &mut resolved);
+                }
                 Need::NoneDenied(kind) => resolved.ask(Requirement::NoneDenied(kind)),
                 Need::Lenient { action, least, own, kind, field } => {
                     let ids = fields.each(field);
@@ -208,6 +210,14 @@ impl Resolver {
                     for id in fields.each(field) {
                         let object = Object { kind, id: Arc::clone(id) };
                         self.on_experiment_of(action, &object, upstream, &mut resolved).await?;
+                    }
+                }
+                Need::OnAllIn { action, kinds, of, field } => {
+                    for id in fields.each(field) {
+                        for kind in kinds {
+                            let home = Object { kind: of, id: Arc::clone(id) };
+                            self.hold_named(action, Some(Resource::all_in(*kind, home)), upstream, &mut resolved).await?;
+                        }
                     }
                 }
                 Need::NotDenied { kind, field } => {
@@ -402,7 +412,7 @@ impl Resolver {
             resolved.hold(action, Resource::top(object.kind, object.id));
         } else {
             resolved.hold(Action::Create, workspace(upstream));
-            resolved.objects.push(object.clone());
+            resolved.not_denied(object.kind, &object.id);
             resolved.absent.push(object);
         }
         Ok(())

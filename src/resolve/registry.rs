@@ -14,12 +14,19 @@ use super::{Ask, ResolveFault, Resolved, Resolver};
 use crate::access::decide::{Requirement, holds};
 use crate::access::identity::Principal;
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Kind, Resource};
+use crate::mlflow::resource::{Home, Kind, Resource};
 
 /// A new thing of the registry, with the values of the tag that would make it a prompt's. MLflow takes any spelling of
 /// `true` (3.17.2, `server/auth/__init__.py` `_entity_is_prompt`).
-pub(super) fn new_named(kind: Kind, marks: &[Arc<str>], resolved: &mut Resolved) {
-    let mut not_denied = |kind| resolved.ask(Requirement::NotDenied(Resource::top(kind, Arc::from(""))));
+pub(super) fn new_named(kind: Kind, name: Option<&str>, marks: &[Arc<str>], resolved: &mut Resolved) {
+    let name = name.unwrap_or_default();
+    let mut not_denied = |kind: Kind| {
+        let id = match kind.home() {
+            Home::Named(_) => format!("{name}/").into(),
+            Home::Workspace | Home::Experiment => Arc::from(name),
+        };
+        resolved.ask(Requirement::NotDenied(Resource::top(kind, id)));
+    };
     let yes = |mark: &Arc<str>| mark.eq_ignore_ascii_case("true");
     if let Some(prompt) = kind.as_prompt()
         && !marks.is_empty()

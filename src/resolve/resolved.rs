@@ -45,7 +45,7 @@ impl Resolved {
     /// Notes what the request names, for the audit log.
     pub(super) fn name(&mut self, resource: &Resource) {
         for object in resource.levels() {
-            if object.kind != Kind::Workspace && self.is_new(object) {
+            if object.kind != Kind::Workspace && !object.is_nameless() && self.is_new(object) {
                 self.objects.push(object.clone());
             }
         }

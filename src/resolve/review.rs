@@ -249,6 +249,7 @@ impl Resolver {
             }
             let object = Object { kind: Kind::Scorer, id: Kind::Scorer.join([experiment, &*name]).into() };
             if self.links.exists(&object, upstream).await? {
+                resolved.not_denied(Kind::Scorer, &object.id);
                 resolved.hold(Action::Read, Resource::top(Kind::Scorer, object.id));
             }
         }
@@ -281,7 +282,11 @@ pub(super) fn on_prompt(uri: &str, resolved: &mut Resolved) {
         ModelName::parse(name).is_ok() && name.trim() == *name && name.chars().all(plain)
     };
     match name.filter(usable) {
-        Some(name) => resolved.hold(Action::Edit, Resource::top(Kind::Prompt, Arc::from(name))),
+        Some(name) => {
+            let name = Arc::from(name);
+            resolved.not_denied(Kind::Prompt, &name);
+            resolved.hold(Action::Edit, Resource::top(Kind::Prompt, name));
+        }
         None => resolved.ask(Requirement::Admin(NO_PROMPT)),
     }
 }

@@ -566,3 +566,67 @@ impl Ask for Late<'_> {
         self.after.ask_many(target, body).await
     }
 }
+
+#[tokio::test]
+async fn what_is_done_to_an_object_is_wanted_of_all_that_lies_in_it() {
+    let upstream = Scripted::default();
+    let inside = ["run", "trace", "logged_model", "assessment", "review_queue", "scorer", "scorer_version"];
+    let wanted: Vec<String> = std::iter::once("delete experiment 7".to_owned())
+        .chain(inside.iter().map(|kind| format!("delete every {kind} in experiment 7")))
+        .collect();
+    for call in ["delete", "restore"] {
+        assert_eq!(post(&upstream, &format!("experiments/{call}"), r#"{"experiment_id":"7"}"#).await, wanted);
+    }
+    let delete = async |path: &str, body: &str| {
+        let path = format!("/api/{path}");
+        let resolved = resolve(&resolver(), Verb::Delete, &path, None, body, &upstream).await.unwrap();
+        assert!(resolved.objects.iter().all(|object| !object.is_nameless()), "the audit log names objects");
+        told(&resolved)
+    };
+    assert_eq!(
+        delete("2.0/mlflow/registered-models/delete", r#"{"name":"iris"}"#).await,
+        [
+            "delete registered_model iris",
+            "delete every registered_model_version in registered_model iris"
+        ]
+    );
+    assert_eq!(
+        delete("2.0/mlflow/registered-models/alias", r#"{"name":"iris","alias":"a"}"#).await,
+        [
+            "manage registered_model iris",
+            "read every registered_model_version in registered_model iris"
+        ]
+    );
+    assert_eq!(
+        delete("3.0/mlflow/mcp-servers/com.example/x", "").await,
+        [
+            "delete mcp_server com.example/x",
+            "delete every mcp_server_version in mcp_server com.example/x"
+        ]
+    );
+    let scorer = delete("3.0/mlflow/scorers/delete", r#"{"experiment_id":"7","name":"a b"}"#).await;
+    assert_eq!(scorer.last().unwrap(), "delete every scorer_version in scorer 7/a%20b");
+}
+
+#[tokio::test]
+async fn what_is_made_is_not_denied_by_its_name_nor_as_such() {
+    let upstream = Scripted::default();
+    let make = async |path: &str, body: &str| {
+        let path = format!("/api/{path}");
+        told(&resolve(&resolver(), Verb::Post, &path, None, body, &upstream).await.unwrap())
+    };
+    let model = make("2.0/mlflow/registered-models/create", r#"{"name":"secret-x"}"#).await;
+    assert_eq!(model, ["create workspace default", "not denied registered_model secret-x"]);
+    let server = make("3.0/mlflow/mcp-servers", r#"{"name":"com.example/x"}"#).await;
+    assert_eq!(server[1], "not denied mcp_server com.example/x");
+    assert_eq!(server[2], "not denied every mcp_server_version");
+    let skill = make("3.0/mlflow/skills", r#"{"name":"x","organization":"acme"}"#).await;
+    assert!(skill.contains(&"not denied skill @acme/x".to_owned()), "{skill:?}");
+    let skill = make("3.0/mlflow/skills", r#"{"name":"x","organization":""}"#).await;
+    assert!(skill.contains(&"not denied skill x".to_owned()), "{skill:?}");
+    let first = make("3.0/mlflow/mcp-servers/com.example/x/versions", r#"{"server_json":{"name":"com.example/x"}}"#).await;
+    assert_eq!(first[..2], ["create workspace default", "not denied mcp_server com.example/x"]);
+    let renamed = make("2.0/mlflow/registered-models/rename", r#"{"name":"iris","new_name":"secret-x"}"#).await;
+    assert!(renamed.contains(&"not denied registered_model secret-x".to_owned()), "{renamed:?}");
+    assert!(renamed.contains(&"not denied prompt secret-x".to_owned()), "{renamed:?}");
+}

@@ -18,7 +18,9 @@ PASSWORD = "a test password"
 ADMIN = in_front.ADMIN
 # Weakest first: what a strong user destroys, no weaker one asks for afterwards.
 LEVELS = {"denied": "DENY", "nobody": None, "reader": "READ", "user": "USE", "editor": "EDIT", "manager": "MANAGE"}
-USERS = ["stranger", *LEVELS, "admin"]
+# MANAGE on everything that lies in nothing else, and this much on all that lies in something.
+INSIDE = {"vetoed": "DENY", "inside-editor": "EDIT"}
+USERS = ["stranger", *LEVELS, *INSIDE, "admin"]
 # Kinds with grants of their own. What is made anew while the run goes on is covered too.
 NAMED = [
     "registered_model",
@@ -28,6 +30,18 @@ NAMED = [
     "gateway_endpoint",
     "gateway_model_definition",
     "mcp_server",
+]
+# Kinds that lie in an experiment or in one of those. They are granted on all at once.
+INNER = [
+    "run",
+    "trace",
+    "logged_model",
+    "assessment",
+    "review_queue",
+    "registered_model_version",
+    "prompt_version",
+    "scorer_version",
+    "mcp_server_version",
 ]
 
 
@@ -78,7 +92,7 @@ class BasicAuth(Server):
         return None if user == "stranger" else (name_of(user), PASSWORD)
 
     def people(self, database):
-        for user in LEVELS:
+        for user in [*LEVELS, *INSIDE]:
             self.make("POST", "/api/2.0/mlflow/users/create", body={"username": name_of(user), "password": PASSWORD})
         # Each call checks the password, and scrypt is slow on purpose. Which hash it is changes no decision.
         with contextlib.closing(sqlite3.connect(database)) as rows, rows:

@@ -9,7 +9,7 @@ import json
 import time
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from servers import LEVELS, NAMED
+from servers import INNER, INSIDE, LEVELS, NAMED
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
 PROMPT = {"key": "mlflow.prompt.is_prompt", "value": "true"}
@@ -50,11 +50,14 @@ class World:
 
     def grant(self):
         near = self.things["near"]
-        for user, level in LEVELS.items():
+        for user, level in [*LEVELS.items(), *((user, "MANAGE") for user in INSIDE)]:
             if level is None:
                 continue
             self.server.grant(user, "experiment", near["experiment"], level)
             for kind in NAMED:
+                self.server.grant(user, kind, "*", level)
+        for user, level in INSIDE.items():
+            for kind in INNER:
                 self.server.grant(user, kind, "*", level)
 
     def fresh(self, name, where="near"):

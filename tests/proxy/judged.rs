@@ -443,6 +443,7 @@ fn example(row: &Row) -> (String, Option<String>) {
         | Need::OnNamed { field, .. }
         | Need::OnExperimentOf { field, .. }
         | Need::NotDenied { field, .. }
+        | Need::OnAllIn { field, .. }
         | Need::OnQueue { field, .. }
         | Need::OnArtifact { field, .. }
         | Need::OnExperimentNamed { field, .. }

@@ -405,3 +405,43 @@ async fn what_tells_of_a_hidden_run_or_logged_model_is_blanked_but_a_readers_sou
     }
     assert_eq!(gate.bearer("eve").get(&get).await.status, 403);
 }
+
+#[tokio::test]
+async fn a_narrower_right_on_what_lies_inside_keeps_what_it_lies_in_from_deletion() {
+    let gate = gate("").await;
+    for user in ["ann", "bob", "eve"] {
+        let user = format!("user:{user}@example.com");
+        gate.grant(&user, "experiment", "1", "MANAGE").await;
+        gate.grant(&user, "registered_model", "iris", "MANAGE").await;
+    }
+    for (user, level) in [("user:bob@example.com", "EDIT"), ("user:eve@example.com", "DENY")] {
+        gate.grant(user, "run", "*", level).await;
+        gate.grant(user, "registered_model_version", "*", level).await;
+    }
+    for (user, status) in [("ann", 200), ("bob", 403), ("eve", 403)] {
+        let actor = gate.bearer(user);
+        let experiment = actor.json("POST", "/api/2.0/mlflow/experiments/delete", r#"{"experiment_id":"1"}"#).await;
+        assert_eq!(experiment.status, status, "{user}: {}", experiment.text());
+        let model = actor.json("DELETE", &format!("{MODELS}/delete"), r#"{"name":"iris"}"#).await;
+        assert_eq!(model.status, status, "{user}: {}", model.text());
+        if user == "bob" {
+            let said = "Permission denied: DeleteExperiment needs MANAGE on every run in experiment 1; you hold EDIT.";
+            assert!(message(&experiment).starts_with(said), "{}", message(&experiment));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_denied_cannot_be_made_nor_taken() {
+    let gate = gate("").await;
+    gate.grant("user:moe@example.com", "registered_model", "*", "MANAGE").await;
+    gate.grant("user:moe@example.com", "registered_model", "secret-*", "DENY").await;
+    gate.grant("user:moe@example.com", "workspace", "default", "USE").await;
+    let moe = gate.bearer("moe");
+    let create = async |name: &str| moe.post(&format!("{MODELS}/create"), &json!({"name": name})).await.status;
+    assert_eq!((create("open-x").await, create("secret-x").await), (200, 403));
+    let rename = async |name: &str| {
+        moe.post(&format!("{MODELS}/rename"), &json!({"name": "iris", "new_name": name})).await.status
+    };
+    assert_eq!((rename("secret-x").await, rename("open-x").await), (403, 200));
+}

@@ -141,6 +141,7 @@ fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
         | Need::Lenient { .. }
         | Need::OnExperimentOf { .. }
         | Need::NotDenied { .. }
+        | Need::OnAllIn { .. }
         | Need::NoneDenied(_)
         | Need::OnQueue { .. }
         | Need::ForOneself { .. }

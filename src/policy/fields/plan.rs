@@ -253,12 +253,15 @@ impl Plan {
                 self.want(field, count, form_of(kind), false);
                 self.want(parent, Count::One, form_of(of), of == Kind::Experiment);
             }
+            // The name stands in `name`, which other needs read.
             Need::NewNamed { mark, kind: _ } => self.want(mark, Count::AnyEach, Form::Text, false),
             Need::NewOf { given: Some(field), .. } => self.want(field, Count::AnyEach, Form::Text, false),
             Need::Lenient { kind, field, action, least: _, own: _ } => {
                 self.want_of(&Need::On { action, kind, field, count: Count::One });
             }
-            Need::OnExperimentOf { kind, field, action: _ } | Need::NotDenied { kind, field } => {
+            Need::OnExperimentOf { kind, field, action: _ }
+            | Need::NotDenied { kind, field }
+            | Need::OnAllIn { of: kind, field, action: _, kinds: _ } => {
                 self.want_object(kind, field, Count::One);
             }
             Need::OnQueue { field, right: _ } => self.want_object(Kind::ReviewQueue, field, Count::One),
@@ -286,6 +289,10 @@ impl Plan {
                 Check::QueueType { field, name, .. } => {
                     self.want(field, Count::Optional, Form::Text, true);
                     self.want(name, Count::Optional, Form::Text, false);
+                }
+                Check::NewSkill { name, organization } => {
+                    self.want(name, Count::Optional, Form::Text, false);
+                    self.want(organization, Count::Optional, Form::Text, false);
                 }
                 Check::NewId { field, kind } => self.want(field, Count::Optional, form_of(kind), false),
                 // The needs name them already.

@@ -204,6 +204,7 @@ impl Row {
             | Need::Lenient { .. }
             | Need::OnExperimentOf { .. }
             | Need::NotDenied { .. }
+            | Need::OnAllIn { .. }
             | Need::OnQueue { .. }
             | Need::ForOneself { .. }
             | Need::Checked(_) => None,

@@ -132,6 +132,18 @@ pub enum Need {
         /// Where its id stands.
         field: &'static str,
     },
+    /// `action` on all things of these kinds in the one that `field` names: what is done to it is done to them. A grant on
+    /// all of them decides (`run *`), else what they lie in.
+    OnAllIn {
+        /// What is wanted.
+        action: Action,
+        /// Of which kinds the things are.
+        kinds: &'static [Kind],
+        /// Of which kind the named object is.
+        of: Kind,
+        /// Where its id stands.
+        field: &'static str,
+    },
     /// No DENY on the object of `kind` that `field` names, nor on what it lies in, where there may be no grant on it yet.
     NotDenied {
         /// Of which kind the named object is.
@@ -213,6 +225,14 @@ pub enum Check {
         run: &'static str,
         /// Where the keys stand: `tags[].key`, or `key` where the request is the tag itself. Each has its `value` beside it.
         key: &'static str,
+    },
+    /// A new skill, by the name and the organization that may stand beside it: neither it nor all versions of it are
+    /// denied.
+    NewSkill {
+        /// Where the name stands.
+        name: &'static str,
+        /// Where the organization stands.
+        organization: &'static str,
     },
     /// The scorer of the gateway guardrail that the field names is run and shown: READ on it.
     GuardrailScorer(&'static str),

@@ -371,6 +371,16 @@ pub(in crate::policy) const fn on_experiment_of(action: Action, kind: Kind, fiel
     Need::OnExperimentOf { action, kind, field }
 }
 
+/// `action` on whatever is of `kinds` in the object of kind `of` in `field`.
+pub(in crate::policy) const fn on_all_in(
+    action: Action,
+    kinds: &'static [Kind],
+    of: Kind,
+    field: &'static str,
+) -> Need {
+    Need::OnAllIn { action, kinds, of, field }
+}
+
 /// No DENY on the object in `field`.
 pub(in crate::policy) const fn not_denied(kind: Kind, field: &'static str) -> Need {
     Need::NotDenied { kind, field }

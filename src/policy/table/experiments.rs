@@ -1,9 +1,14 @@
 //! What does each call about experiments need?
 
-use crate::mlflow::resource::Kind::Experiment;
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::Kind::{
+    Assessment, Experiment, LoggedModel, ReviewQueue, Run, Scorer, ScorerVersion, Trace,
+};
 use crate::policy::route::Check::{ArtifactLocation, TagKey};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
-use crate::policy::route::{List, Paging, Row, delete_, edit, get, narrowed, new_of, nobody, post, read, read_named};
+use crate::policy::route::{
+    List, Need, Paging, Row, delete_, edit, get, narrowed, new_of, nobody, on_all_in, post, read, read_named,
+};
 
 const NEVER: &str = "MLflow registers it and always answers 404";
 
@@ -20,6 +25,14 @@ const EXPERIMENTS: List = List {
 const RUN_DATASETS: List =
     List { member: "dataset_summaries", kind: Experiment, id: "experiment_id", own: None, links: &[], paged: None };
 
+/// What goes and comes with its experiment (MLflow 3.17.2, `_EXPERIMENT_CASCADE_TIERS`).
+const WITH_ALL: Need = on_all_in(
+    Action::Delete,
+    &[Run, Trace, LoggedModel, Assessment, ReviewQueue, Scorer, ScorerVersion],
+    Experiment,
+    "experiment_id",
+);
+
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Experiments
@@ -31,8 +44,8 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
     post  ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
     post  ("2.0/mlflow/experiments/update",                "UpdateExperiment",    &[edit(Experiment, "experiment_id")]),
-    post  ("2.0/mlflow/experiments/delete",                "DeleteExperiment",    &[delete_(Experiment, "experiment_id")]),
-    post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/experiments/delete",                "DeleteExperiment",    &[delete_(Experiment, "experiment_id"), WITH_ALL]),
+    post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id"), WITH_ALL]),
     post  ("2.0/mlflow/experiments/set-experiment-tag",    "SetExperimentTag",    &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/experiments/delete-experiment-tag", "DeleteExperimentTag", &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/experiments/search-datasets",       "SearchRunDatasets",    &[narrowed(Experiment, "experiment_ids")]).ajax().keeps(RUN_DATASETS),

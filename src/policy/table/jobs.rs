@@ -4,11 +4,11 @@
 //! in an experiment besides, and are judged by it, as MLflow means to (3.17.2, `_authorize_prompt_optimization_job`).
 
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::Kind::{Dataset, Experiment, Job, Run};
+use crate::mlflow::resource::Kind::{Dataset, Experiment, Job, Run, ScorerVersion};
 use crate::policy::route::Check::{Models, PromptUri, Scorers};
 use crate::policy::route::Need::{Checked, NoneDenied, SignedIn};
 use crate::policy::route::{
-    Row, admin, blank, delete, drop_, edit, get, not_denied, on_experiment_of, patch, post, read, read_opt,
+    Row, admin, blank, delete, drop_, edit, get, new_of, not_denied, on_experiment_of, patch, post, read, read_opt,
 };
 
 const FREE_FORM: &str = "its parameters name traces, experiments and users in any form, and the job reads and writes \
@@ -23,11 +23,11 @@ pub(super) static ROWS: &[Row] = &[
     get   ("3.0/jobs/{job_id}",                                   "GetJob",                       &[read(Job, "{job_id}")]).ajax(),
     patch ("3.0/mlflow/jobs/cancel/{job_id}",                     "CancelJob",                    &[edit(Job, "{job_id}")]).ajax(),
     get   ("3.0/mlflow/jobs/{job_id}",                            "GetJob",                       &[read(Job, "{job_id}")]).ajax(),
-    post  ("3.0/mlflow/prompt-optimization/jobs",                 "CreatePromptOptimizationJob",  &[edit(Experiment, "experiment_id"), Checked(PromptUri("source_prompt_uri")), read_opt(Dataset, "config.dataset_id"), Checked(Scorers { field: "config.scorers", experiment: "experiment_id" }), Checked(Models("config.optimizer_config_json"))])
+    post  ("3.0/mlflow/prompt-optimization/jobs",                 "CreatePromptOptimizationJob",  &[edit(Experiment, "experiment_id"), new_of(Run), new_of(ScorerVersion), Checked(PromptUri("source_prompt_uri")), read_opt(Dataset, "config.dataset_id"), Checked(Scorers { field: "config.scorers", experiment: "experiment_id" }), Checked(Models("config.optimizer_config_json"))])
                                                                                                       .owns(Job, "job.job_id"),
     get   ("3.0/mlflow/prompt-optimization/jobs/search",          "SearchPromptOptimizationJobs", &[read(Experiment, "experiment_id"), NoneDenied(Job)]).hides(&[blank("jobs[].run_id", Run)]),
     post  ("3.0/mlflow/prompt-optimization/jobs/search",          "SearchPromptOptimizationJobs", &[read(Experiment, "experiment_id"), NoneDenied(Job)]).hides(&[blank("jobs[].run_id", Run)]),
-    delete("3.0/mlflow/prompt-optimization/jobs/{job_id}",        "DeletePromptOptimizationJob",  &[on_experiment_of(Action::Delete, Job, "{job_id}|job_id"), not_denied(Job, "{job_id}|job_id")]).forgets(Job, "job_id"),
+    delete("3.0/mlflow/prompt-optimization/jobs/{job_id}",        "DeletePromptOptimizationJob",  &[on_experiment_of(Action::Delete, Job, "{job_id}|job_id"), new_of(Run), not_denied(Job, "{job_id}|job_id")]).forgets(Job, "job_id"),
     get   ("3.0/mlflow/prompt-optimization/jobs/{job_id}",        "GetPromptOptimizationJob",     &[on_experiment_of(Action::Read, Job, "{job_id}"), not_denied(Job, "{job_id}")]).hides(&[blank("job.run_id", Run)]),
-    post  ("3.0/mlflow/prompt-optimization/jobs/{job_id}/cancel", "CancelPromptOptimizationJob",  &[on_experiment_of(Action::Edit, Job, "{job_id}|job_id"), not_denied(Job, "{job_id}|job_id")]),
+    post  ("3.0/mlflow/prompt-optimization/jobs/{job_id}/cancel", "CancelPromptOptimizationJob",  &[on_experiment_of(Action::Edit, Job, "{job_id}|job_id"), new_of(Run), not_denied(Job, "{job_id}|job_id")]),
 ];

@@ -5,12 +5,25 @@
 //! of more segments cannot be made (`validate_mcp_server_name`), so whatever MLflow's own routes make of a path that has
 //! a row, it is about the server of its first two segments or about none.
 
+use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{McpServer, McpServerVersion};
-use crate::policy::route::Need::{Create, SignedIn};
+use crate::policy::route::Check::Selector;
+use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_of, patch, post, read,
-    whole,
+    Link, List, Need, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_if, new_of, not_denied,
+    on_all_in, patch, post, read, whole,
 };
+
+/// MLflow asks it wherever something is deleted below a server (3.17.2, `_get_mcp_server_validator`).
+const DELETES_VERSIONS: Need = on_all_in(Action::Delete, &[McpServerVersion], McpServer, NAME);
+
+/// What the call names, or answers with, is a version.
+const NAMES_A_VERSION: Need = on_all_in(Action::Read, &[McpServerVersion], McpServer, NAME);
+
+/// Which endpoints are found tells of versions (3.17.2, `_mcp_request_selects_a_version`).
+const BY_VERSION: Need = new_if(McpServerVersion, "server_version");
+const BY_ALIAS: Need = new_if(McpServerVersion, "server_alias");
+const BY_STATUS: Need = Checked(Selector { field: "filter_string", word: "status", kind: McpServerVersion });
 
 const NAME: &str = "{namespace}/{slug}";
 
@@ -54,15 +67,15 @@ const ENDPOINTS: List = List {
 pub(super) static ROWS: &[Row] = &[
     // MCP servers
     get   ("3.0/mlflow/mcp-servers",                                            "SearchMcpServers",         &[SignedIn]).keeps(SERVERS),
-    post  ("3.0/mlflow/mcp-servers",                                            "CreateMcpServer",          &[Create, new_of(McpServer)]).owns(McpServer, "name"),
+    post  ("3.0/mlflow/mcp-servers",                                            "CreateMcpServer",          &[Create, not_denied(McpServer, "name")]).owns(McpServer, "name"),
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "GetMcpServer",             &[read(McpServer, NAME)]).hides(SERVER_LINKS),
     patch ("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "UpdateMcpServer",          &[edit(McpServer, NAME)]).hides(SERVER_LINKS),
-    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "DeleteMcpServer",          &[delete_(McpServer, NAME)]).forgets(McpServer, NAME),
+    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}",                         "DeleteMcpServer",          &[delete_(McpServer, NAME), DELETES_VERSIONS]).forgets(McpServer, NAME),
     post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/tags",                    "SetMcpServerTag",          &[edit(McpServer, NAME)]),
-    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/tags/{*key}",             "DeleteMcpServerTag",       &[delete_(McpServer, NAME)]),
-    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/aliases",                 "SetMcpServerAlias",        &[edit(McpServer, NAME)]),
+    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/tags/{*key}",             "DeleteMcpServerTag",       &[delete_(McpServer, NAME), DELETES_VERSIONS]),
+    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/aliases",                 "SetMcpServerAlias",        &[edit(McpServer, NAME), NAMES_A_VERSION]),
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/aliases/{*alias}",        "GetMcpVersionByAlias",     &[read(McpServer, NAME)]).hides(ALIASED),
-    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/aliases/{*alias}",        "DeleteMcpServerAlias",     &[delete_(McpServer, NAME)]),
+    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/aliases/{*alias}",        "DeleteMcpServerAlias",     &[delete_(McpServer, NAME), NAMES_A_VERSION]),
 
     // Their versions. The first one makes the server, where there is none.
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions",                "SearchMcpServerVersions",  &[read(McpServer, NAME)]).keeps(VERSIONS),
@@ -75,10 +88,10 @@ pub(super) static ROWS: &[Row] = &[
     delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/versions/{version}/tags/{*key}", "DeleteMcpVersionTag", &[delete_(McpServerVersion, VERSION)]),
 
     // Where they can be reached
-    get   ("3.0/mlflow/mcp-servers/endpoints",                                  "SearchMcpAccessEndpoints", &[SignedIn]).keeps(ENDPOINTS),
-    get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints",               "SearchMcpEndpointsOfServer", &[read(McpServer, NAME)]).keeps(ENDPOINTS),
-    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints",               "CreateMcpAccessEndpoint",  &[edit(McpServer, NAME)]).hides(ENDPOINT_LINKS),
+    get   ("3.0/mlflow/mcp-servers/endpoints",                                  "SearchMcpAccessEndpoints", &[SignedIn, BY_VERSION, BY_ALIAS, BY_STATUS]).keeps(ENDPOINTS),
+    get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints",               "SearchMcpEndpointsOfServer", &[read(McpServer, NAME), BY_VERSION, BY_ALIAS, BY_STATUS]).keeps(ENDPOINTS),
+    post  ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints",               "CreateMcpAccessEndpoint",  &[edit(McpServer, NAME), NAMES_A_VERSION]).hides(ENDPOINT_LINKS),
     get   ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints/{endpoint_id}", "GetMcpAccessEndpoint",     &[read(McpServer, NAME)]).hides(ENDPOINT_LINKS),
-    patch ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints/{endpoint_id}", "UpdateMcpAccessEndpoint",  &[edit(McpServer, NAME)]).hides(ENDPOINT_LINKS),
-    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints/{endpoint_id}", "DeleteMcpAccessEndpoint",  &[delete_(McpServer, NAME)]),
+    patch ("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints/{endpoint_id}", "UpdateMcpAccessEndpoint",  &[edit(McpServer, NAME), NAMES_A_VERSION]).hides(ENDPOINT_LINKS),
+    delete("3.0/mlflow/mcp-servers/{namespace}/{slug}/endpoints/{endpoint_id}", "DeleteMcpAccessEndpoint",  &[delete_(McpServer, NAME), DELETES_VERSIONS]),
 ];

@@ -1,11 +1,12 @@
 //! What does each call about registered models, prompts and their versions need?
 
-use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, RegisteredModel, Run};
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, Prompt, RegisteredModel, Run};
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
     Link, List, Own, Paging, Row, along, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named,
-    patch, post, read, read_opt, whole,
+    not_denied, on_all_in, patch, post, read, read_opt, whole,
 };
 
 /// What tells of a version's run, beside the run's id, and of its logged model (MLflow 3.17.2, `server/auth/__init__.py`
@@ -86,13 +87,13 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/registered-models/search",     "SearchRegisteredModels",     &[SignedIn]).keeps(REGISTERED_MODELS),
     patch ("2.0/mlflow/registered-models/update",     "UpdateRegisteredModel",      &[edit(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
     // MLflow asks for EDIT. MANAGE, because a new name can fall under patterns that give more.
-    post  ("2.0/mlflow/registered-models/rename",     "RenameRegisteredModel",      &[manage(RegisteredModel, "name"), Checked(NewModelName("new_name"))])
+    post  ("2.0/mlflow/registered-models/rename",     "RenameRegisteredModel",      &[manage(RegisteredModel, "name"), Checked(NewModelName("new_name")), not_denied(RegisteredModel, "new_name"), not_denied(Prompt, "new_name")])
                                                                                         .renames(RegisteredModel, "name", "new_name").hides(REGISTERED_LINKS),
-    delete("2.0/mlflow/registered-models/delete",     "DeleteRegisteredModel",      &[delete_(RegisteredModel, "name")]).forgets(RegisteredModel, "name"),
+    delete("2.0/mlflow/registered-models/delete",     "DeleteRegisteredModel",      &[delete_(RegisteredModel, "name"), on_all_in(Action::Delete, &[ModelVersion], RegisteredModel, "name")]).forgets(RegisteredModel, "name"),
     post  ("2.0/mlflow/registered-models/set-tag",    "SetRegisteredModelTag",      &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/registered-models/delete-tag", "DeleteRegisteredModelTag",   &[edit(RegisteredModel, "name"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/registered-models/alias",      "SetRegisteredModelAlias",    &[edit(RegisteredModel, "name"), edit(ModelVersion, "name/version")]),
-    delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage_one(RegisteredModel, "name")]),
+    delete("2.0/mlflow/registered-models/alias",      "DeleteRegisteredModelAlias", &[manage_one(RegisteredModel, "name"), on_all_in(Action::Read, &[ModelVersion], RegisteredModel, "name")]),
     get   ("2.0/mlflow/registered-models/alias",      "GetModelVersionByAlias",     &[read(RegisteredModel, "name")]).hides(ALIASED_LINKS),
     get   ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),
     post  ("2.0/mlflow/registered-models/get-latest-versions", "GetLatestVersions", &[read(RegisteredModel, "name")]).hides(LATEST_LINKS),

@@ -4,9 +4,10 @@
 //! asks is what MLflow's own app asks (`_SKILL_ROUTE_OPERATIONS`); taking tags away needs MANAGE, as it does elsewhere.
 
 use crate::mlflow::resource::Kind::Skill;
-use crate::policy::route::Need::{Create, SignedIn};
+use crate::policy::route::Check::NewSkill;
+use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    List, New, Paging, Row, admin, delete, delete_, edit, edit_or_create, get, manage, new_of, patch, post, read,
+    List, New, Paging, Row, admin, delete, delete_, edit, edit_or_create, get, manage, patch, post, read,
 };
 
 /// `name` of the path.
@@ -27,7 +28,7 @@ const VERSIONS: List = List { member: "skill_versions", kind: Skill, id: "name",
 pub(super) static ROWS: &[Row] = &[
     // Skills (since 3.18.0)
     get   ("3.0/mlflow/skills", "SearchSkills", &[SignedIn]).keeps(SKILLS),
-    post  ("3.0/mlflow/skills", "CreateSkill",  &[Create, new_of(Skill)]).owns(Skill, "name"),
+    post  ("3.0/mlflow/skills", "CreateSkill",  &[Create, Checked(NewSkill { name: "name", organization: "organization" })]).owns(Skill, "name"),
     post  ("3.0/mlflow/skills/bulk-register", "BulkRegisterSkills", &[admin(BULK)]).large(),
 
     // Without one
