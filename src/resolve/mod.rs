@@ -216,7 +216,8 @@ impl Resolver {
                     for id in fields.each(field) {
                         for kind in kinds {
                             let home = Object { kind: of, id: Arc::clone(id) };
-                            self.hold_named(action, Some(Resource::all_in(*kind, home)), upstream, &mut resolved).await?;
+                            self.hold_named(action, Some(Resource::all_in(*kind, home)), upstream, &mut resolved)
+                                .await?;
                         }
                     }
                 }

@@ -263,7 +263,7 @@ async fn side_references_are_judged_too() {
         post(&upstream, "logged-models", &create).await,
         [
             "edit experiment 3".to_owned(),
-            "not denied logged_model ".to_owned(),
+            "not denied every logged_model".to_owned(),
             format!("read run {RUN} in experiment 1")
         ]
     );
@@ -344,7 +344,7 @@ async fn the_server_is_not_sent_to_read_or_write_anywhere() {
     let create = async |location: &str| {
         post(&upstream, "experiments/create", &format!(r#"{{"name":"x","artifact_location":"{location}"}}"#)).await
     };
-    let free = vec!["create workspace default".to_owned(), "not denied experiment ".to_owned()];
+    let free = vec!["create workspace default".to_owned(), "not denied every experiment".to_owned()];
     assert_eq!(create("").await, free);
     assert_eq!(create("s3://ours/mlflow/team").await, free);
     for location in ["s3://other", "s3://ours/mlflowx", "s3://ours/mlflow/../x", "/etc", "mlflow-artifacts:/1"] {
@@ -355,7 +355,7 @@ async fn the_server_is_not_sent_to_read_or_write_anywhere() {
         let body = format!(r#"{{"name":"iris","source":"{source}"{rest}}}"#);
         post(&upstream, "model-versions/create", &body).await.join("; ")
     };
-    let base = "edit registered_model iris; not denied registered_model_version ";
+    let base = "edit registered_model iris; not denied every registered_model_version";
     assert_eq!(
         version(&format!("models:/{model}"), "").await,
         format!("{base}; read logged_model {model} in experiment 2")
@@ -585,24 +585,15 @@ async fn what_is_done_to_an_object_is_wanted_of_all_that_lies_in_it() {
     };
     assert_eq!(
         delete("2.0/mlflow/registered-models/delete", r#"{"name":"iris"}"#).await,
-        [
-            "delete registered_model iris",
-            "delete every registered_model_version in registered_model iris"
-        ]
+        ["delete registered_model iris", "delete every registered_model_version in registered_model iris"]
     );
     assert_eq!(
         delete("2.0/mlflow/registered-models/alias", r#"{"name":"iris","alias":"a"}"#).await,
-        [
-            "manage registered_model iris",
-            "read every registered_model_version in registered_model iris"
-        ]
+        ["manage registered_model iris", "read every registered_model_version in registered_model iris"]
     );
     assert_eq!(
-        delete("3.0/mlflow/mcp-servers/com.example/x", "").await,
-        [
-            "delete mcp_server com.example/x",
-            "delete every mcp_server_version in mcp_server com.example/x"
-        ]
+        delete("3.0/mlflow/mcp-servers/com.example/xyz", "").await,
+        ["delete mcp_server com.example/xyz", "delete every mcp_server_version in mcp_server com.example/xyz"]
     );
     let scorer = delete("3.0/mlflow/scorers/delete", r#"{"experiment_id":"7","name":"a b"}"#).await;
     assert_eq!(scorer.last().unwrap(), "delete every scorer_version in scorer 7/a%20b");
@@ -617,15 +608,16 @@ async fn what_is_made_is_not_denied_by_its_name_nor_as_such() {
     };
     let model = make("2.0/mlflow/registered-models/create", r#"{"name":"secret-x"}"#).await;
     assert_eq!(model, ["create workspace default", "not denied registered_model secret-x"]);
-    let server = make("3.0/mlflow/mcp-servers", r#"{"name":"com.example/x"}"#).await;
-    assert_eq!(server[1], "not denied mcp_server com.example/x");
+    let server = make("3.0/mlflow/mcp-servers", r#"{"name":"com.example/xyz"}"#).await;
+    assert_eq!(server[1], "not denied mcp_server com.example/xyz");
     assert_eq!(server[2], "not denied every mcp_server_version");
     let skill = make("3.0/mlflow/skills", r#"{"name":"x","organization":"acme"}"#).await;
     assert!(skill.contains(&"not denied skill @acme/x".to_owned()), "{skill:?}");
     let skill = make("3.0/mlflow/skills", r#"{"name":"x","organization":""}"#).await;
     assert!(skill.contains(&"not denied skill x".to_owned()), "{skill:?}");
-    let first = make("3.0/mlflow/mcp-servers/com.example/x/versions", r#"{"server_json":{"name":"com.example/x"}}"#).await;
-    assert_eq!(first[..2], ["create workspace default", "not denied mcp_server com.example/x"]);
+    let first =
+        make("3.0/mlflow/mcp-servers/com.example/xyz/versions", r#"{"server_json":{"name":"com.example/xyz"}}"#).await;
+    assert_eq!(first[..2], ["create workspace default", "not denied mcp_server com.example/xyz"]);
     let renamed = make("2.0/mlflow/registered-models/rename", r#"{"name":"iris","new_name":"secret-x"}"#).await;
     assert!(renamed.contains(&"not denied registered_model secret-x".to_owned()), "{renamed:?}");
     assert!(renamed.contains(&"not denied prompt secret-x".to_owned()), "{renamed:?}");

@@ -18,5 +18,8 @@ fn differential() {
         .env("PYTHONDONTWRITEBYTECODE", "1");
     // It speaks for itself, while it runs: which rows differ, and the numbers at the end.
     let done = command.status().unwrap();
-    assert!(done.success(), "a difference that docs/differences.md does not name, or a row that was not driven: see above");
+    assert!(
+        done.success(),
+        "a difference that docs/differences.md does not name, or a row that was not driven: see above"
+    );
 }

@@ -389,8 +389,9 @@ async fn a_scorer_has_grants_of_its_own_and_its_experiment_must_be_readable() {
     assert_eq!(status(&gate, "GET", "scorers/list?experiment_id=2", json!({})).await, 403);
     gate.grant(ALICE, "experiment", "1", "DENY").await;
     assert_eq!(status(&gate, "GET", "scorers/get?experiment_id=1&name=mine", json!({})).await, 403);
-    let configs = gate.bearer("alice").get(&v3("scorers/online-configs?scorer_ids=x")).await.json();
-    assert_eq!(configs, json!({"configs": []}));
+    let configs = async |user: &str| gate.bearer(user).get(&v3("scorers/online-configs?scorer_ids=x")).await;
+    assert_eq!(configs("bob").await.json(), json!({"configs": []}), "they lie in a hidden experiment");
+    assert_eq!(configs("alice").await.status, 403, "a row does not name its scorer, and one is denied");
 }
 
 #[tokio::test]

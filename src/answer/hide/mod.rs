@@ -343,9 +343,18 @@ fn target(value: Value<'_>, link: &Link) -> Result<Option<Target>, BadAnswer> {
             Kind::McpServerVersion => version(value, link.kind).map(Target::Known).map(Some),
             Kind::Scorer => {
                 let experiment = text_at(value, "experiment_id")?;
-                let id = link.kind.join([&*experiment, &*text_at(value, "scorer_name")?]);
-                let within = Resource::top(Kind::Experiment, Arc::from(experiment));
-                Ok(Some(Target::Scorer(Resource::top(link.kind, Arc::from(id)), within)))
+                let name = text_at(value, "scorer_name")?;
+                // A guardrail tells of one version, with all that is in it.
+                let version = match value.get("scorer_version")?.filter(|found| !found.is_null()) {
+                    Some(_) => {
+                        let parts = [&*experiment, &*name, &*text_at(value, "scorer_version")?];
+                        Resource::named(Kind::ScorerVersion, &Arc::from(Kind::ScorerVersion.join(parts)))
+                    }
+                    None => None,
+                };
+                let id = link.kind.join([&*experiment, &*name]);
+                let scorer = version.unwrap_or_else(|| Resource::top(link.kind, Arc::from(id)));
+                Ok(Some(Target::Scorer(scorer, Resource::top(Kind::Experiment, Arc::from(experiment)))))
             }
             _ => Err(BadAnswer::WrongType { at: link.at, wanted: "a string" }),
         };

@@ -253,13 +253,14 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_guardrails_scorer_is_hidden_with_its_experiment() {
+async fn a_guardrails_scorer_is_hidden_with_its_experiment_and_with_its_version() {
     let links = [Link { at: "guardrail.scorer", kind: Kind::Scorer, cut: Cut::Value }];
-    let answer = r#"{"guardrail":{"scorer":{"experiment_id":"2","scorer_name":"judge"}}}"#;
+    let answer = r#"{"guardrail":{"scorer":{"experiment_id":"2","scorer_name":"judge","scorer_version":1}}}"#;
     for (grants, seen) in [
         (vec![(Kind::Scorer, "*", Read)], false),
         (vec![(Kind::Experiment, "2", Read)], false),
         (vec![(Kind::Scorer, "*", Read), (Kind::Experiment, "2", Read)], true),
+        (vec![(Kind::Scorer, "*", Read), (Kind::Experiment, "2", Read), (Kind::ScorerVersion, "*", Deny)], false),
     ] {
         let mut texts = [std::borrow::Cow::Borrowed(answer)];
         hide(&ann(&grants), &links, &mut texts, &[], &Known::default()).await.unwrap();

@@ -10,8 +10,8 @@ use crate::mlflow::resource::Kind::{McpServer, McpServerVersion};
 use crate::policy::route::Check::Selector;
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, Need, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_if, new_of, not_denied,
-    on_all_in, patch, post, read, whole,
+    Link, List, Need, New, Own, Paging, Row, along, delete, delete_, edit, edit_or_create, get, new_if, new_of,
+    not_denied, on_all_in, patch, post, read, whole,
 };
 
 /// MLflow asks it wherever something is deleted below a server (3.17.2, `_get_mcp_server_validator`).

@@ -5,14 +5,16 @@
 
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{
-    Assessment, Experiment, GatewayEndpoint, GatewaySecret, Issue, Job, LabelSchema, ReviewQueue, Run, Scorer, ScorerVersion, Trace,
+    Assessment, Experiment, GatewayEndpoint, GatewaySecret, Issue, Job, LabelSchema, ReviewQueue, Run, Scorer,
+    ScorerVersion, Trace,
 };
 use crate::policy::route::Check::{Inside, Models, NewId, NewOwner, QueueType, Scorers, Selector};
 use crate::policy::route::Need::{Checked, ForOneself, NoneDenied, SignedIn};
 use crate::policy::route::QueueRight::{Change, Prune, See, Work};
 use crate::policy::route::{
-    List, New, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, get, manage, new_of, not_denied, on_all_in, on_experiment_of,
-    patch, post, put, queue, read, read_any, read_each, read_opt, use_named_opt, use_opt, whole,
+    List, New, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, get, manage, new_of, not_denied,
+    on_all_in, on_experiment_of, patch, post, put, queue, read, read_any, read_each, read_opt, use_named_opt, use_opt,
+    whole,
 };
 
 const SCORERS: List = List {
