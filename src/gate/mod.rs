@@ -380,6 +380,7 @@ impl Gate {
         let id = record.id();
         match form {
             Form::Json => refusal.to_json(&id),
+            Form::Graph => refusal.to_graph(&id),
             Form::Page if refusal.login => pages::to_login(uri.path(), uri.query()),
             Form::Page => {
                 let user = record.user();
@@ -413,6 +414,7 @@ fn may_use_every(principal: Option<&Arc<Principal>>, kind: Option<Kind>) -> bool
 impl Handler for Gate {
     async fn handle(&self, peer: Peer, request: HttpRequest<Body>) -> Response<Body> {
         let form = Form::of(request.method(), request.headers());
+        let scripted = Form::is_scripted(request.headers());
         let uri = request.uri().clone();
         let mut record = match self.house.audit.begin() {
             Ok(record) => record,
@@ -441,6 +443,7 @@ impl Handler for Gate {
                         "a request could not be answered"
                     );
                 }
+                let form = form.of_call(record.name(), scripted, &refusal);
                 self.refuse(&refusal, form, &uri, &mut record)
             }
         };

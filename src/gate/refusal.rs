@@ -46,6 +46,9 @@ pub enum Form {
     Page,
     /// Everything else: MLflow's JSON.
     Json,
+    /// A GraphQL document that a page of MLflow's asked: the pages ask five times over some ten seconds when the status is
+    /// an error, and never show its words (3.17.2, Apollo's `RetryLink`). They show the message of an answer's `errors`.
+    Graph,
 }
 
 impl Form {
@@ -66,6 +69,21 @@ impl Form {
                 .is_some_and(|accept| accept.contains("text/html")),
         };
         if navigation { Self::Page } else { Self::Json }
+    }
+
+    /// The same, where a page's script asked what is no navigation, and may not have it.
+    #[must_use]
+    pub fn of_call(self, name: Option<&str>, scripted: bool, refusal: &Refusal) -> Self {
+        match self {
+            Self::Json if scripted && name == Some("Graphql") && refusal.status == StatusCode::FORBIDDEN => Self::Graph,
+            form => form,
+        }
+    }
+
+    /// Whether a page's script asks: browsers say so, and scripts cannot (Fetch Metadata).
+    #[must_use]
+    pub fn is_scripted(headers: &HeaderMap) -> bool {
+        headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
     }
 }
 
@@ -130,15 +148,27 @@ impl Refusal {
     /// MLflow's JSON.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> Response<Body> {
-        let body = if self.verbatim || request_id.is_empty() {
-            error::body(self.code, &self.message)
-        } else {
-            error::body(self.code, &format!("{} (request {request_id})", self.message))
-        };
-        let mut answer = Response::new(Body::from(body));
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut answer = json(error::body(self.code, &self.told(request_id)));
         self.dress(&mut answer);
         answer
+    }
+
+    /// The errors of a GraphQL answer without data, as the specification spells them (GraphQL, October 2021, section 7.1).
+    #[must_use]
+    pub fn to_graph(&self, request_id: &str) -> Response<Body> {
+        let mut answer = json(error::graph(self.code, &self.told(request_id)));
+        self.dress(&mut answer);
+        *answer.status_mut() = StatusCode::OK;
+        answer
+    }
+
+    /// The message, with our name for the request.
+    fn told(&self, request_id: &str) -> Cow<'_, str> {
+        if self.verbatim || request_id.is_empty() {
+            Cow::Borrowed(&self.message)
+        } else {
+            Cow::Owned(format!("{} (request {request_id})", self.message))
+        }
     }
 
     /// The status and the headers that both forms share.
@@ -153,6 +183,12 @@ impl Refusal {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
     }
+}
+
+fn json(body: Vec<u8>) -> Response<Body> {
+    let mut answer = Response::new(Body::from(body));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
 }
 
 #[cfg(test)]

@@ -55,6 +55,30 @@ struct Body<'a> {
     message: &'a str,
 }
 
+#[derive(Serialize)]
+struct Graph<'a> {
+    data: Option<()>,
+    errors: [GraphError<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct GraphError<'a> {
+    message: &'a str,
+    extensions: Extensions<'a>,
+}
+
+#[derive(Serialize)]
+struct Extensions<'a> {
+    code: &'a str,
+}
+
+/// The body of a GraphQL answer that holds nothing but an error.
+#[must_use]
+pub fn graph(code: ErrorCode, message: &str) -> Vec<u8> {
+    let error = GraphError { message, extensions: Extensions { code: code.as_str() } };
+    serde_json::to_vec(&Graph { data: None, errors: [error] }).unwrap_or_default()
+}
+
 /// The body of an error answer.
 #[must_use]
 pub fn body(code: ErrorCode, message: &str) -> Vec<u8> {

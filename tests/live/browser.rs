@@ -67,7 +67,7 @@ fn a_person_signs_in_lands_where_they_wanted_and_sees_only_their_own() {
     browser.reads("not");
     browser.shoot("4-refusal");
     browser.go(&format!("{}/#/experiments/{other}", house.gate.url()));
-    browser.reads("Experiment load error");
+    browser.reads("Experiment load error: Permission denied: Graphql needs a permission that you do not have.");
     assert!(!browser.text().contains(theirs), "the page tells a hidden experiment's name: {}", browser.text());
     browser.shoot("5-hidden-experiment");
 

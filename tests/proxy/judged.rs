@@ -600,3 +600,41 @@ async fn a_graphql_search_is_asked_anew_and_shows_no_denied_run() {
     let expected = json!({"data": {"a": {"nextPageToken": null, "runs": [{"i": {"runName": run}}]}}, "errors": null});
     assert_eq!(answer.json(), expected);
 }
+
+#[tokio::test]
+async fn a_page_reads_the_refusal_of_its_graphql_in_the_form_that_it_shows_and_a_program_gets_403() {
+    let gate = Gate::before(|request| {
+        let target = request.uri().to_string();
+        async move { mlflow(&target) }
+    })
+    .await;
+    let document = json!({"query": "{ mlflowGetExperiment(input: {experimentId: \"1\"}) { experiment { name } } }"});
+    let send = async |mode: &str| {
+        let mut request = Request::post("/graphql").header("content-type", "application/json");
+        if !mode.is_empty() {
+            request = request.header("sec-fetch-mode", mode);
+        }
+        gate.bearer("eve").send(request.body(payload(document.to_string())).unwrap()).await
+    };
+    for mode in ["cors", "same-origin"] {
+        let told = send(mode).await;
+        let said = told.json();
+        assert_eq!((told.status, &said["data"]), (200, &json!(null)), "{}", told.text());
+        let message = said["errors"][0]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("Permission denied: Graphql needs a permission that you do not have."),
+            "{message}"
+        );
+        assert_eq!(said["errors"][0]["extensions"]["code"], "PERMISSION_DENIED");
+        assert_eq!(gate.record(&told).await["decision"], "deny");
+    }
+    for mode in ["", "navigate"] {
+        let told = send(mode).await;
+        assert_eq!((told.status, &*told.error_code()), (403, "PERMISSION_DENIED"), "{mode}");
+    }
+    // What is no GraphQL keeps its status, whoever asks.
+    let target = "/ajax-api/2.0/mlflow/experiments/get?experiment_id=1";
+    let request = Request::get(target).header("sec-fetch-mode", "cors").body(payload("")).unwrap();
+    assert_eq!(gate.bearer("eve").send(request).await.status, 403);
+    assert!(gate.upstream.seen().iter().all(|seen| seen.target != "/graphql"), "MLflow is not asked");
+}
