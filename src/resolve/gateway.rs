@@ -137,13 +137,13 @@ impl Resolver {
             },
             (_, Some(name)) => name.to_owned(),
         };
-        match self.links.experiment_named(&format!("gateway/{name}"), upstream).await? {
-            Some(id) => resolved.hold(Action::Edit, Resource::top(Kind::Experiment, id)),
-            None => {
-                // One is made on the way: experiments as such are not denied.
-                resolved.ask(Requirement::NotDenied(Resource::top(Kind::Experiment, Arc::from(""))));
-                resolved.absent.push(Object { kind: Kind::Experiment, id: Arc::from(format!("gateway/{name}")) });
-            }
+        let named = format!("gateway/{name}");
+        if let Some(id) = self.links.experiment_named(&named, upstream).await? {
+            resolved.hold(Action::Edit, Resource::top(Kind::Experiment, id));
+        } else {
+            // One is made on the way: experiments as such are not denied.
+            resolved.ask(Requirement::NotDenied(Resource::top(Kind::Experiment, Arc::from(""))));
+            resolved.absent.push(Object { kind: Kind::Experiment, id: Arc::from(named) });
         }
         Ok(())
     }
