@@ -134,7 +134,7 @@ fn values(tree: &Tree) -> Vec<String> {
         Tree::Text(text) => vec![text.clone()],
         Tree::Whole(number) => vec![number.to_string()],
         Tree::List(list) => list.iter().flat_map(values).collect(),
-        Tree::Other | Tree::Object(_) => vec!["\u{0}no id".to_owned()],
+        Tree::Huge | Tree::Other | Tree::Object(_) => vec!["\u{0}no id".to_owned()],
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Tree {
     Null,
     Text(String),
     Whole(u64),
+    /// A number that no `u64` holds, whose digits are not kept.
+    Huge,
     /// A boolean, or a number with sign or fraction.
     Other,
     List(Vec<Tree>),
@@ -27,9 +29,10 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    /// Reads a text; `None` when it is not JSON.
+    /// Reads a text; `None` when it is not JSON as Python takes it, which knows `NaN` and `Infinity`.
     pub(crate) fn read(text: &[u8], wins: Wins) -> Option<Self> {
-        let mut json = serde_json::Deserializer::from_slice(text);
+        let text = without_nan(text);
+        let mut json = serde_json::Deserializer::from_slice(&text);
         let tree = wins.deserialize(&mut json).ok()?;
         json.end().ok()?;
         Some(tree)
@@ -39,7 +42,7 @@ impl Tree {
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().find(|(own, _)| own == name).map(|(_, value)| value),
-            Self::Null | Self::Text(_) | Self::Whole(_) | Self::Other | Self::List(_) => None,
+            Self::Null | Self::Text(_) | Self::Whole(_) | Self::Huge | Self::Other | Self::List(_) => None,
         }
     }
 
@@ -47,7 +50,7 @@ impl Tree {
     pub(crate) fn elements(&self) -> &[Self] {
         match self {
             Self::List(list) => list,
-            Self::Null | Self::Text(_) | Self::Whole(_) | Self::Other | Self::Object(_) => &[],
+            Self::Null | Self::Text(_) | Self::Whole(_) | Self::Huge | Self::Other | Self::Object(_) => &[],
         }
     }
 
@@ -56,7 +59,7 @@ impl Tree {
         match self {
             Self::Text(text) => Some(text.clone()),
             Self::Whole(number) => Some(number.to_string()),
-            Self::Null | Self::Other | Self::List(_) | Self::Object(_) => None,
+            Self::Null | Self::Huge | Self::Other | Self::List(_) | Self::Object(_) => None,
         }
     }
 
@@ -72,6 +75,29 @@ impl Tree {
         }
         found
     }
+}
+
+/// `NaN`, `Infinity` and `-Infinity`, outside of texts, as a number that is no id.
+fn without_nan(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_text = false;
+    while let Some(first) = rest.first() {
+        let word = [&b"NaN"[..], b"-Infinity", b"Infinity"].into_iter().find(|word| rest.starts_with(word));
+        let taken = match (in_text, first, word) {
+            (true, b'\\', _) => 2.min(rest.len()),
+            (false, _, Some(word)) => {
+                plain.extend_from_slice(b"0.5");
+                rest = &rest[word.len()..];
+                continue;
+            }
+            _ => 1,
+        };
+        in_text ^= *first == b'"';
+        plain.extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    plain
 }
 
 impl<'de> DeserializeSeed<'de> for Wins {
@@ -105,8 +131,9 @@ impl<'de> Visitor<'de> for Wins {
         Ok(Tree::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Tree, E> {
-        Ok(Tree::Other)
+    fn visit_f64<E>(self, number: f64) -> Result<Tree, E> {
+        // Where serde finds no integer type that is large enough.
+        Ok(if number >= 1e19 { Tree::Huge } else { Tree::Other })
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Tree, E> {
