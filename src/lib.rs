@@ -26,6 +26,8 @@ pub mod answer;
 pub mod audit;
 // Sign-in page, refusal page, sign-out.
 pub mod pages;
+// MLflow's API of users, roles and permissions, answered by us.
+pub mod api;
 // MLflow's words (pure).
 pub mod mlflow;
 // Requests and bodies, once inside.

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 8),
     ("gate", 6),
     ("pages", 5),
+    ("api", 5),
     ("authenticate", 4),
     ("answer", 4),
     ("serve", 4),

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use super::grant::{GrantSet, Held, Pattern, Subject};
 use super::identity::Principal;
+use super::people;
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
 
@@ -61,6 +62,31 @@ pub enum Requirement {
     NotDenied(Resource),
     /// Nothing of this kind is denied to the caller: what the answer leaves out or counts would tell of it.
     NoneDenied(Kind),
+    /// MANAGE on the workspace, and nothing less on any thing of this kind or on what it lies in.
+    Whole(Kind),
+    /// The same requirement, met by what the caller holds for as long as what they give.
+    Lastingly {
+        /// The caller with that alone; `None` where nobody has looked.
+        lasting: Option<Arc<Principal>>,
+        /// What is asked.
+        of: Box<Requirement>,
+    },
+    /// To be the person of this name; with `managers`, or to manage the workspace.
+    Oneself {
+        /// The name.
+        name: Arc<str>,
+        /// Whether MANAGE on the workspace is enough.
+        managers: bool,
+    },
+    /// To be another than the person of this name.
+    Another(Arc<str>),
+    /// To have the role of this number, or to manage the workspace.
+    Bears {
+        /// The number.
+        role: u64,
+        /// Whether the caller has it.
+        has: bool,
+    },
 }
 
 /// People whom an object names: reviewers of a queue, its owner.
@@ -117,6 +143,18 @@ pub enum Reason {
     NotNamed(Object),
     /// Nothing denies it.
     NotDenied,
+    /// The caller is the person whom it is about.
+    Oneself,
+    /// The caller is another, and nothing else is enough.
+    Another,
+    /// The caller would give something to themselves.
+    ToOneself,
+    /// The caller gives it to somebody else.
+    NotOneself,
+    /// The caller holds enough, and not for as long as what is given.
+    TooShort,
+    /// The caller has the role.
+    Bears(u64),
 }
 
 impl Reason {
@@ -143,6 +181,12 @@ impl Reason {
             Self::Named(_) => "named",
             Self::NotNamed(_) => "not-named",
             Self::NotDenied => "not-denied",
+            Self::Oneself => "oneself",
+            Self::Another => "another-person",
+            Self::ToOneself => "to-oneself",
+            Self::NotOneself => "not-oneself",
+            Self::TooShort => "held-too-short",
+            Self::Bears(_) => "has-role",
         }
     }
 }
@@ -176,6 +220,12 @@ impl fmt::Display for Reason {
             Self::Named(besides) => write!(f, "the caller is named there, and: {besides}"),
             Self::NotNamed(object) => write!(f, "only those whom {object} names may"),
             Self::NotDenied => f.write_str("nothing denies it"),
+            Self::Oneself => f.write_str("the caller asks about themselves"),
+            Self::Another => f.write_str("it is about another person"),
+            Self::ToOneself => f.write_str("nobody gives permissions to themselves"),
+            Self::NotOneself => f.write_str("it is for somebody else"),
+            Self::TooShort => f.write_str("what the caller holds ends before what they would give"),
+            Self::Bears(role) => write!(f, "the caller has role #{role}"),
         }
     }
 }
@@ -270,7 +320,12 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         Requirement::Holds { .. }
         | Requirement::Among { .. }
         | Requirement::NotDenied(_)
-        | Requirement::NoneDenied(_) => match principal {
+        | Requirement::NoneDenied(_)
+        | Requirement::Whole(_)
+        | Requirement::Lastingly { .. }
+        | Requirement::Oneself { .. }
+        | Requirement::Another(_)
+        | Requirement::Bears { .. } => match principal {
             Some(principal) => meets(principal, requirement),
             None => Err(Reason::Stranger),
         },
@@ -287,6 +342,14 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         Requirement::Among { action, resource, named } => among(principal, *action, resource, named),
         Requirement::NotDenied(resource) => not_denied(principal, resource),
         Requirement::NoneDenied(kind) => none_denied(principal, *kind),
+        Requirement::Whole(kind) => people::whole(principal, *kind),
+        Requirement::Lastingly { lasting, of } => people::lastingly(principal, lasting.as_deref(), of),
+        Requirement::Oneself { name, managers } => people::oneself(principal, name, *managers),
+        Requirement::Another(name) => people::another(principal, name),
+        Requirement::Bears { role, has: true } => Ok(Reason::Bears(*role)),
+        Requirement::Bears { has: false, .. } => {
+            holds(principal, Action::Manage, &Resource::of_workspace(&principal.workspace))
+        }
         Requirement::Nothing
         | Requirement::SignedIn
         | Requirement::Admin(_)
@@ -400,7 +463,7 @@ pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Resu
 }
 
 /// The deciding grant on one object: a DENY if there is one, else the highest.
-fn strongest(
+pub(super) fn strongest(
     principal: &Principal,
     action: Action,
     object: &Object,

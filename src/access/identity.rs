@@ -48,7 +48,7 @@ impl Proof {
 }
 
 /// An identity with all that it holds, from one snapshot of the store. Made only in `store`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// Who.
     pub identity: Arc<Identity>,

@@ -6,5 +6,6 @@
 pub mod decide;
 pub mod grant;
 pub mod identity;
+mod people;
 #[cfg(test)]
 mod tests;

@@ -68,7 +68,8 @@ pub fn answers(data: &[u8]) {
         | Answer::GraphQl(_)
         | Answer::Ours(_)
         | Answer::OursUnless(..)
-        | Answer::Offers(_) => {}
+        | Answer::Offers(_)
+        | Answer::Served => {}
     }
 }
 
@@ -195,7 +196,8 @@ fn kinds(row: &Row) -> Vec<Kind> {
         | Answer::GraphQl(_)
         | Answer::Ours(_)
         | Answer::OursUnless(..)
-        | Answer::Offers(_) => &[],
+        | Answer::Offers(_)
+        | Answer::Served => &[],
     };
     if links.iter().any(|link| link.kind.home() == Home::Experiment) {
         kinds.push(Kind::Experiment);

@@ -169,7 +169,12 @@ pub enum AnswerFault {
 pub fn reads(row: &Row) -> bool {
     let looked_over = match row.answer {
         // `list` sees to its own pages.
-        Answer::Stream | Answer::Keep(_) | Answer::GraphQl(_) | Answer::Ours(_) | Answer::OursUnless(..) => false,
+        Answer::Stream
+        | Answer::Keep(_)
+        | Answer::GraphQl(_)
+        | Answer::Ours(_)
+        | Answer::OursUnless(..)
+        | Answer::Served => false,
         Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => true,
     };
     looked_over || [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. }))

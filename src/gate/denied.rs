@@ -100,6 +100,8 @@ fn told(
         {
             hidden()
         }
+        // Whether there is such a role is known to those who may see it.
+        Requirement::Holds { .. } if call.row.needs.iter().any(|need| matches!(need, Need::OnRole { .. })) => hidden(),
         Requirement::Holds { action, resource } => match principal {
             Some(principal) => wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden),
             None => hidden(),
@@ -121,8 +123,17 @@ fn told(
             }
             _ => hidden(),
         },
+        Requirement::Another(_) => format!("Permission denied: {name} is for giving permissions to others."),
+        Requirement::Oneself { .. } => {
+            format!("Permission denied: {name} tells of yourself alone; of others it is for administrators.")
+        }
+        Requirement::Lastingly { .. } => {
+            format!("Permission denied: {name} would give for longer than you hold it yourself.")
+        }
         Requirement::Absent(_)
         | Requirement::NoName(_)
+        | Requirement::Whole(_)
+        | Requirement::Bears { .. }
         | Requirement::NotDenied(_)
         | Requirement::NoneDenied(_)
         | Requirement::Nothing

@@ -149,7 +149,12 @@ impl From<FieldFault> for Refusal {
             FieldFault::Otlp(_) => "otlp",
             FieldFault::BadId { .. } => "bad-id",
             FieldFault::BadPath { .. } => "bad-artifact-path",
+            FieldFault::Target(_) => "bad-grant",
         };
+        if let FieldFault::Target(fault) = &fault {
+            // MLflow's own sentences.
+            return Self::bad(reason, fault.to_string());
+        }
         if let FieldFault::BadPath { field, fault } = &fault {
             // MLflow's words for it (3.17.2, `validate_path_is_safe`).
             return Self::bad(reason, format!("Invalid path in `{field}`: {fault}."));

@@ -18,6 +18,8 @@ pub enum ErrorCode {
     PermissionDenied,
     /// No such object, or not for this caller.
     ResourceDoesNotExist,
+    /// There is one already.
+    ResourceAlreadyExists,
     /// No such route.
     EndpointNotFound,
     /// Not here, though it can be elsewhere.
@@ -40,6 +42,7 @@ impl ErrorCode {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
+            Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, QueueRight, Row, Scope, Stamp};
+use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, QueueRight, RoleRight, Row, Scope, Stamp, What};
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -178,6 +178,24 @@ fn need(need: &Need) -> String {
                 "edit on experiment `{experiment}`, if `{field}` is given; {others} where that is not one's own name"
             )
         }
+        Need::Gives { what: given, to } => {
+            let to = to.map_or(String::new(), |to| format!(", and another `{to}` than oneself"));
+            format!("manage on {}, for as long as it is given{to}", what(*given))
+        }
+        Need::Takes { what: taken, from } => {
+            let from = from.map_or(String::new(), |field| format!(" (of `{field}`)"));
+            format!("manage on {}{from}", what(*taken))
+        }
+        Need::Oneself { field, managers } => {
+            format!("to be `{field}`{}", if *managers { ", or manage on workspace" } else { ", or an administrator" })
+        }
+        Need::OnRole { right: RoleRight::See, field } => {
+            format!("to have the role of `{field}`, or manage on its workspace")
+        }
+        Need::OnRole { right: RoleRight::Change, field } => format!("manage on the workspace of the role of `{field}`"),
+        Need::InEach(field) => {
+            format!("to hold something in each workspace `{field}`; without it, to be an administrator")
+        }
         Need::Checked(check) => match check {
             Check::ArtifactLocation(field) => format!("`{field}` empty or at an allowed place"),
             Check::ModelSource(field) => format!("`{field}` below a run or model that one may read"),
@@ -227,6 +245,16 @@ fn need(need: &Need) -> String {
     }
 }
 
+/// What is given or taken.
+fn what(what: What) -> String {
+    match what {
+        What::Named { kind, id, .. } => format!("the `{kind}` named `{id}`"),
+        What::One { kind, field, .. } => format!("{kind} `{field}`"),
+        What::Workspace { .. } => "everything in the workspace".to_owned(),
+        What::OfRole { .. } => "all that the role (or its named permission) speaks of".to_owned(),
+    }
+}
+
 /// In which workspaces, what happens to the answer, and what follows from success.
 #[must_use]
 pub fn follows(row: &Row) -> String {
@@ -271,6 +299,7 @@ fn answer(row: &Row) -> String {
         }
         Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
         Answer::GraphQl(_) => "what the document asks for, as far as it is visible".to_owned(),
+        Answer::Served => "by Trackgate itself".to_owned(),
         Answer::Ours(json) => format!("`{json}`, by Trackgate itself"),
         Answer::OursUnless(json, None) => format!("`{json}`, by Trackgate itself, except to administrators"),
         Answer::OursUnless(json, Some(kind)) => {

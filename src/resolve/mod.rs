@@ -10,6 +10,7 @@ mod bulk;
 mod check;
 mod gateway;
 mod links;
+mod people;
 mod registry;
 mod resolved;
 mod review;
@@ -28,6 +29,7 @@ use futures_util::{StreamExt, TryStreamExt};
 pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
+pub use self::people::{Known, KnownRole};
 pub use self::resolved::Resolved;
 pub use self::review::sees_queue;
 use self::turns::Turns;
@@ -137,6 +139,22 @@ impl Resolver {
         fields: &Fields,
         upstream: &A,
     ) -> Result<Resolved, ResolveFault> {
+        self.resolve_about(asker, call, fields, &Known::default(), upstream).await
+    }
+
+    /// The same for a call about people, roles and permissions, of which the store knows this.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    #[expect(clippy::too_many_lines, reason = "one arm for each word of the table")]
+    pub async fn resolve_about<A: Ask>(
+        &self,
+        asker: Option<&Arc<Principal>>,
+        call: &Call,
+        fields: &Fields,
+        known: &Known,
+        upstream: &A,
+    ) -> Result<Resolved, ResolveFault> {
         let mut resolved = Resolved { asker: asker.cloned(), ..Resolved::default() };
         if let Some(switch) = call.row.behind
             && !self.is_on(switch, upstream)
@@ -201,6 +219,7 @@ impl Resolver {
                         None => resolved.ask(Requirement::Absent(MISSING)),
                     }
                 }
+                Need::OnEvery { action, kind: Kind::Workspace } => resolved.hold(action, workspace(upstream)),
                 Need::OnEvery { action, kind } => resolved.hold(action, Resource::every(kind)),
                 Need::OnNamed { action, kind, field, count: _ } => {
                     if let Some(name) = fields.one(field) {
@@ -237,8 +256,24 @@ impl Resolver {
                     }
                 }
                 Need::Checked(check) => self.check(check, fields, upstream, &mut resolved).await?,
+                Need::Gives { what, to } => {
+                    let from = resolved.requirements.len();
+                    Box::pin(self.on_what((what, true), known, fields, upstream, &mut resolved)).await?;
+                    let to = to.and_then(|field| fields.one(field));
+                    people::given(from, to, known, &mut resolved);
+                }
+                Need::Takes { what, from: _ } => {
+                    Box::pin(self.on_what((what, false), known, fields, upstream, &mut resolved)).await?;
+                }
+                Need::Oneself { field, managers } => {
+                    let name = Arc::from(fields.one(field).unwrap_or_default());
+                    resolved.ask(Requirement::Oneself { name, managers });
+                }
+                Need::OnRole { right, field: _ } => people::on_role(right, known, &mut resolved),
+                Need::InEach(field) => people::in_each(field, fields, known, &mut resolved),
             }
         }
+        Box::pin(self.look_up(call.row.takes, fields, upstream, &mut resolved)).await?;
         if call.row.open_to_strangers() {
             resolved.ask(Requirement::Nothing);
         } else if resolved.requirements.is_empty() {

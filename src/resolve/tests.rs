@@ -104,6 +104,11 @@ fn told(resolved: &Resolved) -> Vec<String> {
             }
             Requirement::NotDenied(resource) => format!("not denied {}", resource.object),
             Requirement::NoneDenied(kind) => format!("none denied {kind}"),
+            Requirement::Whole(kind) => format!("whole {kind}"),
+            Requirement::Lastingly { lasting, of } => format!("lastingly {} {of:?}", lasting.is_some()),
+            Requirement::Oneself { name, managers } => format!("oneself {name} {managers}"),
+            Requirement::Another(name) => format!("another than {name}"),
+            Requirement::Bears { role, has } => format!("role {role} {has}"),
         })
         .collect()
 }
@@ -111,6 +116,44 @@ fn told(resolved: &Resolved) -> Vec<String> {
 async fn post(upstream: &Scripted, path: &str, body: &str) -> Vec<String> {
     let path = format!("/api/2.0/mlflow/{path}");
     told(&resolve(&resolver(), Verb::Post, &path, None, body, upstream).await.unwrap())
+}
+
+#[tokio::test]
+async fn who_gives_manages_what_they_give_for_long_enough_and_gives_it_to_others() {
+    let upstream = Scripted::default();
+    let grant = |id: &str| {
+        format!(r#"{{"username":"bob","resource_type":"experiment","resource_id":"{id}","permission":"READ"}}"#)
+    };
+    let path = "/api/3.0/mlflow/users/permissions/grant";
+    let asked = async |body: String| {
+        let resolved = resolve(&resolver(), Verb::Post, path, None, &body, &upstream).await.unwrap();
+        (told(&resolved), resolved.objects.len())
+    };
+    let (one, objects) = asked(grant("7")).await;
+    assert_eq!(
+        (one[0].as_str(), one.last().unwrap().as_str(), objects),
+        ("manage experiment 7", "another than bob", 1)
+    );
+    // What lies in it comes with it, and must be held as far as it is given.
+    assert!(one[1].starts_with("read run") && one[1].ends_with("in experiment 7"), "{one:?}");
+    // Nobody has looked for how long the caller holds it: then it is not for long enough.
+    let lasting = one.iter().filter(|asked| asked.starts_with("lastingly false")).count();
+    assert_eq!((lasting, one.len()), (6, 13), "{one:?}");
+    let (all, objects) = asked(grant("*")).await;
+    assert_eq!((all[0].as_str(), objects), ("whole experiment", 1));
+}
+
+#[tokio::test]
+async fn of_a_role_that_nobody_has_looked_up_nothing_is_allowed() {
+    let upstream = Scripted::default();
+    for (verb, path, body) in [
+        (Verb::Post, "/api/3.0/mlflow/roles/assign", r#"{"username":"bob","role_id":4}"#),
+        (Verb::Delete, "/api/3.0/mlflow/roles/delete", r#"{"role_id":4}"#),
+        (Verb::Patch, "/api/3.0/mlflow/roles/permissions/update", r#"{"role_permission_id":4,"permission":"READ"}"#),
+    ] {
+        let asked = told(&resolve(&resolver(), verb, path, None, body, &upstream).await.unwrap());
+        assert_eq!(asked[0], "admin: there is no such role", "{path}");
+    }
 }
 
 #[tokio::test]

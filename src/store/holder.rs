@@ -114,6 +114,12 @@ impl Holder {
         built.set.clone()
     }
 
+    /// What counts in `workspace` at another time than now: it is not kept.
+    pub(super) fn set_at(&self, workspace: &WorkspaceName, at: u64) -> Option<Arc<GrantSet>> {
+        let place = self.places.binary_search_by(|place| place.workspace.cmp(workspace)).ok()?;
+        self.build(&self.places[place], at).set
+    }
+
     fn build(&self, place: &Place, now: u64) -> Built {
         let mut set = match (&self.subject, &self.role) {
             (Subject::Role(id), Some(name)) => GrantSet::of_role(*id, Arc::clone(name)),

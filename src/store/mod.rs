@@ -13,6 +13,7 @@
 //!
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
+mod ahead;
 mod changes;
 mod engine;
 mod fault;

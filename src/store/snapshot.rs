@@ -308,6 +308,31 @@ impl Snapshot {
         holders.iter().filter_map(|holder| holder.set(workspace, now)).chain(everybody.cloned()).collect()
     }
 
+    /// The identity with what of it still counts at `at`, which may lie ahead.
+    pub(super) fn lasting(
+        &self,
+        identity: Arc<Identity>,
+        workspace: &WorkspaceName,
+        at: u64,
+    ) -> Result<Arc<Principal>, PrincipalFault> {
+        let user = self.person(&identity)?;
+        let holders = self.reaching(Some(user), &identity, at);
+        let everybody = self.given.everybody.iter().filter(|_| workspace.is_default());
+        let sets = holders.iter().filter_map(|holder| holder.set_at(workspace, at)).chain(everybody.cloned());
+        let grants = sets.collect();
+        Ok(Arc::new(Principal { admin: self.admin(user), workspace: workspace.clone(), grants, identity }))
+    }
+
+    /// Whether somebody is an administrator, by the store or by the settings.
+    pub(super) fn is_admin(&self, name: &UserName) -> bool {
+        self.is_admin_by_settings(name) || self.users.get(name).is_some_and(|user| user.admin)
+    }
+
+    /// Whether the settings make somebody an administrator.
+    pub(super) fn is_admin_by_settings(&self, name: &UserName) -> bool {
+        self.given.admins.contains(name)
+    }
+
     /// Whatever reaches somebody: their own, that of their groups (the store's and the issuer's), everybody's, and that of
     /// the roles which they or these groups have at `now`. Each once.
     fn reaching(&self, user: Option<&User>, identity: &Identity, now: u64) -> Vec<&Holder> {

@@ -23,6 +23,7 @@ mod judged;
 mod limits;
 mod login;
 mod passing;
+mod permissions;
 mod prefixed;
 mod registry;
 mod review;

@@ -77,10 +77,19 @@ impl Environment {
     /// # Errors
     /// As [`Environment::with_mlflow`]; [`Fault::Unexpected`] for a version that is not pinned.
     pub fn with_version(version: &str) -> Result<Self, Fault> {
-        let Some((_, pins, asked)) = OTHERS.iter().find(|(name, ..)| *name == version) else {
-            return Err(Fault::Unexpected(format!("no requirements are pinned for MLflow {version}")));
-        };
-        Self::made(&format!("python-{version}"), pins, *asked, &format!("Python environment with MLflow {version}"))
+        let (pins, asked) = pins_of(version)?;
+        Self::made(&format!("python-{version}"), pins, asked, &format!("Python environment with MLflow {version}"))
+    }
+
+    /// The environment with another MLflow and what its basic-auth needs: its client of permissions imports that.
+    ///
+    /// # Errors
+    /// As [`Environment::with_version`].
+    pub fn with_version_and_basic_auth(version: &str) -> Result<Self, Fault> {
+        let (pins, asked) = pins_of(version)?;
+        let pins = format!("{pins}{BASIC_AUTH}");
+        let what = format!("Python environment with MLflow {version} and its basic-auth");
+        Self::made(&format!("basic-auth-{version}"), &pins, asked, &what)
     }
 
     /// The environment with the Cloud Storage emulator, made where missing.
@@ -134,6 +143,13 @@ impl Environment {
         )?;
         Ok(environment)
     }
+}
+
+/// What another MLflow needs.
+fn pins_of(version: &str) -> Result<(&'static str, Asked), Fault> {
+    let found = OTHERS.iter().find(|(name, ..)| *name == version);
+    let pinned = found.map(|(_, pins, asked)| (*pins, *asked));
+    pinned.ok_or_else(|| Fault::Unexpected(format!("no requirements are pinned for MLflow {version}")))
 }
 
 fn stamp_of(pins: &str) -> String {

@@ -155,7 +155,8 @@ async fn over(
         | Answer::GraphQl(_)
         | Answer::Ours(_)
         | Answer::OursUnless(..)
-        | Answer::Offers(_) => false,
+        | Answer::Offers(_)
+        | Answer::Served => false,
         Answer::Confirm { .. } => true,
         Answer::Hide(links) => principal.is_none_or(|principal| !links.iter().all(|link| passes(principal, link))),
     };
@@ -177,7 +178,8 @@ async fn over(
         | Answer::GraphQl(_)
         | Answer::Ours(_)
         | Answer::OursUnless(..)
-        | Answer::Offers(_) => {}
+        | Answer::Offers(_)
+        | Answer::Served => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {

@@ -145,6 +145,11 @@ fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
         | Need::NoneDenied(_)
         | Need::OnQueue { .. }
         | Need::ForOneself { .. }
+        | Need::Gives { .. }
+        | Need::Takes { .. }
+        | Need::Oneself { .. }
+        | Need::OnRole { .. }
+        | Need::InEach(_)
         | Need::Checked(_) => None,
     })
 }

@@ -15,6 +15,7 @@ use super::people::user_name;
 use super::{Ended, open_store, say};
 use crate::access::decide::{Requirement, decide};
 use crate::access::identity::{Identity, Principal, Proof};
+use crate::api;
 use crate::config::Config;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::resource::Resource;
@@ -22,8 +23,8 @@ use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::path::Path;
 use crate::policy::print::{follows, needs, path};
-use crate::policy::route::Verb;
-use crate::resolve::{Ask, Resolver};
+use crate::policy::route::{Answer, Verb};
+use crate::resolve::{Ask, Known, Resolver};
 use crate::store::{PrincipalFault, Store};
 use crate::upstream::Upstream;
 
@@ -146,8 +147,20 @@ impl Explain {
                 return Ok(story);
             }
         }
+        let (principal, known) = match principal {
+            Some(principal) if call.row.answer == Answer::Served => {
+                let place = api::place(&call, &fields, &principal.workspace, store);
+                if place != principal.workspace {
+                    story.tell("about", format!("workspace {place}"));
+                }
+                let principal = store.suppose(Arc::clone(&principal.identity), &place)?;
+                let known = api::known(&call, &fields, &principal, store);
+                (Some(principal), known)
+            }
+            other => (other, Known::default()),
+        };
         let resolved = Resolver::new(config.resolve.clone())
-            .resolve_for(principal.as_ref(), &call, &fields, upstream)
+            .resolve_about(principal.as_ref(), &call, &fields, &known, upstream)
             .await
             .context("MLflow was asked what the request is about, and could not tell")?;
         story.allowed = true;
@@ -263,6 +276,12 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::Among { action: None, resource, .. } => format!("to be named by {}", place(resource)),
         Requirement::NotDenied(resource) => format!("no DENY on {}", place(resource)),
         Requirement::NoneDenied(kind) => format!("no DENY on any {kind}"),
+        Requirement::Whole(kind) => format!("manage on the workspace, and nothing less on any {kind}"),
+        Requirement::Lastingly { of, .. } => format!("{}, for as long as what is given", wanted(of)),
+        Requirement::Oneself { name, managers: false } => format!("to be {name}"),
+        Requirement::Oneself { name, managers: true } => format!("to be {name}, or manage on the workspace"),
+        Requirement::Another(name) => format!("not to be {name}"),
+        Requirement::Bears { role, .. } => format!("to have role #{role}, or manage on its workspace"),
     }
 }
 

@@ -128,6 +128,9 @@ fn field(sample: &Sample) -> Option<String> {
         return None;
     }
     let name = name.replace("[*]", "[sample]");
+    if *value == "true" {
+        return Some(format!("{name}:={value}"));
+    }
     Some(if *many && !name.contains('[') { format!("{name}[]={value}") } else { format!("{name}={value}") })
 }
 

@@ -302,6 +302,7 @@ impl MemberSeed<'_, '_> {
             (Holds::Objects(_), _) => "a list of objects",
             (Holds::Entries(_), _) => "an object of texts, or a list of pairs of texts",
             (Holds::Value(_), Some((_, slot))) if slot.many && !slot.name.contains("[]") => "a list of texts",
+            (Holds::Value(_), Some((_, slot))) if slot.flag => "true or false",
             (Holds::Value(_), Some((_, slot))) if slot.numbers => "a text, or a whole number without sign",
             (Holds::Value(_), _) => "a text",
         };
@@ -332,11 +333,11 @@ impl<'de> Visitor<'de> for MemberSeed<'_, '_> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         match self.takes_value() {
-            Some((index, _)) => {
+            Some((index, slot)) if !slot.flag => {
                 self.reading.put(index, Some(Arc::from(text)));
                 Ok(())
             }
-            None => Err(self.wrong()),
+            _ => Err(self.wrong()),
         }
     }
 
@@ -358,8 +359,14 @@ impl<'de> Visitor<'de> for MemberSeed<'_, '_> {
         Err(self.wrong())
     }
 
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        Err(self.wrong())
+    fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<(), E> {
+        match self.takes_value() {
+            Some((index, slot)) if slot.flag => {
+                self.reading.put(index, Some(Arc::from(if flag { "true" } else { "false" })));
+                Ok(())
+            }
+            _ => Err(self.wrong()),
+        }
     }
 
     /// `null` is protobuf's word for an absent field.

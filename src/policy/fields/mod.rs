@@ -25,9 +25,11 @@ pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
 use self::plan::{Form, Part, Source, Want};
 use super::classify::Call;
 use super::path::{self, BadPath};
-use super::route::{Check, Count, Effect, Need, Row};
+use super::route::{Answer, Check, Count, Effect, Need, Row, Take, What};
+use crate::mlflow::granting::{self, BadTarget, Calls, Target};
 use crate::mlflow::graphql::GraphQlFault;
 use crate::mlflow::ids::BadId;
+use crate::mlflow::resource::Kind;
 
 /// Why the fields of a request are refused. Every variant is the caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +100,9 @@ pub enum FieldFault {
         /// What is wrong with it.
         fault: BadId,
     },
+    /// Nothing that a permission is given on, or none that is given on it.
+    #[error(transparent)]
+    Target(#[from] BadTarget),
     /// The artifact path is not in its one spelling.
     #[error("`{field}`: {fault}")]
     BadPath {
@@ -115,7 +120,7 @@ impl FieldFault {
         match self {
             // A document that we do not read whole is read by MLflow in one way all the same.
             Self::GraphQl(fault) => !matches!(fault, GraphQlFault::Unreadable | GraphQlFault::NotOneOperation),
-            Self::WrongType { .. } | Self::Missing(_) | Self::Empty(_) | Self::BadId { .. } => true,
+            Self::WrongType { .. } | Self::Missing(_) | Self::Empty(_) | Self::BadId { .. } | Self::Target(_) => true,
             Self::QueryBesideBody
             | Self::BadQuery
             | Self::NotUtf8
@@ -140,7 +145,7 @@ impl FieldFault {
             Effect::Owns { id, .. } => id.contains('{'),
             Effect::Renames { .. } | Effect::Forgets { .. } => true,
         };
-        self.is_plain() && !follows
+        self.is_plain() && !follows && row.answer != Answer::Served
     }
 }
 
@@ -175,6 +180,46 @@ impl Fields {
     #[must_use]
     pub fn claimed(&self) -> &[Arc<str>] {
         &self.claimed
+    }
+
+    /// The number in a field that the row takes for one.
+    #[must_use]
+    pub fn number(&self, field: &str) -> Option<u64> {
+        plan::number(self.one(field)?).ok()
+    }
+
+    /// What the request gives or takes a permission on, by type and id.
+    ///
+    /// # Errors
+    /// [`BadTarget`]; never, where the row names the fields ([`read`] has looked).
+    pub fn target(&self, kind: &str, id: &str, calls: Calls) -> Result<Target, BadTarget> {
+        granting::target(self.one(kind).unwrap_or_default(), self.one(id).unwrap_or_default(), calls)
+    }
+
+    /// Whether types, ids and levels fit one another.
+    fn check_targets(&self, row: &Row) -> Result<(), BadTarget> {
+        let level = |kind, level: Option<&str>| match level.and_then(|field| self.one(field)) {
+            Some(level) => granting::level(level, kind).map(drop),
+            None => Ok(()),
+        };
+        for need in row.needs {
+            let (Need::Gives { what, .. } | Need::Takes { what, .. }) = *need else { continue };
+            match what {
+                What::Named { kind, id, level: field, calls } => {
+                    level(self.target(kind, id, calls)?.kind, field)?;
+                }
+                What::One { kind, level: field, .. } => level(kind, field)?,
+                What::Workspace { level: field } => level(Kind::Workspace, field)?,
+                // Of which kind it is, the store knows.
+                What::OfRole { .. } => {}
+            }
+        }
+        for take in row.takes {
+            if let Take::Thing { kind, id } = take {
+                self.target(kind, id, Calls::OfPeople)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the field was sent at all: absent and empty are different.
@@ -228,6 +273,7 @@ pub fn read(call: &Call, headers: &HeaderMap, query: Option<&str>, body: Option<
             fields.claimed.extend(claimed.into_iter().map(Arc::from));
         }
     }
+    fields.check_targets(call.row)?;
     Ok(fields)
 }
 

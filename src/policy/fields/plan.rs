@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::mlflow::granting::Holder;
 use crate::mlflow::ids::{
     BadId, DatasetId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
     GatewayModelDefinitionId, GatewaySecretId, IssueId, JobId, LabelSchemaId, LoggedModelId, McpNamespace,
@@ -13,7 +14,7 @@ use crate::mlflow::ids::{
 };
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
-use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Stamp, Verb};
+use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Stamp, Take, Verb, What};
 
 /// How the fields of one row are read.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ pub(super) struct Slot {
     pub(super) many: bool,
     /// Whether a whole number passes for its decimal text, as protobuf takes it.
     pub(super) numbers: bool,
+    /// Whether yes or no stands there, and nothing else.
+    pub(super) flag: bool,
 }
 
 /// The members of a JSON object that must be read.
@@ -170,11 +173,15 @@ impl Plan {
             plan.want("max_results", Count::Optional, Form::Text, true);
         }
         plan.want_of_effect(row);
+        for take in row.takes {
+            plan.want_of_take(*take);
+        }
         let outside = plan.slots.iter().any(|slot| slot.capture.is_none());
         plan.source = match (outside, row.verb, row.body) {
             (false, _, _) => Source::Nothing,
             // `_get_request_message`: a GET with a query reads the query; bodies of GET are refused before.
             // Where the body is the file, `request.args` is all there is (`upload_artifact_handler`).
+            (true, _, _) if row.by_query => Source::Query,
             (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => {
                 Source::Query
             }
@@ -277,6 +284,16 @@ impl Plan {
                 };
                 self.want(field, count, form, false);
             }
+            Need::Gives { what, to } => {
+                self.want_of_what(what);
+                if let Some(field) = to {
+                    self.want(field, Count::One, HOLDER, false);
+                }
+            }
+            Need::Takes { what, from } => self.want_of(&Need::Gives { what, to: from }),
+            Need::Oneself { field, managers: _ } => self.want(field, Count::One, HOLDER, false),
+            Need::OnRole { right: _, field } => self.want(field, Count::One, NUMBER, true),
+            Need::InEach(field) => self.want(field, Count::AnyEach, form_of(Kind::Workspace), false),
             Need::Checked(check) => match check {
                 Check::ArtifactLocation(field)
                 | Check::ModelSource(field)
@@ -350,6 +367,40 @@ impl Plan {
         }
     }
 
+    /// What is given or taken. That type, id and level fit one another is seen to once all are read.
+    fn want_of_what(&mut self, what: What) {
+        match what {
+            What::Named { kind, id, .. } => {
+                self.want(kind, Count::One, Form::Text, false);
+                self.want(id, Count::One, Form::Text, true);
+            }
+            What::One { kind, field, .. } => self.want_object(kind, field, Count::One),
+            What::Workspace { .. } | What::OfRole { .. } => {}
+        }
+        if let Some(field) = what.level() {
+            self.want(field, Count::One, Form::Text, false);
+        }
+    }
+
+    /// What an endpoint of ours takes besides.
+    fn want_of_take(&mut self, take: Take) {
+        match take {
+            Take::Text(field) => self.want(field, Count::One, Form::Text, false),
+            Take::TextOpt(field) => self.want(field, Count::Optional, Form::Text, false),
+            Take::Holder(field) => self.want(field, Count::One, HOLDER, false),
+            Take::Flag(field) => {
+                self.want(field, Count::One, Form::Text, false);
+                let flag = self.slots.iter_mut().find(|slot| slot.name == field && slot.capture.is_none());
+                flag.into_iter().for_each(|slot| slot.flag = true);
+            }
+            Take::TimeOpt(field) => self.want(field, Count::Optional, Form::Text, true),
+            Take::Thing { kind, id } => {
+                self.want(kind, Count::One, Form::Text, false);
+                self.want(id, Count::One, Form::Text, true);
+            }
+        }
+    }
+
     fn want(&mut self, field: &'static str, count: Count, form: Form, numbers: bool) {
         if self.wants.iter().any(|want| want.field == field) {
             return;
@@ -393,9 +444,26 @@ impl Plan {
             self.slots[index].numbers |= numbers;
             return index;
         }
-        self.slots.push(Slot { name, capture, many, numbers });
+        self.slots.push(Slot { name, capture, many, numbers, flag: false });
         self.slots.len() - 1
     }
+}
+
+/// A user's name, or `group:NAME`.
+const HOLDER: Form = Form::Id(|text| Holder::parse(text).map(drop));
+
+/// The number that the store gave to something.
+const NUMBER: Form = Form::Id(|text| number(text).map(drop));
+
+/// Reads a number of the store's, in its one spelling.
+///
+/// # Errors
+/// [`BadId`].
+pub(super) fn number(text: &str) -> Result<u64, BadId> {
+    const WRONG: BadId = BadId { kind: "number", why: "it is an integer from 1 on, in decimal digits" };
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.filter(|_| canonical).ok_or(WRONG)
 }
 
 /// How many values may stand in a field that need not be there.
@@ -567,13 +635,25 @@ pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample>
             Form::ArtifactPath => crate::policy::path::artifact(value).is_ok(),
             Form::FileName => crate::policy::path::file_name(value).is_ok(),
         };
+        // These go together, and are looked at as one.
+        const TOGETHER: [(&str, &str); 6] = [
+            ("resource_type", "experiment"),
+            ("resource_id", "1"),
+            ("resource_pattern", "1"),
+            ("permission", "USE"),
+            ("is_admin", "true"),
+            ("expires_at", "4073540400000"),
+        ];
         let Some(slot) = part.slots.first().map(|index| &plan.slots[*index]) else { continue };
         // Only the server may say what stands there.
         if matches!(part.form, Form::Absent) {
             continue;
         }
-        let value =
-            values.iter().find(passes).unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
+        let together = TOGETHER.iter().find(|(name, _)| *name == slot.name && row.answer == Answer::Served);
+        let value = together
+            .map(|(_, value)| value)
+            .or_else(|| values.iter().find(passes))
+            .unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
         let sample = Sample { name: slot.name, in_path: slot.capture.is_some(), many: slot.many, value };
         match samples.iter_mut().find(|known| known.name == slot.name && known.in_path == sample.in_path) {
             // The stricter of two readings.

@@ -31,6 +31,8 @@ pub enum Answer {
     /// What the server offers, by which clients and pages go: each of these members becomes `false` where the setting
     /// that it hangs on is off, since what it leads to is refused then.
     Offers(&'static [Offer]),
+    /// By Trackgate, from its own store (`api`): MLflow is not asked.
+    Served,
 }
 
 /// Something that the server says it can do.

@@ -3,11 +3,13 @@
 mod answer;
 mod effect;
 mod need;
+mod people;
 mod words;
 
 pub use self::answer::{Answer, Cut, Graph, Link, List, Offer, Own, Paging};
 pub use self::effect::{Effect, New, Stamp};
 pub use self::need::{Check, Count, Need, QueueRight};
+pub use self::people::{RoleRight, Take, What};
 pub(in crate::policy) use self::words::*;
 
 /// One endpoint: where it is, what it is called, what the caller needs, how the answer is treated, what follows.
@@ -36,6 +38,10 @@ pub struct Row {
     pub also: Effect,
     /// No route of MLflow's: a path that its routers would read in another way than its neighbours, kept closed.
     pub guard: bool,
+    /// What the endpoint takes besides, where Trackgate answers it.
+    pub takes: &'static [Take],
+    /// The fields stand in the query, whatever the method is.
+    pub by_query: bool,
     /// The setting without which nobody may.
     pub behind: Option<Switch>,
     /// How large and how slow a body may be.
@@ -207,6 +213,11 @@ impl Row {
             | Need::OnAllIn { .. }
             | Need::OnQueue { .. }
             | Need::ForOneself { .. }
+            | Need::Gives { .. }
+            | Need::Takes { .. }
+            | Need::Oneself { .. }
+            | Need::OnRole { .. }
+            | Need::InEach(_)
             | Need::Checked(_) => None,
         })
     }

@@ -1,5 +1,6 @@
 //! What must hold before a call is passed on?
 
+use super::people::{RoleRight, What};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind;
 
@@ -169,6 +170,37 @@ pub enum Need {
     },
     /// A place where MLflow would trust what the caller writes.
     Checked(Check),
+    /// The caller gives somebody a permission: MANAGE on all that it is about, for as long as it lasts, and not to
+    /// themselves.
+    Gives {
+        /// On what.
+        what: What,
+        /// Where the name of whoever gets it stands, if the call names one.
+        to: Option<&'static str>,
+    },
+    /// The caller takes a permission from somebody: MANAGE on all that it is about.
+    Takes {
+        /// On what.
+        what: What,
+        /// Where the name of whoever loses it stands, if the call names one.
+        from: Option<&'static str>,
+    },
+    /// To be the person whom `field` names.
+    Oneself {
+        /// Where the name stands.
+        field: &'static str,
+        /// Whether MANAGE on the workspace is enough besides.
+        managers: bool,
+    },
+    /// A right on the role that a call names.
+    OnRole {
+        /// Which.
+        right: RoleRight,
+        /// Where its number stands (`role_id`), or that of a permission that it holds (`role_permission_id`).
+        field: &'static str,
+    },
+    /// To have some business in each workspace that `field` names; where it names none, to be an administrator.
+    InEach(&'static str),
 }
 
 /// What somebody may do with a review queue. The experiment must be readable besides

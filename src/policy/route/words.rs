@@ -2,7 +2,7 @@
 
 use super::{
     Answer, BodyClass, Count, Cut, Effect, Graph, Link, List, Need, New, Offer, Prefixes, QueueRight, Row, Scope,
-    Stamp, Switch, Verb,
+    Stamp, Switch, Take, Verb,
 };
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind;
@@ -22,6 +22,8 @@ impl Row {
             stamps: &[],
             also: Effect::None,
             guard: false,
+            takes: &[],
+            by_query: false,
             behind: None,
             body: BodyClass::Json,
             fetches: false,
@@ -156,6 +158,19 @@ impl Row {
     /// What it offers holds as far as the settings go.
     pub(in crate::policy) const fn offers(mut self, offers: &'static [Offer]) -> Self {
         self.answer = Answer::Offers(offers);
+        self
+    }
+
+    /// Trackgate answers by itself, from its store, and takes these fields besides.
+    pub(in crate::policy) const fn served(mut self, takes: &'static [Take]) -> Self {
+        self.answer = Answer::Served;
+        self.takes = takes;
+        self
+    }
+
+    /// The fields stand in the query, whatever the method is.
+    pub(in crate::policy) const fn by_query(mut self) -> Self {
+        self.by_query = true;
         self
     }
 
@@ -379,6 +394,21 @@ pub(in crate::policy) const fn on_all_in(
     field: &'static str,
 ) -> Need {
     Need::OnAllIn { action, kinds, of, field }
+}
+
+/// MANAGE on everything of the kind.
+pub(in crate::policy) const fn manage_every(kind: Kind) -> Need {
+    Need::OnEvery { action: Action::Manage, kind }
+}
+
+/// To be the person in `field`.
+pub(in crate::policy) const fn oneself(field: &'static str) -> Need {
+    Need::Oneself { field, managers: false }
+}
+
+/// To be the person in `field`, or to manage the workspace.
+pub(in crate::policy) const fn oneself_or_manager(field: &'static str) -> Need {
+    Need::Oneself { field, managers: true }
 }
 
 /// No DENY on the object in `field`.

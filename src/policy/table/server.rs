@@ -52,8 +52,6 @@ pub(super) static ROWS: &[Row] = &[
                                                                          read_any(Run, "graphql.run"), Checked(SafePath("graphql.path"))])
                                                                          .root().projects(Graph { runs: RUNS, versions: MODEL_VERSIONS }),
 
-    // The UI asks for it on every page. A stock server answers 404, and the UI then shows no account page.
-    get   ("2.0/mlflow/users/current",                   "GetCurrentUser",             &[SignedIn]),
 
     // Assistant, demo, telemetry
     get   ("3.0/mlflow/assistant/config",                            "GetConfig",               &[SignedIn]).ajax().says_unless(NO_ASSISTANT, None),
