@@ -135,7 +135,7 @@ async fn who_gives_manages_what_they_give_for_long_enough_and_gives_it_to_others
         ("manage experiment 7", "another than bob", 1)
     );
     // What lies in it comes with it, and must be held as far as it is given.
-    assert!(one[1].starts_with("read run") && one[1].ends_with("in experiment 7"), "{one:?}");
+    assert!(one[1].starts_with("read every run") && one[1].ends_with("in experiment 7"), "{one:?}");
     // Nobody has looked for how long the caller holds it: then it is not for long enough.
     let lasting = one.iter().filter(|asked| asked.starts_with("lastingly false")).count();
     assert_eq!((lasting, one.len()), (6, 13), "{one:?}");
