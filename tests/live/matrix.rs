@@ -16,8 +16,9 @@ pub(crate) const NEWEST: &str = "3.18.0";
 /// What every version has to do.
 const SUITE: [&str; 5] = ["permissions.py", "searching.py", "artifacts.py", "registry.py", "versions.py"];
 
-/// What a client can do before a server that is years older: all that both have.
-const SHARED_BY_ALL: [&str; 4] = ["permissions.py", "searching.py", "artifacts.py", "registry.py"];
+/// What the newest client can do before the oldest server. To list a run's artifacts it searches for logged models first,
+/// and fails where the server has none, without a gate too.
+const SHARED_BY_ALL: [&str; 2] = ["permissions.py", "searching.py"];
 
 /// Which versions are to be run.
 fn chosen() -> Vec<&'static str> {
