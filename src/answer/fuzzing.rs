@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::fuzzing::json::{Tree, Wins};
 use crate::message::{Body, Door, Payload, Peer, Request};
 use crate::mlflow::permission::Permission::{self, Deny, Read};
-use crate::mlflow::resource::{Home, Kind, Object, Resource};
+use crate::mlflow::resource::{Grantable, Home, Kind, Object, Resource};
 use crate::policy::classify::rows;
 use crate::policy::path::Path;
 use crate::policy::route::{Answer, Cut, Link, List, Row, Verb};
@@ -205,7 +205,7 @@ fn kinds(row: &Row) -> Vec<Kind> {
     kinds.extend(links.iter().map(|link| link.kind));
     let mut seen = Vec::new();
     kinds.retain(|kind| {
-        !seen.contains(kind) && {
+        kind.grantable() != Grantable::No && !seen.contains(kind) && {
             seen.push(*kind);
             true
         }
