@@ -40,6 +40,8 @@ pub mod config;
 pub mod cli;
 // Operational logs.
 pub mod telemetry;
+// Documents of identity providers and their like.
+pub mod fetch;
 // Deadlines that move.
 mod timer;
 // Time, and its settable twin for tests.

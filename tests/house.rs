@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("upstream", 2),
     ("message", 2),
     ("policy", 1),
+    ("fetch", 1),
     ("telemetry", 1),
     ("seal", 0),
     ("mlflow", 0),

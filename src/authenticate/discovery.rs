@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::fetch::is_secure;
+use crate::fetch::is_secure;
 
 /// OpenID Connect Discovery 1.0 section 3, what we use of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

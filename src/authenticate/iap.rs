@@ -11,7 +11,6 @@ use serde_json::Value;
 use url::Url;
 
 use super::fault::AuthFault;
-use super::fetch::{self, BadTrust, Fetcher};
 use super::issuer::check_domain;
 use super::jwks::{Keeper, Source};
 use super::millis_of;
@@ -19,6 +18,7 @@ use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
 use super::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
+use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::Door;
 use crate::mlflow::ids::UserName;
 

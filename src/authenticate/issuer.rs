@@ -8,10 +8,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::fault::AuthFault;
-use super::fetch;
 use super::jwks::Keeper;
 use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
 use crate::access::identity::{Identity, Proof};
+use crate::fetch;
 use crate::mlflow::ids::{GroupName, UserName};
 
 /// Google's issuer, and the other spelling that its tokens may carry (Google: OpenID Connect, "Validating an ID token").

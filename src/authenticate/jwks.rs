@@ -13,9 +13,9 @@ use url::Url;
 
 use super::discovery::{BadMetadata, Metadata};
 use super::fault::AuthFault;
-use super::fetch::{FetchFault, Fetcher};
 use super::token::{Algorithm, BadKeySet, BadToken, Compact, KeySet};
 use crate::clock::Clock;
+use crate::fetch::{FetchFault, Fetcher};
 
 /// Fetches that unknown `kid`s may cause at once.
 const BURST: u32 = 3;

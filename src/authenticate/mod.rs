@@ -6,7 +6,6 @@
 pub mod credential;
 pub mod discovery;
 pub mod fault;
-pub mod fetch;
 pub mod iap;
 pub mod issuer;
 pub mod jwks;
@@ -39,7 +38,6 @@ use url::Url;
 
 use self::credential::{Credentials, Secret, Shown};
 pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
-use self::fetch::{BadTrust, Fetcher};
 use self::iap::Iap;
 use self::issuer::Issuer;
 use self::jwks::{Keeper, Source};
@@ -48,6 +46,7 @@ use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
+use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
 use crate::store::{Session, Store};

@@ -9,12 +9,12 @@ use clap::Args;
 
 use super::{Ended, say, sentence};
 use crate::answer::ask_version;
-use crate::authenticate::fetch::Fetcher;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
 use crate::authenticate::{discovery, iap};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fetch::Fetcher;
 use crate::mlflow::version::Version;
 use crate::resolve::Resolver;
 use crate::serve;

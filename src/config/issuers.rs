@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::kinds::{ProviderUrl, ShortName, Word};
 use super::reader::Section;
 use crate::authenticate::issuer::{Login, Settings};
-use crate::authenticate::{fetch, iap, login};
+use crate::authenticate::{iap, login};
+use crate::fetch;
 use crate::message::Door;
 use crate::serve;
 

@@ -18,8 +18,8 @@ use url::Url;
 use super::fault::LoginFault;
 use crate::authenticate::credential::Secret;
 use crate::authenticate::discovery::Metadata;
-use crate::authenticate::fetch::{FetchFault, Fetcher};
 use crate::authenticate::issuer::Login;
+use crate::fetch::{FetchFault, Fetcher};
 
 /// The one member of the answer that OpenID Connect adds (OIDC Core section 3.1.3.3).
 #[derive(Clone, Serialize, Deserialize)]
