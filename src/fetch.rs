@@ -1,4 +1,4 @@
-//! How do we ask an identity provider for a document?
+//! How do we ask an identity provider, or Google's directory, for a document?
 //!
 //! What comes back is hostile input: bounded in time and size, status 200 alone, no redirect followed, no compression,
 //! certificate verified. Nothing of a caller's request goes along. `http` is for loopback addresses only.
@@ -140,6 +140,21 @@ impl Fetcher {
         tokio::time::timeout(self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
     }
 
+    /// The same to the metadata server of the machine that we run on, which speaks no TLS and is nowhere else.
+    ///
+    /// # Errors
+    /// [`FetchFault`] when there is no complete answer.
+    pub async fn send_to_machine(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, FetchFault> {
+        if !is_metadata(url) {
+            return Err(FetchFault::Insecure);
+        }
+        tokio::time::timeout(self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
+    }
+
     /// The same with twice the time, for the exchange of a code: it must not fail for a second's sake.
     ///
     /// # Errors
@@ -189,6 +204,18 @@ pub fn is_secure(url: &Url) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether it is the metadata server: the link-local address that a cloud's host answers itself, or a look-alike on this
+/// machine. Names would be looked up, and could be answered by somebody else.
+#[must_use]
+pub fn is_metadata(url: &Url) -> bool {
+    let near = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local() || address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(_)) | None => false,
+    };
+    url.scheme() == "http" && near
 }
 
 fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {
@@ -243,6 +270,21 @@ mod tests {
             ("data:application/json,{}", false),
         ] {
             assert_eq!(is_secure(&Url::parse(url).unwrap()), secure, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_metadata_server_is_asked_on_this_machine_alone_and_never_by_name() {
+        for (url, near) in [
+            ("http://169.254.169.254/", true),
+            ("http://127.0.0.1:8080/", true),
+            ("http://[::1]/", true),
+            ("https://169.254.169.254/", false),
+            ("http://metadata.google.internal/", false),
+            ("http://169.254.169.254.evil.example/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_metadata(&Url::parse(url).unwrap()), near, "{url}");
         }
     }
 

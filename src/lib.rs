@@ -8,6 +8,8 @@ pub mod serve;
 pub mod gate;
 // Who is asking.
 pub mod authenticate;
+// Groups that Google knows of people.
+pub mod directory;
 // What each call needs (pure).
 pub mod policy;
 // To which experiment or model an id belongs.
@@ -40,7 +42,7 @@ pub mod config;
 pub mod cli;
 // Operational logs.
 pub mod telemetry;
-// Documents of identity providers and their like.
+// The client for what identity providers say.
 pub mod fetch;
 // Deadlines that move.
 mod timer;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("answer", 4),
     ("serve", 4),
     ("store", 3),
+    ("directory", 3),
     ("forward", 3),
     ("audit", 3),
     ("resolve", 2),

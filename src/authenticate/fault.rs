@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::token::BadToken;
+use crate::directory::DirectoryFault;
 use crate::mlflow::error::ErrorCode;
 
 /// Why a request has no identity.
@@ -49,6 +50,9 @@ pub enum AuthFault {
     /// The store cannot say whether the session is alive.
     #[error("the session store is not available")]
     StoreUnavailable,
+    /// Google does not say in which groups the caller is, and did not lately. One of them could be denied something.
+    #[error("the groups of the caller cannot be looked up at Google: {0}")]
+    GroupsUnavailable(#[from] DirectoryFault),
 }
 
 impl AuthFault {
@@ -67,6 +71,7 @@ impl AuthFault {
             Self::Throttled { .. } => "too-many-wrong-credentials",
             Self::KeysUnavailable(_) => "issuer-keys-unavailable",
             Self::StoreUnavailable => "store-unavailable",
+            Self::GroupsUnavailable(_) => "google-groups-unavailable",
         }
     }
 
@@ -81,7 +86,9 @@ impl AuthFault {
             | Self::SessionEnded
             | Self::AssertionMissing => StatusCode::UNAUTHORIZED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::KeysUnavailable(_) | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -96,7 +103,9 @@ impl AuthFault {
             | Self::SessionEnded
             | Self::AssertionMissing => ErrorCode::Unauthenticated,
             Self::Throttled { .. } => ErrorCode::RequestLimitExceeded,
-            Self::KeysUnavailable(_) | Self::StoreUnavailable => ErrorCode::TemporarilyUnavailable,
+            Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
+                ErrorCode::TemporarilyUnavailable
+            }
         }
     }
 
@@ -114,6 +123,9 @@ impl AuthFault {
             Self::Throttled { .. } => "too many wrong credentials, try again later",
             Self::KeysUnavailable(_) => "the identity provider cannot be reached, try again later",
             Self::StoreUnavailable => "sessions cannot be looked up, try again later",
+            Self::GroupsUnavailable(_) => {
+                "your groups cannot be looked up at Google, and what you may do depends on them: try again later"
+            }
         }
     }
 
@@ -128,7 +140,9 @@ impl AuthFault {
             Self::TwoAuthorizations | Self::TwoCredentials | Self::Repeated(_) => {
                 Some("Bearer realm=\"mlflow\", error=\"invalid_request\"")
             }
-            Self::Throttled { .. } | Self::KeysUnavailable(_) | Self::StoreUnavailable => None,
+            Self::Throttled { .. } | Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
+                None
+            }
         }
     }
 
@@ -139,6 +153,8 @@ impl AuthFault {
             Self::Throttled { retry_after } => Some(*retry_after),
             Self::KeysUnavailable(_) => Some(Duration::from_secs(10)),
             Self::StoreUnavailable => Some(Duration::from_secs(1)),
+            Self::GroupsUnavailable(DirectoryFault::Throttled { retry_after }) => Some(*retry_after),
+            Self::GroupsUnavailable(_) => Some(Duration::from_secs(5)),
             Self::TwoAuthorizations
             | Self::TwoCredentials
             | Self::Repeated(_)
@@ -165,7 +181,8 @@ impl AuthFault {
             | Self::AssertionMissing
             | Self::Throttled { .. }
             | Self::KeysUnavailable(_)
-            | Self::StoreUnavailable => false,
+            | Self::StoreUnavailable
+            | Self::GroupsUnavailable(_) => false,
         }
     }
 
@@ -182,7 +199,8 @@ impl AuthFault {
             | Self::AssertionMissing
             | Self::Throttled { .. }
             | Self::KeysUnavailable(_)
-            | Self::StoreUnavailable => false,
+            | Self::StoreUnavailable
+            | Self::GroupsUnavailable(_) => false,
         }
     }
 }
@@ -206,7 +224,11 @@ mod tests {
 
     #[test]
     fn what_we_lack_is_503_and_never_counts_against_the_caller() {
-        for fault in [AuthFault::KeysUnavailable("google".into()), AuthFault::StoreUnavailable] {
+        for fault in [
+            AuthFault::KeysUnavailable("google".into()),
+            AuthFault::StoreUnavailable,
+            AuthFault::GroupsUnavailable(DirectoryFault::TimedOut),
+        ] {
             assert_eq!(fault.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(!fault.counts());
             assert!(fault.retry_after().is_some());

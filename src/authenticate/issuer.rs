@@ -11,6 +11,7 @@ use super::fault::AuthFault;
 use super::jwks::Keeper;
 use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
 use crate::access::identity::{Identity, Proof};
+use crate::directory::Filter;
 use crate::fetch;
 use crate::mlflow::ids::{GroupName, UserName};
 
@@ -120,6 +121,14 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether a user's name with an `@` in it is an address that the issuer has verified.
+    #[must_use]
+    pub fn names_by_verified_address(&self) -> bool {
+        self.user_claim == UserClaim::Email && !self.danger_accept_unverified_email
+    }
+}
+
 /// A provider at work.
 pub struct Issuer {
     /// What the file says of it.
@@ -226,15 +235,11 @@ impl Issuer {
             return Ok(Vec::new());
         };
         let list = value.as_array().filter(|list| list.len() <= MOST_GROUPS).ok_or(BadToken::IllFormed("groups"))?;
+        let filter = Filter { prefix: &self.settings.groups_prefix, allowed: &self.settings.groups_allowed };
         let mut groups = Vec::new();
         for group in list {
             let name = group.as_str().ok_or(BadToken::IllFormed("groups"))?;
-            let allowed = &self.settings.groups_allowed;
-            if !allowed.is_empty() && !allowed.iter().any(|own| own == name) {
-                continue;
-            }
-            // A name that no grant can speak of (with a space, say) changes nothing.
-            if let Ok(group) = GroupName::parse(&format!("{}{name}", self.settings.groups_prefix))
+            if let Some(group) = filter.take(name)
                 && !groups.contains(&group)
             {
                 groups.push(group);

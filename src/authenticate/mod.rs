@@ -46,6 +46,7 @@ use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
+use crate::directory::{self, Directory, Known};
 use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub issuers: Vec<issuer::Settings>,
     /// `[iap]`.
     pub iap: Option<iap::Settings>,
+    /// `[google_groups]`.
+    pub google_groups: Option<directory::Settings>,
     /// `[session]`.
     pub session: session::Settings,
     /// Wrong credentials from one address in a minute before it gets 429.
@@ -77,6 +80,7 @@ impl Settings {
             public_url,
             issuers: Vec::new(),
             iap: None,
+            google_groups: None,
             session: session::Settings::default(),
             failed_credentials: 20,
         }
@@ -101,6 +105,9 @@ pub enum SetupFault {
     /// Two providers with one short name: their callbacks would be one.
     #[error("issuer `{0}`: another issuer has the same name")]
     NameTaken(String),
+    /// Google cannot be asked for groups.
+    #[error(transparent)]
+    Directory(#[from] directory::SetupFault),
     /// The file with our secret at the provider cannot be read.
     #[error("issuer `{name}`: the client secret file `{path}` cannot be read: {fault}")]
     ClientSecret {
@@ -123,6 +130,7 @@ pub struct Authenticator {
     public_url: Url,
     issuers: Vec<Arc<Issuer>>,
     iap: Option<Iap>,
+    directory: Option<Arc<Directory>>,
     verdicts: Verdicts,
     throttle: Throttle,
     /// Our secret at each provider that has one.
@@ -182,6 +190,7 @@ impl Authenticator {
             .map(|iap| Iap::new(iap, clock.clone()))
             .transpose()
             .map_err(|fault| SetupFault::Trust { name: "iap".to_owned(), fault })?;
+        let directory = settings.google_groups.map(|google| Directory::new(google, clock.clone())).transpose()?;
         Ok(Self {
             clock,
             store,
@@ -190,6 +199,7 @@ impl Authenticator {
             public_url: settings.public_url,
             issuers,
             iap,
+            directory,
             verdicts: Verdicts::new(MOST_VERDICTS),
             throttle: Throttle::new(settings.failed_credentials),
             client_secrets,
@@ -296,6 +306,36 @@ impl Authenticator {
         let ends = millis_of(identity.until) + skew;
         self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: place, version, ends });
         Ok(identity)
+    }
+
+    /// The caller with the groups that Google knows of them, beside those that their credential named. They are not part of
+    /// a session or of a verdict on a token: each request has them as they are now.
+    ///
+    /// # Errors
+    /// [`AuthFault::GroupsUnavailable`] when they cannot be known: one of them could be denied something.
+    pub async fn with_groups(&self, identity: Arc<Identity>) -> Result<Arc<Identity>, AuthFault> {
+        let Some(directory) = self.directory_of(&identity) else { return Ok(identity) };
+        let groups = match directory.known(&identity.user)? {
+            Known::Groups(groups) => groups,
+            // Boxed: it is rare, and every request's future would carry room for it.
+            Known::Soon(asking) => Box::pin(directory.wait(asking)).await?,
+        };
+        if groups.is_empty() {
+            return Ok(identity);
+        }
+        let mut identity = Identity::clone(&identity);
+        identity.groups.extend(groups.iter().cloned());
+        Ok(Arc::new(identity))
+    }
+
+    /// Where the caller's groups are looked up: only for an address that was verified, of a domain that is configured.
+    fn directory_of(&self, identity: &Identity) -> Option<&Arc<Directory>> {
+        let directory = self.directory.as_ref()?;
+        let verified = *identity.issuer == *iap::ISSUER
+            || self.issuers.iter().any(|issuer| {
+                *issuer.settings.issuer == *identity.issuer && issuer.settings.names_by_verified_address()
+            });
+        (verified && directory.speaks_of(&identity.user)).then_some(directory)
     }
 
     /// The open session that a browser shows, whether or not the request needs one.

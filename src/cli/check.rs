@@ -14,7 +14,9 @@ use crate::authenticate::jwks::{Keeper, Source};
 use crate::authenticate::{discovery, iap};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::directory::{self, Directory};
 use crate::fetch::Fetcher;
+use crate::mlflow::ids::UserName;
 use crate::mlflow::version::Version;
 use crate::resolve::Resolver;
 use crate::serve;
@@ -26,12 +28,15 @@ pub(super) struct Check {
     /// Read the configuration alone; ask nobody.
     #[arg(long)]
     offline: bool,
+    /// Ask Google for this person's groups, where `google_groups` is set up.
+    #[arg(long, value_name = "USER", value_parser = UserName::parse, conflicts_with = "offline")]
+    groups_of: Option<UserName>,
 }
 
 impl Check {
     /// All of it, MLflow and issuers included.
     pub(super) fn whole() -> Self {
-        Self { offline: false }
+        Self { offline: false, groups_of: None }
     }
 
     pub(super) async fn run(self, path: &Path) -> anyhow::Result<Ended> {
@@ -56,6 +61,11 @@ impl Check {
             }
             if let Some(settings) = &config.authenticate.iap {
                 tell("iap", iap_keys(settings).await)?;
+            }
+            match (&config.authenticate.google_groups, &self.groups_of) {
+                (Some(settings), person) => tell("groups at Google", google(settings, person.as_ref()).await)?,
+                (None, Some(_)) => tell("groups at Google", Err(anyhow::anyhow!("`google_groups` is not set up")))?,
+                (None, None) => {}
             }
             match mlflow(&config).await {
                 Ok((version, Some(remark))) => say::line(format!("note  MLflow: version {version}, {remark}"))?,
@@ -97,6 +107,18 @@ async fn iap_keys(settings: &iap::Settings) -> anyhow::Result<String> {
     let keeper = Keeper::new("iap", source, Fetcher::new(&settings.fetch)?, Duration::from_hours(24), Clock::System);
     Arc::clone(&keeper).refresh().await?;
     Ok("keys are good".to_owned())
+}
+
+/// Whether our credentials bring a token; the groups of a person, where one is named: that alone shows that they are enough.
+async fn google(settings: &directory::Settings, person: Option<&UserName>) -> anyhow::Result<String> {
+    let directory = Directory::new(settings.clone(), Clock::System)?;
+    directory.try_credentials().await?;
+    let Some(person) = person else {
+        return Ok("the credentials are good; `--groups-of USER` tries whether they may read groups".to_owned());
+    };
+    anyhow::ensure!(directory.speaks_of(person), "`{person}` is of none of `google_groups.domains`: nothing is asked");
+    let groups: Vec<_> = directory.ask(person).await?.iter().map(ToString::to_string).collect();
+    Ok(if groups.is_empty() { format!("{person} is in none") } else { format!("{person} is in {}", groups.join(", ")) })
 }
 
 /// Whether the server has workspaces just where the settings say so; where it has them besides, what comes of that.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::google;
 use super::issuers;
 use super::kinds::{HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
 use super::reader::{Fault, Report, Section};
@@ -47,6 +48,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let (session, session_idle) = session(root.section("session"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
+    let google_groups = google::groups(&root, &issuers, iap.as_ref());
     if issuers.is_empty() && iap.is_none() && !root.has("issuer") && !root.has("iap") {
         report.fault(
             "issuer".to_owned(),
@@ -74,6 +76,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         authenticate: authenticate::Settings {
             issuers,
             iap,
+            google_groups,
             session,
             failed_credentials,
             ..authenticate::Settings::new(public_url.clone())

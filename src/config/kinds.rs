@@ -11,6 +11,7 @@ use super::reader::{Reads, quoted};
 use crate::audit::{Fsync, OnFailure, Target as AuditTarget};
 use crate::authenticate::issuer::UserClaim;
 use crate::authenticate::token::Algorithm;
+use crate::fetch::is_metadata;
 use crate::message::Door;
 use crate::mlflow::ids::UserName;
 use crate::mlflow::permission::Permission;
@@ -286,5 +287,61 @@ impl Reads for Level {
 
     fn show(&self) -> String {
         quoted(&self.0)
+    }
+}
+
+/// A domain of mail addresses, in lower case.
+#[derive(Debug, Clone)]
+pub(super) struct MailDomain(pub(super) String);
+
+impl Reads for MailDomain {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        const EXPECTED: &str = "a mail domain such as \"example.com\", without `@` or `*`";
+        let written = text(value, EXPECTED)?.to_ascii_lowercase();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let labels = || written.split('.').all(|label| !label.is_empty() && label.chars().all(plain));
+        if written.contains('.') && labels() { Ok(Self(written)) } else { Err(EXPECTED.to_owned()) }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+}
+
+/// Google's id of an organization.
+#[derive(Debug, Clone)]
+pub(super) struct Customer(pub(super) String);
+
+impl Reads for Customer {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        const EXPECTED: &str = "Google's customer id, such as \"C046psxkn\"";
+        let written = text(value, EXPECTED)?;
+        let good = written.strip_prefix('C').is_some_and(|rest| {
+            (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        if good { Ok(Self(written.to_owned())) } else { Err(EXPECTED.to_owned()) }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+}
+
+/// The metadata server.
+#[derive(Debug, Clone)]
+pub(super) struct MetadataUrl(pub(super) Url);
+
+impl Reads for MetadataUrl {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        const EXPECTED: &str = "an address such as \"http://169.254.169.254\": link-local or loopback, and no name";
+        let url = Url::parse(text(value, EXPECTED)?).map_err(|_| EXPECTED.to_owned())?;
+        if !is_metadata(&url) || url.path() != "/" || extras(&url) {
+            return Err(EXPECTED.to_owned());
+        }
+        Ok(Self(url))
+    }
+
+    fn show(&self) -> String {
+        quoted(self.0.as_str().trim_end_matches('/'))
     }
 }

@@ -7,6 +7,7 @@
 //! Settings live in the rooms they set; here they are made.
 
 mod file;
+mod google;
 mod issuers;
 mod kinds;
 mod reader;
@@ -191,6 +192,14 @@ impl Config {
             }
             if let Some(secret) = issuer.login.as_ref().and_then(|login| login.client_secret_file.as_ref()) {
                 look(secret, true);
+            }
+        }
+        if let Some(google) = &self.authenticate.google_groups {
+            if let Some(key) = &google.key_file {
+                look(key, true);
+            }
+            if let Some(ca) = &google.fetch.ca_file {
+                look(ca, false);
             }
         }
         faults

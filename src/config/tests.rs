@@ -42,7 +42,11 @@ fn the_example_shows_the_true_defaults() {
         .iter()
         .filter(|asked| asked.line.is_some() && asked.default.is_some() && asked.default != asked.value)
         .map(|asked| format!("{}: {:?}, not {:?}", asked.key, asked.default, asked.value))
-        .filter(|line| !line.starts_with("issuer[1].title") && !line.starts_with("issuer[1].bearer.audiences"))
+        .filter(|line| {
+            !["title", "hosted_domains", "bearer.audiences"]
+                .iter()
+                .any(|key| line.starts_with(&format!("issuer[1].{key}")))
+        })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -242,4 +246,45 @@ fn a_secret_that_anybody_can_read_is_refused() {
     let refused = Config::load(&file).unwrap_err();
     assert!(refused.to_string().contains("`listen.certificate` names"), "{refused}");
     std::fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
+fn groups_from_google_are_for_addresses_that_somebody_may_vouch_for() {
+    let issuer = |more: &str| MINIMAL.replace("[issuer.login]", &format!("{more}\n[issuer.login]"));
+    let hosted = MINIMAL.to_owned();
+    let open = MINIMAL.replace("hosted_domains = [\"example.com\"]\n", "");
+    assert_ne!(open, MINIMAL);
+    let with = |base: &str, more: &str| format!("{base}\n[google_groups]\n{more}");
+    let domains = "domains = [\"Example.com\", \"p.iam.gserviceaccount.com\"]";
+    let config = Config::parse(&with(&hosted, domains)).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let google = config.authenticate.google_groups.unwrap();
+    assert_eq!(google.domains, ["example.com", "p.iam.gserviceaccount.com"]);
+    let default = Config::parse(MINIMAL).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert!(default.authenticate.google_groups.is_none(), "off by default");
+
+    for (text, wanted) in [
+        (with(&hosted, ""), "`google_groups.domains` is required"),
+        (with(&hosted, "domains = []"), "nobody would be looked up"),
+        (with(&hosted, "domains = [\"*.example.com\"]"), "a mail domain"),
+        (with(&hosted, "domains = [\"alice@example.com\"]"), "a mail domain"),
+        (with(&open, domains), "needs `hosted_domains` of the issuer"),
+        (with(&issuer("user_claim = \"sub\""), domains), "no issuer names people by their verified address"),
+        (with(&issuer("danger_accept_unverified_email = true"), domains), "no issuer names people by their verified"),
+        (with(&hosted, &format!("{domains}\nfresh = \"1s\"")), "less than ten seconds"),
+        (with(&hosted, &format!("{domains}\nkeep = \"1m\"")), "shorter than `google_groups.fresh`"),
+        (with(&hosted, &format!("{domains}\nkeep = \"2d\"")), "longer than a day"),
+        (with(&hosted, &format!("{domains}\ntimeout = \"2m\"")), "between one and thirty seconds"),
+        (with(&hosted, &format!("{domains}\nfresh = \"10s\"\ntimeout = \"11s\"")), "longer than `google_groups.fresh`"),
+        (with(&hosted, &format!("{domains}\ncustomer = \"C1' || true\"")), "Google's customer id"),
+        (with(&hosted, &format!("{domains}\napi_url = \"http://google.example\"")), "or http on a loopback address"),
+        (with(&hosted, &format!("{domains}\nmetadata_url = \"http://metadata.google.internal\"")), "and no name"),
+        (
+            with(&hosted, &format!("{domains}\nkey_file = \"/k\"\nmetadata_url = \"http://127.0.0.1\"")),
+            "has no effect beside",
+        ),
+        (with(&IAP.replace("hosted_domains = [\"example.com\"]", ""), domains), "needs `iap.hosted_domains`"),
+    ] {
+        let found = faults(&text);
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:?}");
+    }
 }

@@ -239,7 +239,7 @@ impl Gate {
         if authenticated.is_ambient() {
             clean::check_origin(request, &house.clean)?;
         }
-        let identity = authenticated.identity;
+        let identity = house.authenticator.with_groups(authenticated.identity).await?;
         let workspace = request.workspace.clone().unwrap_or_default();
         let principal = |identity| match classified {
             Classified::Call(call) if call.row.scope == Scope::Workspaces => house.store.tenant(identity, &workspace),

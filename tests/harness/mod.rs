@@ -9,6 +9,7 @@ pub mod certs;
 pub mod client;
 pub(crate) mod forge;
 pub mod gate;
+pub(crate) mod google;
 pub(crate) mod issuer;
 pub mod raw;
 pub mod server;

@@ -16,6 +16,7 @@ mod effects;
 mod faults;
 mod framing;
 mod gateway;
+mod google;
 mod http2;
 mod invalid;
 mod iap;

@@ -115,6 +115,10 @@ impl Authenticator {
         identity.until = self.clock.now() + self.session.absolute;
         self.store.recognise(&identity).await?;
         let identity = Arc::new(identity);
+        // The page that follows needs the groups: they are asked for meanwhile.
+        if let Some(directory) = self.directory_of(&identity) {
+            drop(directory.known(&identity.user));
+        }
         let (key, field): (SessionKey, HeaderValue) = session::make()?;
         self.store
             .open_session(NewSession {
