@@ -16,6 +16,8 @@ pub mod policy;
 pub mod resolve;
 // Users, groups, grants, sessions.
 pub mod store;
+// The policy as files, what differs from them, and what they would have decided (pure).
+pub mod paper;
 // Who may (pure).
 pub mod access;
 // To MLflow and back.

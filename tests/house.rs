@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("gate", 6),
     ("pages", 5),
     ("api", 5),
+    ("paper", 4),
     ("authenticate", 4),
     ("answer", 4),
     ("serve", 4),
@@ -45,7 +46,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms that know no runtime, socket, database, clock or log.
-const PURE: &[&str] = &["mlflow", "policy", "access"];
+const PURE: &[&str] = &["mlflow", "policy", "access", "paper"];
 
 /// What a pure room may not name.
 const IMPURE: &[&str] = &[

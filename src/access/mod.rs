@@ -7,5 +7,6 @@ pub mod decide;
 pub mod grant;
 pub mod identity;
 mod people;
+pub mod spelled;
 #[cfg(test)]
 mod tests;

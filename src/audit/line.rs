@@ -71,6 +71,23 @@ impl<'a> Line<'a> {
         self.out.push(b']');
     }
 
+    /// A list of lists of texts.
+    pub(super) fn lists(&mut self, key: &'static str, lists: &[Vec<&str>]) {
+        self.key(key);
+        self.out.push(b'[');
+        for (place, list) in lists.iter().enumerate() {
+            self.out.extend_from_slice(if place > 0 { b",[" } else { b"[" });
+            for (place, text) in list.iter().enumerate() {
+                if place > 0 {
+                    self.out.push(b',');
+                }
+                quote(self.out, text);
+            }
+            self.out.push(b']');
+        }
+        self.out.push(b']');
+    }
+
     /// RFC 3339, in UTC, to the millisecond.
     pub(super) fn time(&mut self, key: &'static str, time: SystemTime) {
         self.key(key);
@@ -164,9 +181,13 @@ mod tests {
                 line.text("a", text);
                 line.shown("b", &text);
                 line.list("c", [text, text].into_iter());
+                line.lists("d", &[vec![text], vec![], vec![text, text]]);
             });
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            assert_eq!(value, serde_json::json!({ "a": text, "b": text, "c": [text, text] }));
+            assert_eq!(
+                value,
+                serde_json::json!({ "a": text, "b": text, "c": [text, text], "d": [[text], [], [text, text]] })
+            );
             assert_eq!(line.matches('\n').count(), 1);
         }
     }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::line::Line;
 use super::writer::State;
-use crate::access::decide::Reason;
+use crate::access::decide::{Reason, Requirement};
 use crate::access::identity::{Identity, Proof};
+use crate::access::spelled;
 use crate::clock::Clock;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::resource::Object;
@@ -49,6 +50,7 @@ pub(super) struct Entry {
     call: Option<&'static str>,
     workspace: Option<WorkspaceName>,
     objects: Vec<Object>,
+    asked: Vec<Requirement>,
     outcome: Outcome,
     reason: Cow<'static, str>,
     why: Option<String>,
@@ -61,6 +63,9 @@ pub(super) struct Entry {
 
 /// Longest path in a record, in bytes; what is longer is cut.
 const PATH: usize = 512;
+
+/// So many requirements are written down at most.
+const ASKED: usize = 256;
 
 /// The way to the writer.
 #[derive(Debug, Clone)]
@@ -98,6 +103,7 @@ impl Record {
             call: None,
             workspace: None,
             objects: Vec::new(),
+            asked: Vec::new(),
             outcome: Outcome::Error,
             reason: Cow::Borrowed("unfinished"),
             why: None,
@@ -198,6 +204,16 @@ impl Record {
         }
     }
 
+    /// What was asked of the caller: by this it can be judged again with another policy. Of more than [`ASKED`] nothing is
+    /// kept.
+    pub fn asked(&mut self, requirements: &[Requirement]) {
+        if let Some(entry) = &mut self.entry
+            && requirements.len() <= ASKED
+        {
+            entry.asked = requirements.to_vec();
+        }
+    }
+
     /// It was allowed, for these reasons. The last grant among them is named as the deciding one.
     pub fn allowed(&mut self, reasons: &[Reason]) {
         let Some(entry) = &mut self.entry else { return };
@@ -283,6 +299,15 @@ impl Entry {
         if !self.objects.is_empty() {
             let named = self.objects.iter().map(|object| fmt::from_fn(|f| write!(f, "{}:{}", object.kind, object.id)));
             line.list("objects", named);
+        }
+        if let Some(identity) = &self.identity
+            && !self.asked.is_empty()
+            && let Some(asked) = self.asked.iter().map(spelled::write).collect::<Option<Vec<_>>>()
+        {
+            if !identity.groups.is_empty() {
+                line.list("groups", identity.groups.iter());
+            }
+            line.lists("asked", &asked);
         }
         line.text("decision", self.outcome.as_str());
         line.text("reason", &self.reason);

@@ -4,7 +4,8 @@
 //! goes to standard output, what is wrong to standard error.
 //!
 //! Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 the configuration has
-//! faults; 4 `explain` says no; 5 `check` or `doctor` found something.
+//! faults; 4 `explain` says no; 5 `check` or `doctor` found something. `policy plan` is like other tools of its kind: 2 says
+//! that there is a difference.
 
 mod check;
 mod doctor;
@@ -12,6 +13,7 @@ mod explain;
 mod given;
 mod grants;
 mod people;
+mod policy;
 mod roles;
 mod routes;
 mod say;
@@ -37,7 +39,7 @@ use crate::telemetry;
 #[command(name = "trackgate", version, about, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 faults in the configuration, 4 `explain` \
-                        says no, 5 `check` or `doctor` found something."
+                        says no, 5 `check` or `doctor` found something; of `policy plan` 2 says that there is a difference."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -76,6 +78,9 @@ enum Command {
     /// Bundles of grants, for people and groups.
     #[command(subcommand)]
     Role(roles::RoleCommand),
+    /// The policy as files: roles, groups, grants, rules of who may create what.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Browser sessions.
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -105,22 +110,28 @@ enum Ended {
     Well,
     SaidNo,
     FoundFaults,
+    Differs,
 }
 
 /// Runs one command.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // What `policy plan` says by 2 is something else.
+    let planning = ["policy", "plan"].iter().all(|word| arguments.iter().any(|argument| argument == word));
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
             // Help and version come this way too, with code 0.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return ExitCode::from(if planning { code.min(1) } else { code });
         }
     };
     match run(line) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::SaidNo) => ExitCode::from(4),
         Ok(Ended::FoundFaults) => ExitCode::from(5),
+        Ok(Ended::Differs) => ExitCode::from(2),
         Err(error) => {
             eprintln!("trackgate: {}", sentence(&error));
             ExitCode::from(if error.is::<Faults>() { 3 } else { 1 })
@@ -177,6 +188,9 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Role(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Policy(command) => {
+            with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
+        }
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Explain(explain) => block_on(explain.run(&line.config)),
     }
@@ -193,12 +207,20 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 
 /// Runs a command that needs the database alone.
 fn with_store(config: &Path, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<Ended> {
+    with_store_to_say(config, async |store, _| work(store).await.map(|()| Ended::Well))
+}
+
+/// The same for one that ends in several ways.
+fn with_store_to_say(
+    config: &Path,
+    work: impl AsyncFnOnce(&Store, &Config) -> anyhow::Result<Ended>,
+) -> anyhow::Result<Ended> {
     let config = Config::read(config)?;
     block_on(async {
         let store = open_store(&config).await?;
-        let result = work(&store).await;
+        let result = work(&store, &config).await;
         store.close().await;
-        result.map(|()| Ended::Well)
+        result
     })
 }
 

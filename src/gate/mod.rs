@@ -182,6 +182,7 @@ impl Gate {
         let asked_at = house.answer.now();
         let resolved = house.resolver.resolve_for(principal.as_ref(), &call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
+        record.asked(&resolved.requirements);
         self.stamp(&call, &mut request, principal.as_deref())?;
         if answer::reads(call.row) {
             answer::make_readable(&mut request);

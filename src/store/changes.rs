@@ -3,9 +3,11 @@
 //! Each change is one transaction, with its line in the table `changes`. Doing one twice is doing it once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::batch::{self, Step};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::holdings::{self, Over, named, until};
@@ -25,6 +27,8 @@ pub enum By {
     User(UserName),
     /// The operator at the command line, by the name of the host's account.
     Operator(String),
+    /// Policy files, applied by the operator of this name.
+    Files(String),
     /// Trackgate itself.
     Trackgate,
 }
@@ -34,6 +38,7 @@ impl std::fmt::Display for By {
         match self {
             Self::User(name) => write!(f, "user {name}"),
             Self::Operator(name) => write!(f, "operator {name}"),
+            Self::Files(name) => write!(f, "policy-files {name}"),
             Self::Trackgate => f.write_str("trackgate"),
         }
     }
@@ -67,6 +72,7 @@ pub(super) enum Change {
     AddRule(NewRule),
     RemoveRule(u64),
     SweepEnded { before: u64 },
+    Batch(Arc<[Step]>),
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -107,6 +113,11 @@ pub(super) struct Done {
 }
 
 impl Change {
+    /// How much longer than others it may take.
+    pub(super) fn longer(&self) -> Duration {
+        if let Self::Batch(steps) = self { batch::longer(steps) } else { Duration::ZERO }
+    }
+
     /// Makes the change, with its lines in the log and what others must read anew; or nothing.
     pub(super) async fn make(&self, link: &mut Link, by: &By, now: u64) -> Result<Done, StoreFault> {
         let mut t = link.write().await?;
@@ -176,7 +187,11 @@ impl Change {
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
             // These say by themselves what they found.
-            Self::ChangeGrant { .. } | Self::RemoveGrant(_) | Self::RemoveRule(_) | Self::SweepEnded { .. } => {
+            Self::ChangeGrant { .. }
+            | Self::RemoveGrant(_)
+            | Self::RemoveRule(_)
+            | Self::SweepEnded { .. }
+            | Self::Batch(_) => {
                 return None;
             }
             Self::OpenSession(_) | Self::EndSession(_) | Self::SeenSessions(_) | Self::SweepSessions { .. } => {
@@ -239,6 +254,7 @@ impl Change {
             Self::DeleteRole(role) => roles::delete(t, *role).await,
             Self::Unassign { role, to } => roles::unassign(t, *role, to).await,
             Self::RemoveRule(id) => roles::remove_rule(t, *id).await,
+            Self::Batch(steps) => batch::run(t, steps, by, now).await,
             Self::SweepEnded { before } => holdings::sweep(t, i64::try_from(*before).unwrap_or(i64::MAX)).await,
             Self::OpenSession(new) => people::open_session(t, new, now).await,
             Self::EndSession(key) => people::end_session(t, *key).await,
@@ -252,6 +268,6 @@ impl Change {
     }
 }
 
-async fn drop_all_of(t: &mut Tx<'_>, subject: &Subject) -> Result<u64, StoreFault> {
+pub(super) async fn drop_all_of(t: &mut Tx<'_>, subject: &Subject) -> Result<u64, StoreFault> {
     Ok(holdings::drop_all_of(t, subject).await? + roles::drop_all_of(t, subject).await?)
 }

@@ -82,6 +82,9 @@ pub enum StoreFault {
     /// What would end before it begins.
     #[error("the end has passed already")]
     EndPassed,
+    /// Somebody else changed what a batch of changes was planned on.
+    #[error("{0} was changed by somebody else in the meantime; nothing was done")]
+    Moved(String),
     /// The name is taken by Trackgate itself.
     #[error("the group `everybody` is Trackgate's own: everybody who signs in is in it")]
     Everybody,

@@ -108,14 +108,15 @@ impl Keeper {
     /// Makes one change and, before it is acknowledged, lets everybody see it.
     async fn make(&mut self, change: &Change, by: &By) -> Result<Done, StoreFault> {
         let now = self.clock.millis();
-        let done = within(TURN, change.make(&mut self.link, by, now)).await;
+        let turn = TURN.saturating_add(change.longer());
+        let done = within(turn, change.make(&mut self.link, by, now)).await;
         if done.is_err() {
             // Whether it came to be or not, memory must be what the tables hold.
             self.version = None;
         }
         let done = done?;
         if done.seq.is_some() {
-            let read = within(TURN, self.catch_up(false)).await;
+            let read = within(turn, self.catch_up(false)).await;
             if read.is_err() {
                 self.version = None;
                 self.memory.current.store(false, Ordering::Release);

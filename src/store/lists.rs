@@ -102,6 +102,15 @@ impl Store {
         self.memory.snapshot.load().managers(workspace, resource, most, self.clock.millis())
     }
 
+    /// Everybody who holds grants or rules, or has roles: users, groups, then roles, each by name or number. Walks over
+    /// all, but takes none of what they hold along.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Subject> {
+        let mut all: Vec<_> = self.memory.snapshot.load().holders().map(|holder| holder.subject.clone()).collect();
+        all.sort_unstable();
+        all
+    }
+
     // --- roles ---
 
     /// The role of this number.

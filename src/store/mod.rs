@@ -14,6 +14,7 @@
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
 mod ahead;
+mod batch;
 mod changes;
 mod engine;
 mod fault;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::batch::{Held, Named, Spot, Step};
 pub use self::changes::{By, Changed};
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
@@ -356,11 +358,12 @@ impl Store {
     /// The same, with the number of what was made.
     async fn done(&self, change: Change, by: By) -> Result<Done, StoreFault> {
         let (reply, done) = oneshot::channel();
+        let patience = self.patience.saturating_add(change.longer());
         self.orders.try_send(Order::Make { change, by, reply }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreFault::Overloaded,
             mpsc::error::TrySendError::Closed(_) => StoreFault::Closed,
         })?;
-        match tokio::time::timeout(self.patience, done).await {
+        match tokio::time::timeout(patience, done).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreFault::Closed),
             Err(_) => Err(StoreFault::TooSlow),
