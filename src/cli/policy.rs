@@ -242,7 +242,7 @@ fn replay(store: &Store, config: &Config, log: &Path, files: Option<Files>, json
     let standing = |name: &UserName| {
         let known = store.user(name);
         Standing {
-            admin: config.store.admins.contains(name) || known.as_ref().is_some_and(|user| user.admin),
+            admin: store.is_admin(name),
             disabled: known.is_some_and(|user| user.disabled),
         }
     };
