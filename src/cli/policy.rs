@@ -241,10 +241,7 @@ fn replay(store: &Store, config: &Config, log: &Path, files: Option<Files>, json
     let holdings = Holdings::new(&state, config.store.default_workspace_permission);
     let standing = |name: &UserName| {
         let known = store.user(name);
-        Standing {
-            admin: store.is_admin(name),
-            disabled: known.is_some_and(|user| user.disabled),
-        }
+        Standing { admin: store.is_admin(name), disabled: known.is_some_and(|user| user.disabled) }
     };
     let input: Box<dyn BufRead> = if log == Path::new("-") {
         Box::new(std::io::stdin().lock())

@@ -118,7 +118,9 @@ fn again(
         _ => return Err("it failed before or after it was judged"),
     };
     let Some(asked) = &line.asked else {
-        return Err("the record does not tell what was asked (an older one, a call about permissions, or one refused before)");
+        return Err(
+            "the record does not tell what was asked (an older one, a call about permissions, or one refused before)",
+        );
     };
     let unreadable = "the record names something that this version does not know";
     let requirements: Option<Vec<Requirement>> =
