@@ -6,6 +6,7 @@
 pub mod credential;
 pub mod discovery;
 pub mod fault;
+mod form;
 pub mod iap;
 pub mod issuer;
 pub mod jwks;
@@ -50,6 +51,7 @@ use crate::directory::{self, Directory, Known};
 use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
+pub use self::form::BadForm;
 use crate::store::{Session, Store};
 
 /// Bearer verdicts that are kept at once.

@@ -10,6 +10,7 @@ mod closing;
 mod denied;
 mod faults;
 mod news;
+mod own;
 pub mod refusal;
 mod room;
 
@@ -44,6 +45,8 @@ use crate::store::{PrincipalFault, Store};
 use crate::upstream::Upstream;
 use crate::{answer, api, forward, pages};
 
+/// The largest form of our own pages, in bytes.
+const LARGEST_FORM: u64 = 64 * 1024;
 /// Our name for a request, on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -177,6 +180,9 @@ impl Gate {
         if call.row.answer == Answer::Served
             && let Some(principal) = principal
         {
+            if call.is_local() {
+                return Box::pin(self.serve_page(principal, request, &call, &fields, &credentials, record)).await;
+            }
             return Box::pin(self.serve(principal, request, &call, &fields, record)).await;
         }
         let asked_at = house.answer.now();
@@ -290,6 +296,8 @@ impl Gate {
         let mut share = principal.map(|principal| self.house.room.share(&principal.identity.user));
         let most = match call.row.body {
             BodyClass::Json => self.house.bodies.json,
+            // Names, a level and a reason.
+            BodyClass::Form => self.house.bodies.json.min(LARGEST_FORM),
             BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
         };
         if let Payload::Stream(body) = &mut request.payload {
@@ -387,7 +395,7 @@ impl Gate {
         let house = &*self.house;
         let forward = match (call.row.body, call.row.fetches) {
             (BodyClass::Artifact, _) | (_, true) => &house.artifacts,
-            (BodyClass::Json | BodyClass::LargeJson | BodyClass::Otlp, false) => &house.forward,
+            (BodyClass::Json | BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Form, false) => &house.forward,
         };
         let tools = answer::Tools {
             upstream: &self.upstream,
@@ -425,6 +433,8 @@ impl Gate {
         match form {
             Form::Json => refusal.to_json(&id),
             Form::Graph => refusal.to_graph(&id),
+            // What a form would have done is not done after the sign-in: the person sees first as what it would be.
+            Form::Page if refusal.login && record.method() == "POST" => pages::to_login(pages::own::FIRST, None),
             Form::Page if refusal.login => pages::to_login(uri.path(), uri.query()),
             Form::Page => {
                 let user = record.user();
@@ -457,7 +467,7 @@ fn may_use_every(principal: Option<&Arc<Principal>>, kind: Option<Kind>) -> bool
 
 impl Handler for Gate {
     async fn handle(&self, peer: Peer, request: HttpRequest<Body>) -> Response<Body> {
-        let form = Form::of(request.method(), request.headers());
+        let form = Form::of_request(request.method(), request.uri().path(), request.headers());
         let scripted = Form::is_scripted(request.headers());
         let uri = request.uri().clone();
         let mut record = match self.house.audit.begin() {

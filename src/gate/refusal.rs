@@ -52,6 +52,13 @@ pub enum Form {
 }
 
 impl Form {
+    /// The same for a request to `path`: a form of one of our own pages is sent by a navigation too.
+    #[must_use]
+    pub fn of_request(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+        let ours = *method == Method::POST && path.starts_with("/trackgate/");
+        Self::of(if ours { &Method::GET } else { method }, headers)
+    }
+
     /// Reads the form from what the client says of itself.
     ///
     /// A navigation is what `Sec-Fetch-Mode` calls one; where that is absent, a GET that accepts `text/html` (ASVS
@@ -218,5 +225,13 @@ mod tests {
         for (method, headers, form) in cases {
             assert_eq!(Form::of(&method, &headers), form, "{method} {headers:?}");
         }
+    }
+
+    #[test]
+    fn a_form_of_our_own_pages_gets_a_page() {
+        let navigation = headers(&[("sec-fetch-mode", "navigate")]);
+        assert_eq!(Form::of_request(&Method::POST, "/trackgate/share/give", &navigation), Form::Page);
+        assert_eq!(Form::of_request(&Method::POST, "/trackgate/share/give", &headers(&[])), Form::Json);
+        assert_eq!(Form::of_request(&Method::POST, "/api/2.0/mlflow/runs/create", &navigation), Form::Json);
     }
 }

@@ -4,6 +4,7 @@
 
 mod assets;
 mod html;
+pub mod own;
 #[cfg(test)]
 mod tests;
 
@@ -39,11 +40,13 @@ pub struct Answered {
     pub refused: Option<(&'static str, String)>,
     /// Who signed in or out, if somebody did.
     pub identity: Option<Arc<Identity>>,
+    /// What was done, for the audit log.
+    pub note: Option<String>,
 }
 
 impl Answered {
     fn plain(response: Response<Body>) -> Self {
-        Self { response, refused: None, identity: None }
+        Self { response, refused: None, identity: None, note: None }
     }
 }
 
@@ -203,7 +206,7 @@ impl Desk<'_> {
         let query = self.request.query.as_deref();
         let finished = self.authenticator.finish_login(provider, query, self.credentials).await;
         let mut answered = match finished.outcome {
-            Ok((identity, step)) => Answered { response: follow(step), refused: None, identity: Some(identity) },
+            Ok((identity, step)) => Answered { response: follow(step), refused: None, identity: Some(identity), note: None },
             Err(fault) => self.failed(&fault),
         };
         for cookie in finished.cookies {
@@ -231,7 +234,7 @@ impl Desk<'_> {
         if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
         }
-        Answered { response, refused: Some((fault.code(), fault.to_string())), identity: None }
+        Answered { response, refused: Some((fault.code(), fault.to_string())), identity: None, note: None }
     }
 
     fn sign_out_page(&self) -> Response<Body> {
@@ -254,7 +257,7 @@ impl Desk<'_> {
                 for cookie in out.cookies {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }
-                Answered { response, refused: None, identity: out.identity }
+                Answered { response, refused: None, identity: out.identity, note: None }
             }
             Err(fault) => {
                 let message = "You could not be signed out: the session store does not answer.";
@@ -281,7 +284,7 @@ impl Desk<'_> {
         let page =
             RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id };
         let response = refusal_page(self.authenticator.public_url(), &page);
-        Answered { response, refused: Some((reason, detail.to_string())), identity: None }
+        Answered { response, refused: Some((reason, detail.to_string())), identity: None, note: None }
     }
 }
 

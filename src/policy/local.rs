@@ -2,8 +2,23 @@
 //!
 //! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix.
 
-use super::route::Need::{Anyone, SignedIn};
-use super::route::{Row, get, post};
+use super::route::Need::{Anyone, Gives, SignedIn, Takes};
+use super::route::Take::TextOpt;
+use super::route::{Row, Take, What, get, post};
+use crate::mlflow::granting::Calls;
+
+/// What a page about permissions on one thing names.
+const fn thing(level: Option<&'static str>) -> What {
+    What::Named { kind: "kind", id: "id", level, calls: Calls::OfPeople }
+}
+
+const LEVEL: Option<&str> = Some("permission");
+const TO: Option<&str> = Some("to");
+
+/// What every form of ours carries besides.
+const FORM: &[Take] = &[
+    TextOpt("token"), TextOpt("workspace"), TextOpt("lasts"), TextOpt("until"), TextOpt("seen"), TextOpt("sure"),
+];
 
 /// One row for each endpoint of our own.
 #[rustfmt::skip]
@@ -20,4 +35,11 @@ pub static LOCAL: &[Row] = &[
     // For probes and people
     get ("trackgate/livez",             "Live",           &[Anyone]).root(),
     get ("trackgate/whoami",            "WhoAmI",         &[SignedIn]).root(),
+
+    // What people see and change of permissions
+    get ("trackgate/access",            "AccessPage",     &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("page")]),
+    get ("trackgate/share",             "SharePage",      &[Takes { what: thing(None), from: None }]).root().served(&[TextOpt("workspace"), TextOpt("done")]),
+    post("trackgate/share/give",        "ShareGive",      &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
+    post("trackgate/share/change",      "ShareChange",    &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
+    post("trackgate/share/remove",      "ShareRemove",    &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
 ];

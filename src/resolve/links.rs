@@ -301,6 +301,17 @@ impl Links {
         settle(place)
     }
 
+    /// What the experiment is called. Never remembered: names move.
+    pub(super) async fn experiment_name<A: Ask>(&self, id: &str, upstream: &A) -> Result<Option<String>, ResolveFault> {
+        let name = match self.get(&format!("/api/2.0/mlflow/experiments/get?experiment_id={id}"), upstream).await {
+            Ok(asked) => {
+                read(&asked).map(|ExperimentAnswer { experiment }: ExperimentAnswer<'_>| experiment.name.into_owned())
+            }
+            Err(miss) => Err(miss),
+        };
+        settle(name)
+    }
+
     /// Whether the registry's name is a model's or a prompt's. Never remembered: names are used again, and the tag moves.
     pub(super) async fn registered<A: Ask>(&self, name: &str, upstream: &A) -> Result<Option<Kind>, ResolveFault> {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
@@ -467,6 +478,8 @@ struct ExperimentBody<'a> {
     experiment_id: Cow<'a, str>,
     #[serde(borrow, default)]
     artifact_location: Cow<'a, str>,
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ mod bulk;
 mod check;
 mod gateway;
 mod links;
+mod names;
 mod people;
 mod registry;
 mod resolved;

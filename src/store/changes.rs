@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::batch::{self, Step};
+use super::careful::{self, Seen};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::holdings::{self, Over, named, until};
@@ -60,6 +61,7 @@ pub(super) enum Change {
     Grant { workspace: WorkspaceName, grant: Grant, expires: Option<u64>, over: Over },
     ChangeGrant { id: u64, permission: Permission, expires: Option<u64> },
     RemoveGrant(u64),
+    ChangeSeen { seen: Seen, to: Option<(Permission, Option<u64>)> },
     Revoke { workspace: WorkspaceName, subject: Subject, kind: Kind, pattern: Pattern },
     Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
     Rename { workspace: WorkspaceName, kind: Kind, old: Arc<str>, new: Arc<str> },
@@ -188,6 +190,7 @@ impl Change {
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
             // These say by themselves what they found.
             Self::ChangeGrant { .. }
+            | Self::ChangeSeen { .. }
             | Self::RemoveGrant(_)
             | Self::RemoveRule(_)
             | Self::SweepEnded { .. }
@@ -239,6 +242,7 @@ impl Change {
                 holdings::change(t, *id, *permission, *expires, by, now).await
             }
             Self::RemoveGrant(id) => holdings::remove(t, *id, now).await,
+            Self::ChangeSeen { seen, to } => careful::change(t, *seen, *to, by, now).await,
             Self::Revoke { workspace, subject, kind, pattern } => {
                 holdings::revoke(t, workspace, subject, *kind, pattern).await
             }

@@ -68,6 +68,9 @@ pub enum StoreFault {
     /// A name of those roles.
     #[error("`{0}` begins with `__`: such names are Trackgate's own")]
     OwnName(RoleName),
+    /// Somebody else was faster: the grant is another one by now, or gone.
+    #[error("the grant is not what it was when it was looked at")]
+    Changed,
     /// Roles have no roles: there are no circles of them.
     #[error("a role is assigned to users and groups, not to roles")]
     RoleOfRole,

@@ -15,6 +15,7 @@
 
 mod ahead;
 mod batch;
+mod careful;
 mod changes;
 mod engine;
 mod fault;
@@ -46,6 +47,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::batch::{Held, Named, Spot, Step};
+pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};

@@ -23,6 +23,7 @@ mod iap;
 mod judged;
 mod limits;
 mod login;
+mod own_pages;
 mod passing;
 mod permissions;
 mod prefixed;

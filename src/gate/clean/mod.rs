@@ -139,6 +139,9 @@ pub fn check_body(call: &Call, request: &Request) -> Result<(), Unclean> {
     match call.row.body {
         // `gate/body` decodes it, and `policy/fields` reads what it is.
         BodyClass::Otlp | BodyClass::Artifact => Ok(()),
+        BodyClass::Form if request.headers.contains_key(CONTENT_ENCODING) => Err(Unclean::EncodedBody),
+        BodyClass::Form if is_form(&request.headers) => Ok(()),
+        BodyClass::Form => Err(Unclean::NotForm),
         BodyClass::Json | BodyClass::LargeJson => {
             if request.headers.contains_key(CONTENT_ENCODING) {
                 return Err(Unclean::EncodedBody);
@@ -149,6 +152,15 @@ pub fn check_body(call: &Call, request: &Request) -> Result<(), Unclean> {
             if is_json(&request.headers) { Ok(()) } else { Err(Unclean::NotJson) }
         }
     }
+}
+
+/// What a form without files sends (HTML, "form submission").
+fn is_form(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    kind.to_str().is_ok_and(|kind| {
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

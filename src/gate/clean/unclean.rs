@@ -62,6 +62,9 @@ pub enum Unclean {
     /// MLflow takes nothing but `application/json` here.
     #[error("the body must be `application/json`")]
     NotJson,
+    /// Something else than what a form sends, at one of our own pages.
+    #[error("send what a form sends: `Content-Type: application/x-www-form-urlencoded`")]
+    NotForm,
     /// Another site may have sent it with the person's cookie (ASVS 3.5.1).
     #[error("the request may come from another site")]
     ForeignOrigin,
@@ -77,7 +80,7 @@ impl Unclean {
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::EncodedBody | Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::EncodedBody | Self::NotJson | Self::NotForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::Path(_)
             | Self::NoHost
@@ -113,6 +116,7 @@ impl Unclean {
             Self::Workspace(_) => "bad-workspace",
             Self::EncodedBody => "encoded-body",
             Self::NotJson => "not-json",
+            Self::NotForm => "not-a-form",
             Self::ForeignOrigin => "foreign-origin",
         }
     }

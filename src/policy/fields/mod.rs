@@ -241,7 +241,7 @@ pub fn read(call: &Call, headers: &HeaderMap, query: Option<&str>, body: Option<
     match plan.source {
         Source::Nothing => {}
         Source::Query => query::read(plan, query.unwrap_or_default(), &mut slots)?,
-        Source::Body | Source::GraphQl | Source::Otlp => {
+        Source::Body | Source::GraphQl | Source::Otlp | Source::Form => {
             if query.is_some_and(|query| !query.is_empty()) {
                 return Err(FieldFault::QueryBesideBody);
             }
@@ -249,6 +249,10 @@ pub fn read(call: &Call, headers: &HeaderMap, query: Option<&str>, body: Option<
             match plan.source {
                 Source::GraphQl => graphql::read(plan, body, &mut slots)?,
                 Source::Otlp => otlp::read(plan, headers, body, &mut slots)?,
+                Source::Form => {
+                    let form = std::str::from_utf8(body).map_err(|_| FieldFault::NotUtf8)?;
+                    query::read(plan, form, &mut slots)?;
+                }
                 Source::Body | Source::Query | Source::Nothing => body::read(plan, body, &mut slots)?,
             }
         }

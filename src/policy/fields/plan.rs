@@ -36,6 +36,8 @@ pub(super) enum Source {
     GraphQl,
     /// Spans in the body.
     Otlp,
+    /// A form in the body, written as a query is.
+    Form,
 }
 
 /// A field that a row names.
@@ -182,7 +184,8 @@ impl Plan {
             // `_get_request_message`: a GET with a query reads the query; bodies of GET are refused before.
             // Where the body is the file, `request.args` is all there is (`upload_artifact_handler`).
             (true, _, _) if row.by_query => Source::Query,
-            (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact) => {
+            (true, Verb::Post, BodyClass::Form) => Source::Form,
+            (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact | BodyClass::Form) => {
                 Source::Query
             }
             (
@@ -202,7 +205,7 @@ impl Plan {
         if row.body == BodyClass::Otlp {
             plan.source = Source::Otlp;
         }
-        plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl | Source::Otlp);
+        plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl | Source::Otlp | Source::Form);
         if plan.source == Source::Body {
             for (index, slot) in plan.slots.iter().enumerate() {
                 if slot.capture.is_none() {

@@ -151,6 +151,8 @@ pub enum BodyClass {
     Otlp,
     /// Streamed: artifacts.
     Artifact,
+    /// A form of one of our own pages.
+    Form,
 }
 
 impl Verb {

@@ -186,6 +186,12 @@ impl Row {
         self
     }
 
+    /// The body is a form of our own pages.
+    pub(in crate::policy) const fn form(mut self) -> Self {
+        self.body = BodyClass::Form;
+        self
+    }
+
     /// MLflow may take long over the file before it answers.
     pub(in crate::policy) const fn fetches(mut self) -> Self {
         self.fetches = true;

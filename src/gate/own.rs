@@ -1,0 +1,70 @@
+//! How does a request come to one of our own pages about permissions?
+//!
+//! As to MLflow's permission API: what it asks of whom stands in its row, and is decided before the page is made.
+
+use std::sync::Arc;
+
+use http::Response;
+
+use super::refusal::Refusal;
+use super::{Gate, audit, denied};
+use crate::access::decide::decide;
+use crate::access::identity::Principal;
+use crate::audit::Record;
+use crate::authenticate::credential::Credentials;
+use crate::message::{Body, Request};
+use crate::pages::own;
+use crate::policy::classify::Call;
+use crate::policy::fields::Fields;
+
+impl Gate {
+    /// A page of ours. The caller acts in the workspace that it is about.
+    pub(super) async fn serve_page(
+        &self,
+        principal: Arc<Principal>,
+        request: Request,
+        call: &Call,
+        fields: &Fields,
+        credentials: &Credentials,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let house = &*self.house;
+        let workspaces = house.clean.workspaces;
+        let place = if workspaces { own::place(fields, &principal.workspace) } else { principal.workspace.clone() };
+        let (principal, upstream) = if place == principal.workspace {
+            (principal, self.upstream.clone())
+        } else {
+            record.workspace(&place);
+            (house.store.principal(Arc::clone(&principal.identity), &place)?, self.upstream.within(&place))
+        };
+        let now = house.answer.now();
+        let known = own::known(call, fields, &principal, &house.store, now)
+            .map_err(|fault| Refusal::bad("bad-end", fault.to_string()))?;
+        let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
+        record.objects(resolved.objects.clone());
+        let asker = Arc::clone(&principal);
+        let permitted = decide(Some(principal), &resolved.requirements, request)
+            .map_err(|denial| denied::denied(*denial, call, fields, Some(&*asker), &house.store))?;
+        record.allowed(permitted.reasons());
+        let tools = own::Tools {
+            store: &house.store,
+            authenticator: &house.authenticator,
+            credentials,
+            resolver: &house.resolver,
+            upstream: &upstream,
+            fields,
+            objects: &resolved.objects,
+            workspaces,
+            now,
+        };
+        let answered = own::answer(permitted, call, tools).await;
+        if let Some((reason, detail)) = answered.refused {
+            let ours = answered.response.status().is_server_error();
+            let outcome = if ours { audit::Outcome::Error } else { audit::Outcome::Deny };
+            record.refused(outcome, reason, Some(detail), None);
+        } else if let Some(note) = answered.note {
+            record.note(note);
+        }
+        Ok(answered.response)
+    }
+}

@@ -1,0 +1,235 @@
+//! What do people see and change of permissions with a browser?
+//!
+//! Plain pages without any script: what I can reach and why, who holds what on a thing that I manage. Who may see and
+//! change what stands in the table (`policy/local.rs`), in the words of MLflow's permission API, and is decided before;
+//! the handlers take a permit and never ask. Each form carries a token of the session that it was shown to.
+
+mod access;
+mod names;
+mod share;
+mod terms;
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::assets::{self, Assets};
+use super::{Answered, RefusalPage, html, redirect, refusal_page};
+use crate::access::decide::Permitted;
+use crate::access::identity::{Principal, Proof};
+use crate::authenticate::Authenticator;
+use crate::authenticate::credential::Credentials;
+use crate::message::{Body, Request};
+use crate::mlflow::error::{self, ErrorCode};
+use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::resource::{Kind, Object};
+use crate::policy::classify::Call;
+use crate::policy::fields::Fields;
+use crate::policy::route::{Need, Verb};
+use crate::resolve::{Ask, Known, Resolver};
+use crate::store::{By, Store, StoreFault};
+
+/// The first of these pages.
+pub const FIRST: &str = "/trackgate/access";
+
+/// What the handlers work with.
+pub struct Tools<'a, A> {
+    /// Who holds what.
+    pub store: &'a Store,
+    /// Who vouches for people.
+    pub authenticator: &'a Authenticator,
+    /// What the caller showed: forms are bound to it.
+    pub credentials: &'a Credentials,
+    /// Knows names.
+    pub resolver: &'a Resolver,
+    /// Whom it asks.
+    pub upstream: &'a A,
+    /// What the request names, in the row's words.
+    pub fields: &'a Fields,
+    /// The objects that were judged.
+    pub objects: &'a [Object],
+    /// Whether the server has workspaces.
+    pub workspaces: bool,
+    /// When the request was judged, in milliseconds since the epoch.
+    pub now: u64,
+}
+
+/// The workspace that a page is about: the one that it names, else the one that the request acts in.
+#[must_use]
+pub fn place(fields: &Fields, active: &WorkspaceName) -> WorkspaceName {
+    fields.one("workspace").and_then(|name| WorkspaceName::parse(name).ok()).unwrap_or_else(|| active.clone())
+}
+
+/// What the store knows of what a form would give.
+///
+/// # Errors
+/// A sentence for whoever wrote an end that is none.
+pub fn known(
+    call: &Call,
+    fields: &Fields,
+    principal: &Arc<Principal>,
+    store: &Store,
+    now: u64,
+) -> Result<Known, terms::BadTerm> {
+    let gives = call.row.needs.iter().any(|need| matches!(need, Need::Gives { .. }));
+    let lasting = if gives { store.lasting(principal, share::end(fields, now)?).ok() } else { None };
+    Ok(Known { lasting, ..Known::default() })
+}
+
+/// Answers one of these rows.
+pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: Tools<'_, A>) -> Answered {
+    let (request, principal, _) = permitted.into_parts();
+    let Some(caller) = principal else {
+        // No row of these is for strangers.
+        return Answered::plain(Response::new(Body::Empty));
+    };
+    let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
+    if caller.identity.proof == Proof::Bearer {
+        return desk.only_pages();
+    }
+    if call.row.verb == Verb::Post {
+        let token = desk.field("token");
+        let checked = desk.tools.authenticator.check_form(token, desk.tools.credentials, &caller.identity);
+        if let Err(fault) = checked {
+            let message = "This form was not shown to you, or lay open for too long. Nothing was changed: open the page \
+                           again.";
+            return desk.refuse(StatusCode::FORBIDDEN, message, "foreign-form", &fault);
+        }
+    }
+    desk.token = desk.tools.authenticator.form_token(desk.tools.credentials, &caller.identity);
+    let mut answered = match call.row.name {
+        "AccessPage" => desk.my_access().await,
+        "SharePage" => desk.share().await,
+        "ShareGive" => desk.give().await,
+        "ShareChange" => desk.change().await,
+        "ShareRemove" => desk.remove().await,
+        // A row that was added to the table and not here.
+        _ => desk.refuse(StatusCode::NOT_FOUND, "This address does not exist.", "row-not-served", &""),
+    };
+    if request.head_only {
+        answered.response = answered.response.map(|_| Body::Empty);
+    }
+    answered
+}
+
+/// A permitted call with all that it takes to answer it.
+struct Desk<'a, A> {
+    tools: Tools<'a, A>,
+    request: &'a Request,
+    caller: &'a Principal,
+    token: String,
+}
+
+/// What stands on each of these pages.
+struct Frame<'a> {
+    assets: &'a Assets,
+    host: &'a str,
+    /// Which page it is.
+    here: &'static str,
+    user: &'a str,
+    /// Whether there is a session to leave.
+    session: bool,
+    token: &'a str,
+    /// The workspace, where there are several.
+    workspace: Option<&'a str>,
+}
+
+/// What the page says of what was just done, or not done.
+struct Notice {
+    good: bool,
+    text: String,
+}
+
+impl<A: Ask> Desk<'_, A> {
+    fn frame(&self, here: &'static str) -> Frame<'_> {
+        Frame {
+            assets: assets::addresses(),
+            host: self.tools.authenticator.public_url().host_str().unwrap_or_default(),
+            here,
+            user: self.caller.identity.user.as_str(),
+            session: self.caller.identity.proof == Proof::Session,
+            token: &self.token,
+            workspace: self.tools.workspaces.then(|| self.caller.workspace.as_str()),
+        }
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.tools.fields.one(name).unwrap_or_default()
+    }
+
+    fn store(&self) -> &Store {
+        self.tools.store
+    }
+
+    fn by(&self) -> By {
+        By::User(self.caller.identity.user.clone())
+    }
+
+    /// A program came by.
+    fn only_pages(&self) -> Answered {
+        let message = "This is a page for people who signed in with a browser. Programs use MLflow's permission API, such \
+                       as POST /api/3.0/mlflow/users/permissions/grant.";
+        let body = error::body(ErrorCode::InvalidParameterValue, message);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        html::protect(response.headers_mut());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Answered { refused: Some(("only-for-browsers", String::new())), ..Answered::plain(response) }
+    }
+
+    fn refuse(
+        &self,
+        status: StatusCode,
+        message: &str,
+        reason: &'static str,
+        detail: &dyn std::fmt::Display,
+    ) -> Answered {
+        let user = Some(self.caller.identity.user.as_str());
+        let session = self.caller.identity.proof == Proof::Session;
+        let page = RefusalPage { status, message, call: None, user, session, request_id: &self.request.id };
+        let response = refusal_page(self.tools.authenticator.public_url(), &page);
+        Answered { refused: Some((reason, detail.to_string())), ..Answered::plain(response) }
+    }
+
+    /// The store did not take a change, for none of the person's doing.
+    fn not_stored(&self, fault: &StoreFault) -> Answered {
+        tracing::warn!(error = %fault, "a change of permissions was not made");
+        let message = "Nothing was changed: the store does not answer. Try again in a moment.";
+        self.refuse(StatusCode::SERVICE_UNAVAILABLE, message, "store-unavailable", fault)
+    }
+
+    /// Looks at a page after a form did its work (RFC 9110 section 15.4.4), with a word of what was done.
+    fn back_to(&self, address: &str, note: String) -> Answered {
+        Answered { note: Some(note), ..Answered::plain(redirect(address)) }
+    }
+}
+
+/// A page's address.
+fn address(page: &str, fields: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(fields.iter().filter(|(_, value)| !value.is_empty()));
+    let query = query.finish();
+    if query.is_empty() { page.to_owned() } else { format!("{page}?{query}") }
+}
+
+/// A kind, as people say it.
+fn spoken(kind: Kind) -> String {
+    kind.as_str().replace('_', " ")
+}
+
+/// Whether permissions on single things of a kind are given on our pages.
+fn shared(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Experiment
+            | Kind::RegisteredModel
+            | Kind::Prompt
+            | Kind::Scorer
+            | Kind::GatewaySecret
+            | Kind::GatewayEndpoint
+            | Kind::GatewayModelDefinition
+            | Kind::McpServer
+            | Kind::Skill
+    )
+}

@@ -1,0 +1,262 @@
+//! Our own pages about permissions at the running gate: who sees what, who gives what, and which forms are taken.
+
+use serde_json::json;
+
+use super::login::Browser;
+use crate::harness::gate::{Gate, Told};
+use crate::harness::server::{Server, full};
+
+const SHARE: &str = "/trackgate/share?kind=experiment&id=1";
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
+const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+/// A server whose experiments have odd names, and which must be asked nothing but those.
+pub(super) async fn gate() -> Gate {
+    let server = Server::scripted(|request| {
+        let target = request.uri().to_string();
+        async move {
+            match target.rsplit_once("experiment_id=") {
+                Some((_, id)) => {
+                    let name = format!("<b>Öl & \"{id}\"</b>");
+                    full(200, json!({"experiment": {"experiment_id": id, "name": name}}).to_string())
+                }
+                None if target.contains("registered-models/get") => {
+                    let name = target.rsplit('=').next().unwrap();
+                    full(200, json!({"registered_model": {"name": name, "tags": []}}).to_string())
+                }
+                None => full(404, json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}).to_string()),
+            }
+        }
+    });
+    Gate::with(server, "[access]\nadmins = [\"root@example.com\"]", |_| {}).await
+}
+
+/// Somebody who signed in with a browser.
+pub(super) async fn person<'a>(gate: &'a Gate, name: &str) -> Browser<'a> {
+    gate.issuer.change_claims(&json!({"sub": format!("sub-{name}"), "email": format!("{name}@example.com")}));
+    let mut browser = Browser::at(gate);
+    browser.sign_in("/trackgate/access").await;
+    browser
+}
+
+/// The value of an input of this name, the first after `from`.
+pub(super) fn value(page: &Told, from: &str, name: &str) -> String {
+    let text = page.text();
+    let rest = &text[text.find(from).unwrap_or_else(|| panic!("no {from} in {text}"))..];
+    let at = rest.find(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no {name} in {rest}"));
+    let rest = &rest[at + name.len() + 15..];
+    rest[..rest.find('"').unwrap()].to_owned()
+}
+
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+pub(super) async fn submit(browser: &mut Browser<'_>, path: &str, fields: &[(&str, &str)]) -> Told {
+    browser.send("POST", path, &[FORM, NAVIGATE, OURS, ("origin", "null")], &form(fields)).await
+}
+
+#[tokio::test]
+async fn my_access_tells_what_i_reach_through_what_and_nothing_that_is_denied_to_me() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:alice@example.com", "experiment", "66", "DENY").await;
+    gate.grant("group:team", "experiment", "66", "READ").await;
+    gate.grant("group:team", "registered_model", "team-a/*", "EDIT").await;
+    gate.grant("group:everybody", "prompt", "<script>alert(1)</script>", "READ").await;
+    gate.issuer.change_claims(&json!({"groups": ["team"]}));
+    let mut alice = person(&gate, "alice").await;
+    let page = alice.visit("/trackgate/access").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let text = page.text();
+    for part in [
+        "alice@example.com",
+        "You signed in at Test",
+        "from your identity provider",
+        "&#60;b&#62;Öl &#38; &#34;1&#34;&#60;/b&#62;",
+        "team-a/*",
+        "group team",
+        "given to everybody",
+        "/trackgate/share?kind=experiment&#38;id=1",
+    ] {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+    assert!(!text.contains("66") && !text.contains("<script>") && !text.contains("<b>"), "{text}");
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    let record = gate.record(&page).await;
+    assert_eq!((&record["call"], &record["decision"]), (&json!("AccessPage"), &json!("allow")), "{record}");
+}
+
+#[tokio::test]
+async fn who_manages_a_thing_gives_changes_and_takes_it_back_on_its_page() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    let mut alice = person(&gate, "alice").await;
+    let page = alice.visit(SHARE).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let token = value(&page, "share/give", "token");
+    let about = [("kind", "experiment"), ("id", "1")];
+    let give = |to, level, lasts| {
+        let mut fields = vec![("token", token.as_str()), ("to", to), ("permission", level), ("lasts", lasts)];
+        fields.extend(about);
+        fields
+    };
+    let read = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+    assert_eq!(gate.bearer("bob").get(read).await.status, 403);
+    let given = submit(&mut alice, "/trackgate/share/give", &give("bob@example.com", "READ", "7d")).await;
+    assert_eq!((given.status, given.header("location")), (303, Some("/trackgate/share?kind=experiment&id=1&done=given")));
+    assert_eq!(gate.bearer("bob").get(read).await.status, 200);
+    let record = gate.record(&given).await;
+    assert_eq!((&record["call"], &record["user"]), (&json!("ShareGive"), &json!("alice@example.com")));
+    assert!(record["detail"].as_str().unwrap().starts_with("READ to user bob@example.com until "), "{record}");
+
+    let twice = submit(&mut alice, "/trackgate/share/give", &give("bob@example.com", "EDIT", "")).await;
+    assert_eq!(twice.status, 409);
+    assert!(twice.text().contains("holds something already"), "{}", twice.text());
+    // Two people look at the same page; the second one's change must not overwrite the first one's.
+    let seen = value(&twice, "share/change", "seen");
+    let mut change = give("bob@example.com", "EDIT", "keep");
+    change.push(("seen", &seen));
+    let first = submit(&mut alice, "/trackgate/share/change", &change).await;
+    assert_eq!(first.status, 303, "{}", first.text());
+    let mut second = give("bob@example.com", "DENY", "keep");
+    second.push(("seen", &seen));
+    let refused = submit(&mut alice, "/trackgate/share/change", &second).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("somebody else was faster"), "{}", refused.text());
+    let mut removal = vec![("token", token.as_str()), ("to", "bob@example.com"), ("seen", seen.as_str())];
+    removal.extend(about);
+    assert_eq!(submit(&mut alice, "/trackgate/share/remove", &removal).await.status, 409);
+    let now = value(&refused, "share/change", "seen");
+    assert!(now.contains("EDIT"), "{now}");
+    let mut removal = vec![("token", token.as_str()), ("to", "bob@example.com"), ("seen", now.as_str())];
+    removal.extend(about);
+    assert_eq!(submit(&mut alice, "/trackgate/share/remove", &removal).await.status, 303);
+    assert_eq!(gate.bearer("bob").get(read).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_form_changes_nothing_but_the_grant_that_was_judged() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:bob@example.com", "experiment", "1", "READ").await;
+    gate.grant("user:bob@example.com", "experiment", "2", "MANAGE").await;
+    let mut alice = person(&gate, "alice").await;
+    let page = alice.visit(SHARE).await;
+    let token = value(&page, "share/give", "token");
+    let other = gate.open().house().store.grants_on(
+        &trackgate::mlflow::ids::WorkspaceName::default(),
+        trackgate::mlflow::resource::Kind::Experiment,
+        "2",
+    );
+    let other = format!("{}.MANAGE.0.{}", other[0].id, other[0].created);
+    for path in ["/trackgate/share/change", "/trackgate/share/remove"] {
+        let fields = [
+            ("token", token.as_str()),
+            ("kind", "experiment"),
+            ("id", "1"),
+            ("to", "bob@example.com"),
+            ("permission", "READ"),
+            ("seen", other.as_str()),
+        ];
+        assert_eq!(submit(&mut alice, path, &fields).await.status, 409, "{path}");
+    }
+    // Nor may the page of what is somebody else's be seen; absent things look the same.
+    let hidden = alice.visit("/trackgate/share?kind=experiment&id=2").await;
+    let absent = alice.visit("/trackgate/share?kind=experiment&id=999").await;
+    assert_eq!((hidden.status, absent.status), (403, 403));
+    let plain = |told: &Told| {
+        let id = told.header("x-request-id").unwrap().to_owned();
+        told.text().replace(&id, "").replace("999", "2")
+    };
+    assert_eq!(plain(&hidden), plain(&absent));
+}
+
+#[tokio::test]
+async fn nobody_gives_to_themselves_nor_beyond_their_own_on_a_page() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:alice@example.com", "experiment", "2", "EDIT").await;
+    let mut alice = person(&gate, "alice").await;
+    let token = value(&alice.visit(SHARE).await, "share/give", "token");
+    for (id, to, level, status) in [
+        ("1", "alice@example.com", "MANAGE", 403),
+        ("2", "bob@example.com", "READ", 403),
+        ("*", "bob@example.com", "READ", 403),
+        ("1", "bob@example.com", "OWNER", 400),
+        ("1", "", "READ", 400),
+        ("1", "bob\u{202e}moc", "READ", 400),
+    ] {
+        let fields = [("token", token.as_str()), ("kind", "experiment"), ("id", id), ("to", to), ("permission", level)];
+        let told = submit(&mut alice, "/trackgate/share/give", &fields).await;
+        assert_eq!(told.status, status, "{id} {to} {level}: {}", told.text());
+        assert!(told.text().contains("<html"), "a page, for a form: {}", told.text());
+    }
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_and_other_sessions_are_refused() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:carol@example.com", "experiment", "1", "MANAGE").await;
+    let mut alice = person(&gate, "alice").await;
+    let mut carol = person(&gate, "carol").await;
+    let token = value(&alice.visit(SHARE).await, "share/give", "token");
+    let foreign = value(&carol.visit(SHARE).await, "share/give", "token");
+    let fields = |token: &str| {
+        form(&[("token", token), ("kind", "experiment"), ("id", "1"), ("to", "bob@example.com"), ("permission", "READ")])
+    };
+    let give = "/trackgate/share/give";
+    for (what, token, headers) in [
+        ("another session's", &foreign, vec![FORM, NAVIGATE, OURS]),
+        ("none", &String::new(), vec![FORM, NAVIGATE, OURS]),
+        ("made up", &"AAAA".repeat(20), vec![FORM, NAVIGATE, OURS]),
+        ("of another site", &token, vec![FORM, NAVIGATE, ("sec-fetch-site", "cross-site"), ("origin", "null")]),
+        ("of another site", &token, vec![FORM, ("origin", "https://evil.example")]),
+        ("of nowhere", &token, vec![FORM]),
+    ] {
+        let told = alice.send("POST", give, &headers, &fields(token)).await;
+        assert_eq!(told.status, 403, "{what}: {}", told.text());
+    }
+    for kind in ["application/json", "text/plain", "multipart/form-data"] {
+        let told = alice.send("POST", give, &[("content-type", kind), NAVIGATE, OURS], &fields(&token)).await;
+        assert_eq!(told.status, 415, "{kind}");
+    }
+    let signed_out = Browser::at(&gate).send("POST", give, &[FORM, NAVIGATE, OURS], &fields(&token)).await;
+    assert_eq!(signed_out.header("location"), Some("/trackgate/login?return_to=%2Ftrackgate%2Faccess"));
+    assert!(gate.open().house().store.grants().iter().all(|record| record.grant.subject.to_string() != "user bob@example.com"));
+    // The same with the token of the page is taken.
+    assert_eq!(alice.send("POST", give, &[FORM, NAVIGATE, OURS], &fields(&token)).await.status, 303);
+}
+
+#[tokio::test]
+async fn programs_are_told_that_these_are_pages() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    for told in [gate.bearer("alice").get("/trackgate/access").await, gate.bearer("alice").get(SHARE).await] {
+        assert_eq!(told.status, 400);
+        assert!(told.json()["message"].as_str().unwrap().contains("/api/3.0/mlflow/users/permissions/grant"));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_another_is_asked_about_and_shown_with_a_warning() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:bob@example.com", "experiment", "2", "READ").await;
+    let mut alice = person(&gate, "alice").await;
+    let token = value(&alice.visit(SHARE).await, "share/give", "token");
+    let twin = "b0b@example.com";
+    let mut fields =
+        vec![("token", token.as_str()), ("kind", "experiment"), ("id", "1"), ("to", twin), ("permission", "READ")];
+    let asked = submit(&mut alice, "/trackgate/share/give", &fields).await;
+    assert_eq!(asked.status, 200);
+    assert!(asked.text().contains("and not <strong>bob@example.com</strong>"), "{}", asked.text());
+    assert!(gate.open().house().store.grants().iter().all(|record| !record.grant.subject.to_string().contains("b0b")));
+    fields.push(("sure", twin));
+    assert_eq!(submit(&mut alice, "/trackgate/share/give", &fields).await.status, 303);
+    let page = alice.visit(SHARE).await;
+    assert!(page.text().contains("Looks like another name known here: bob@example.com"), "{}", page.text());
+}
