@@ -197,6 +197,12 @@ impl Record {
         }
     }
 
+    /// What it is about, as far as that is known.
+    #[must_use]
+    pub fn about(&self) -> &[Object] {
+        self.entry.as_ref().map_or(&[], |entry| &entry.objects)
+    }
+
     /// What it is about.
     pub fn objects(&mut self, objects: Vec<Object>) {
         if let Some(entry) = &mut self.entry {

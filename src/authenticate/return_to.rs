@@ -10,6 +10,16 @@ use std::fmt;
 const MOST_BYTES: usize = 1800;
 /// Our own pages: going back to them would sign in, or out, for ever.
 const OURS: &str = "/trackgate/";
+/// But for those that people come to by a link, and that only show something.
+const SHOWN: [&str; 7] = [
+    "/trackgate/access",
+    "/trackgate/share",
+    "/trackgate/ask",
+    "/trackgate/requests",
+    "/trackgate/review",
+    "/trackgate/review.csv",
+    "/trackgate/audit",
+];
 
 /// An address on this site: path, query and fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +76,7 @@ impl ReturnTo {
         if [query, fragment].into_iter().flatten().any(controlled) {
             return None;
         }
-        if path.starts_with(OURS) || path == "/trackgate" {
+        if (path.starts_with(OURS) || path == "/trackgate") && !SHOWN.contains(&path) {
             return None;
         }
         Some(Self {
@@ -170,10 +180,19 @@ mod tests {
             "#x",
             "/trackgate/logout",
             "/trackgate/login/google",
+            "/trackgate/share/give",
+            "/trackgate/access/",
             "/trackgate",
         ] {
             assert_eq!(ReturnTo::read(address), ReturnTo::front(), "{address:?}");
         }
         assert_eq!(ReturnTo::read(&format!("/{}", "a".repeat(MOST_BYTES))), ReturnTo::front());
+    }
+
+    #[test]
+    fn a_link_to_a_page_that_shows_something_is_followed() {
+        for address in ["/trackgate/access", "/trackgate/share?kind=experiment&id=1"] {
+            assert_eq!(ReturnTo::read(address).to_string(), address);
+        }
     }
 }

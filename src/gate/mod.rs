@@ -438,7 +438,9 @@ impl Gate {
             Form::Page if refusal.login => pages::to_login(uri.path(), uri.query()),
             Form::Page => {
                 let user = record.user();
+                let ask = own::to_ask(refusal, uri, record);
                 let page = pages::RefusalPage {
+                    ask: ask.as_deref(),
                     status: refusal.status,
                     message: &refusal.message,
                     call: record.name(),

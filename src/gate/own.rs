@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode, Uri};
 
 use super::refusal::Refusal;
 use super::{Gate, audit, denied};
 use crate::access::decide::decide;
-use crate::access::identity::Principal;
+use crate::access::identity::{Principal, Proof};
 use crate::audit::Record;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Request};
@@ -67,4 +67,17 @@ impl Gate {
         }
         Ok(answered.response)
     }
+}
+
+/// Where somebody asks for what they were refused: for the very thing that the request names, if it names one, and not for
+/// what that turned out to lie in.
+pub(super) fn to_ask(refusal: &Refusal, uri: &Uri, record: &Record) -> Option<String> {
+    let browser = matches!(record.proof(), Some(Proof::Session | Proof::Iap));
+    if !browser || refusal.status != StatusCode::FORBIDDEN || refusal.grant.is_none() {
+        return None;
+    }
+    let query = uri.query().unwrap_or_default();
+    let named: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value).collect();
+    let thing = record.about().iter().find(|object| named.iter().any(|value| **value == *object.id));
+    Some(own::ask_address(thing))
 }

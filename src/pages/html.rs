@@ -44,6 +44,8 @@ pub(super) struct Refusal<'a> {
     pub(super) hint: Option<&'a str>,
     /// Where to sign in, where that could help.
     pub(super) again: Option<String>,
+    /// Where to ask for access.
+    pub(super) ask: Option<&'a str>,
     /// Whether there is a session to leave.
     pub(super) sign_out: bool,
 }

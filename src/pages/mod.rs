@@ -65,6 +65,8 @@ pub struct RefusalPage<'a> {
     pub session: bool,
     /// Our name for the request.
     pub request_id: &'a str,
+    /// Where to ask for access, where that could help.
+    pub ask: Option<&'a str>,
 }
 
 /// A refusal as a page, for a browser that asked for one.
@@ -72,7 +74,10 @@ pub struct RefusalPage<'a> {
 pub fn refusal_page(public_url: &Url, refusal: &RefusalPage<'_>) -> Response<Body> {
     let hint = match refusal.status {
         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if refusal.user.is_some() => {
-            Some("If you need this for your work, ask an administrator of this server and name the request.")
+            Some(match refusal.ask {
+                Some(_) => "If you need this for your work, ask for access: whoever manages it decides.",
+                None => "If you need this for your work, ask an administrator of this server and name the request.",
+            })
         }
         StatusCode::UNAUTHORIZED => None,
         status if status.is_server_error() => Some("Trying again in a moment may help."),
@@ -89,6 +94,7 @@ pub fn refusal_page(public_url: &Url, refusal: &RefusalPage<'_>) -> Response<Bod
         request_id: Some(refusal.request_id),
         hint,
         again,
+        ask: refusal.ask,
         sign_out: refusal.session,
     };
     html::page(refusal.status, &page)
@@ -228,6 +234,7 @@ impl Desk<'_> {
             hint: None,
             // What was asked for first is not lost by one failure.
             again: Some(format!("/trackgate/login?{}", parameter(&self.return_to().to_string()))),
+            ask: None,
             sign_out: false,
         };
         let mut response = html::page(fault.status(), &page);
@@ -282,7 +289,7 @@ impl Desk<'_> {
         detail: &dyn std::fmt::Display,
     ) -> Answered {
         let page =
-            RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id };
+            RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id, ask: None };
         let response = refusal_page(self.authenticator.public_url(), &page);
         Answered { response, refused: Some((reason, detail.to_string())), identity: None, note: None }
     }

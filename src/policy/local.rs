@@ -18,6 +18,7 @@ const TO: Option<&str> = Some("to");
 /// What every form of ours carries besides.
 const FORM: &[Take] = &[
     TextOpt("token"), TextOpt("workspace"), TextOpt("lasts"), TextOpt("until"), TextOpt("seen"), TextOpt("sure"),
+    TextOpt("request"), TextOpt("answer"),
 ];
 
 /// One row for each endpoint of our own.
@@ -42,4 +43,10 @@ pub static LOCAL: &[Row] = &[
     post("trackgate/share/give",        "ShareGive",      &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
     post("trackgate/share/change",      "ShareChange",    &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
     post("trackgate/share/remove",      "ShareRemove",    &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
+    get ("trackgate/ask",               "AskPage",        &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("kind"), TextOpt("id"), TextOpt("permission"), TextOpt("done")]),
+    post("trackgate/ask",               "AskForAccess",   &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("kind"), TextOpt("id"), TextOpt("permission"), TextOpt("reason")]),
+    post("trackgate/ask/withdraw",      "WithdrawRequest", &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("request")]),
+    get ("trackgate/requests",          "RequestsPage",   &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("after"), TextOpt("done")]),
+    post("trackgate/requests/grant",    "GrantRequest",   &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
+    post("trackgate/requests/decline",  "DeclineRequest", &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
 ];

@@ -14,6 +14,7 @@ use super::fault::StoreFault;
 use super::holdings::{self, Over, named, until};
 use super::news::{self, number};
 use super::people;
+use super::requests::{self, Verdict, Wish};
 use super::roles::{self, NewRule};
 use super::session::{NewSession, SessionKey};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
@@ -75,6 +76,8 @@ pub(super) enum Change {
     RemoveRule(u64),
     SweepEnded { before: u64 },
     Batch(Arc<[Step]>),
+    Ask(Box<Wish>),
+    Decide { id: u64, verdict: Verdict, answer: Arc<str> },
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -186,6 +189,7 @@ impl Change {
             Self::Own { workspace, kind, id, user, .. } => ("own", named(workspace, *kind, id), user.to_string()),
             Self::Rename { workspace, kind, old, new } => ("rename", named(workspace, *kind, new), old.to_string()),
             Self::Forget { workspace, kind, id } => ("forget", named(workspace, *kind, id), none()),
+            Self::Ask(wish) => requests::entry(wish),
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
             // These say by themselves what they found.
@@ -193,6 +197,7 @@ impl Change {
             | Self::ChangeSeen { .. }
             | Self::RemoveGrant(_)
             | Self::RemoveRule(_)
+            | Self::Decide { .. }
             | Self::SweepEnded { .. }
             | Self::Batch(_) => {
                 return None;
@@ -214,6 +219,7 @@ impl Change {
             }
             Self::Assign { role, to, expires } => roles::assign(t, *role, to, *expires, by, now).await?,
             Self::AddRule(rule) => roles::add_rule(t, rule, by, now).await?,
+            Self::Ask(wish) => requests::ask(t, wish, now).await?,
             _ => return Ok((self.counted(t, by, now).await?, 0)),
         };
         Ok((1, made))
@@ -225,7 +231,7 @@ impl Change {
             Self::Recognise { user, issuer, subject } => people::recognise(t, user, issuer, subject, now).await,
             Self::AddUser(user) => people::add_user(t, user, now).await,
             Self::RemoveUser(user) => {
-                let held = drop_all_of(t, &Subject::User(user.clone())).await?;
+                let held = drop_all_of(t, &Subject::User(user.clone())).await? + requests::drop_all_of(t, user).await?;
                 Ok(held + people::remove_user(t, user).await?)
             }
             Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await,
@@ -260,6 +266,7 @@ impl Change {
             Self::RemoveRule(id) => roles::remove_rule(t, *id).await,
             Self::Batch(steps) => batch::run(t, steps, by, now).await,
             Self::SweepEnded { before } => holdings::sweep(t, i64::try_from(*before).unwrap_or(i64::MAX)).await,
+            Self::Decide { id, verdict, answer } => requests::decide(t, *id, verdict, answer, by, now).await,
             Self::OpenSession(new) => people::open_session(t, new, now).await,
             Self::EndSession(key) => people::end_session(t, *key).await,
             Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await,
@@ -267,7 +274,7 @@ impl Change {
             Self::SeenSessions(seen) => people::seen_sessions(t, seen).await,
             Self::SweepSessions { used_before } => people::sweep_sessions(t, now, *used_before).await,
             // These make something with a number.
-            Self::Grant { .. } | Self::CreateRole { .. } | Self::Assign { .. } | Self::AddRule(_) => Ok(0),
+            Self::Ask(_) | Self::Grant { .. } | Self::CreateRole { .. } | Self::Assign { .. } | Self::AddRule(_) => Ok(0),
         }
     }
 }

@@ -68,6 +68,9 @@ pub enum StoreFault {
     /// A name of those roles.
     #[error("`{0}` begins with `__`: such names are Trackgate's own")]
     OwnName(RoleName),
+    /// More requests are open than one person, or all, may have.
+    #[error("too many requests for access are open")]
+    TooManyOpen,
     /// Somebody else was faster: the grant is another one by now, or gone.
     #[error("the grant is not what it was when it was looked at")]
     Changed,

@@ -17,6 +17,7 @@ use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::news::{self, News, Part};
 use super::read;
+use super::requests::{self, AccessRequest, Wanted};
 use super::session::{Session, Sessions};
 use super::snapshot::{Given, Snapshot};
 use crate::clock::Clock;
@@ -41,6 +42,7 @@ pub(super) struct Memory {
 #[derive(Debug)]
 pub(super) enum Order {
     Make { change: Change, by: By, reply: oneshot::Sender<Result<Done, StoreFault>> },
+    Requests { wanted: Wanted, reply: oneshot::Sender<Result<Vec<AccessRequest>, StoreFault>> },
     Close { reply: oneshot::Sender<()> },
 }
 
@@ -73,6 +75,10 @@ impl Keeper {
                         }
                         // Whoever asked may be gone; the change stands.
                         let _ = reply.send(result);
+                    }
+                    Some(Order::Requests { wanted, reply }) => {
+                        let found = within(TURN, requests::read(&mut self.link, &wanted)).await;
+                        let _ = reply.send(found);
                     }
                     Some(Order::Close { reply }) => break Some(reply),
                     None => break None,

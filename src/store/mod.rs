@@ -29,6 +29,7 @@ mod people;
 mod place;
 mod read;
 mod records;
+mod requests;
 mod roles;
 mod schema;
 mod session;
@@ -51,6 +52,7 @@ pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
+pub use self::requests::{AccessRequest, State, Verdict, Wish};
 pub use self::session::{NewSession, Session, SessionKey};
 
 use self::changes::{Change, Done};

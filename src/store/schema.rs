@@ -16,6 +16,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         (1, "users, groups, grants, sessions", include_str!("../../migrations/0001_users_groups_grants_sessions.sql")),
         (2, "workspaces", include_str!("../../migrations/0002_workspaces.sql")),
         (3, "roles, ends of grants, numbers", include_str!("../../migrations/0003_roles_expiries_ids.sql")),
+        (4, "requests for access", include_str!("../../migrations/0004_access_requests.sql")),
     ];
     migrations
         .into_iter()

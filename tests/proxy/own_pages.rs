@@ -260,3 +260,139 @@ async fn a_name_that_looks_like_another_is_asked_about_and_shown_with_a_warning(
     let page = alice.visit(SHARE).await;
     assert!(page.text().contains("Looks like another name known here: bob@example.com"), "{}", page.text());
 }
+
+/// Asks as bob, and gives the page that he lands on.
+async fn ask_for(bob: &mut Browser<'_>, kind: &str, id: &str, level: &str, reason: &str) -> Told {
+    let token = value(&bob.visit("/trackgate/ask").await, "action=\"/trackgate/ask\"", "token");
+    let fields = [("token", &*token), ("kind", kind), ("id", id), ("permission", level), ("reason", reason)];
+    let told = submit(bob, "/trackgate/ask", &fields).await;
+    if told.status != 303 {
+        return told;
+    }
+    bob.visit(&told.header("location").unwrap().to_owned()).await
+}
+
+#[tokio::test]
+async fn somebody_asks_and_whoever_manages_the_thing_gives_or_declines() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:carol@example.com", "experiment", "2", "MANAGE").await;
+    let mut alice = person(&gate, "alice").await;
+    let mut carol = person(&gate, "carol").await;
+    let mut bob = person(&gate, "bob").await;
+    let read = "/api/2.0/mlflow/experiments/get?experiment_id=1";
+    // From the page of the refusal.
+    let refused = bob.visit(read).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("href=\"/trackgate/ask?kind=experiment&#38;id=1\""), "{}", refused.text());
+    let page = ask_for(&mut bob, "experiment", "1", "READ", "für <i>die</i> Arbeit").await;
+    assert!(page.text().contains("waiting for a decision"), "{}", page.text());
+    assert!(page.text().contains("für &#60;i&#62;die&#60;/i&#62; Arbeit"), "{}", page.text());
+
+    // Another one's things are none of carol's business.
+    assert!(carol.visit("/trackgate/requests").await.text().contains("None is waiting for you"));
+    let requests = alice.visit("/trackgate/requests").await;
+    assert!(requests.text().contains("bob@example.com"), "{}", requests.text());
+    let token = value(&requests, "requests/grant", "token");
+    let number = value(&requests, "requests/grant", "request");
+    let decide = |token: &str, id: &'static str, level: &'static str| {
+        let fields: Vec<(String, String)> = [
+            ("token", token),
+            ("request", &number),
+            ("kind", "experiment"),
+            ("id", id),
+            ("to", "bob@example.com"),
+            ("permission", level),
+            ("lasts", "1h"),
+            ("answer", "gern"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        fields
+    };
+    let plain = |fields: &[(String, String)]| {
+        fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    // With her own thing in the form, carol decides nothing about alice's.
+    let foreign = value(&carol.visit("/trackgate/ask").await, "action=\"/trackgate/ask\"", "token");
+    for (path, id, status) in [
+        ("/trackgate/requests/grant", "1", 403),
+        ("/trackgate/requests/grant", "2", 409),
+        ("/trackgate/requests/decline", "1", 403),
+        ("/trackgate/requests/decline", "2", 409),
+    ] {
+        let fields = plain(&decide(&foreign, id, "READ"));
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let told = submit(&mut carol, path, &fields).await;
+        assert_eq!(told.status, status, "{path} {id}: {}", told.text());
+    }
+    let fields = plain(&decide(&token, "1", "READ"));
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let given = submit(&mut alice, "/trackgate/requests/grant", &fields).await;
+    assert_eq!(given.status, 303, "{}", given.text());
+    assert!(gate.record(&given).await["detail"].as_str().unwrap().contains("READ to user bob@example.com"));
+    assert_eq!(gate.bearer("bob").get(read).await.status, 200);
+    let grants = gate.open().house().store.grants();
+    let grant = grants.iter().find(|record| record.grant.subject.to_string() == "user bob@example.com").unwrap();
+    assert!(grant.expires.is_some() && &*grant.by == "user alice@example.com", "{grant:?}");
+    // Once is enough.
+    assert_eq!(submit(&mut alice, "/trackgate/requests/grant", &fields).await.status, 409);
+    let own = bob.visit("/trackgate/ask").await.text();
+    assert!(own.contains("given") && own.contains("“gern”"), "{own}");
+}
+
+#[tokio::test]
+async fn asking_tells_nothing_of_what_is_hidden() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "7", "MANAGE").await;
+    let mut bob = person(&gate, "bob").await;
+    let mut pages = Vec::new();
+    for id in ["7", "8"] {
+        let page = ask_for(&mut bob, "experiment", id, "READ", "please").await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert!(page.text().contains(&format!("experiment {id}")));
+        assert!(!page.text().contains("Öl"), "no name of what one may not see: {}", page.text());
+        let token = value(&page, "ask/withdraw", "token");
+        let number = value(&page, "ask/withdraw", "request");
+        let fields = [("token", &*token), ("request", &*number)];
+        assert_eq!(submit(&mut bob, "/trackgate/ask/withdraw", &fields).await.status, 303);
+        pages.push(page.text().len());
+    }
+    assert!(bob.visit("/trackgate/ask").await.text().contains("withdrawn"));
+}
+
+#[tokio::test]
+async fn requests_are_bounded_and_odd_ones_are_refused() {
+    let gate = gate().await;
+    let mut bob = person(&gate, "bob").await;
+    for (kind, id, level, reason) in [
+        ("experiment", "*", "READ", "x"),
+        ("experiment", "01", "READ", "x"),
+        ("workspace", "*", "MANAGE", "x"),
+        ("registered_model", "team-*", "READ", "x"),
+        ("experiment", "1", "DENY", "x"),
+        ("experiment", "1", "READ", "  "),
+        ("experiment", "1", "READ", &"x".repeat(1001)),
+        ("castle", "1", "READ", "x"),
+        ("experiment", "", "READ", "x"),
+    ] {
+        assert_eq!(ask_for(&mut bob, kind, id, level, reason).await.status, 400, "{kind} {id} {level}");
+    }
+    // The same again is the same request.
+    for _ in 0..3 {
+        assert_eq!(ask_for(&mut bob, "experiment", "1", "READ", "x").await.status, 200);
+    }
+    assert_eq!(ask_for(&mut bob, "", "https://mlflow.example.com/#/experiments/2/runs", "READ", "x").await.status, 200);
+    for id in 3..=10 {
+        assert_eq!(ask_for(&mut bob, "experiment", &id.to_string(), "READ", "x").await.status, 200, "{id}");
+    }
+    let more = ask_for(&mut bob, "experiment", "11", "READ", "x").await;
+    assert_eq!(more.status, 400);
+    assert!(more.text().contains("as many open requests as one person may have"), "{}", more.text());
+    let open = gate.open().house().store.open_requests(0, 100).await.unwrap();
+    assert_eq!(open.len(), 10);
+    // Whoever is removed asks for nothing.
+    let bob = trackgate::mlflow::ids::UserName::parse("bob@example.com").unwrap();
+    gate.open().house().store.remove_user(&bob, trackgate::store::By::Trackgate).await.unwrap();
+    assert!(gate.open().house().store.open_requests(0, 100).await.unwrap().is_empty());
+}

@@ -5,6 +5,7 @@
 //! the handlers take a permit and never ask. Each form carries a token of the session that it was shown to.
 
 mod access;
+mod ask;
 mod names;
 mod share;
 mod terms;
@@ -32,6 +33,14 @@ use crate::store::{By, Store, StoreFault};
 
 /// The first of these pages.
 pub const FIRST: &str = "/trackgate/access";
+
+/// Where somebody asks for access to a thing, or to one that they name there.
+#[must_use]
+pub fn ask_address(thing: Option<&Object>) -> String {
+    let thing = thing.filter(|object| shared(object.kind));
+    let (kind, id) = thing.map_or(("", ""), |object| (object.kind.as_str(), &*object.id));
+    address("/trackgate/ask", &[("kind", kind), ("id", id)])
+}
 
 /// What the handlers work with.
 pub struct Tools<'a, A> {
@@ -104,6 +113,12 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "ShareGive" => desk.give().await,
         "ShareChange" => desk.change().await,
         "ShareRemove" => desk.remove().await,
+        "AskPage" => desk.ask().await,
+        "AskForAccess" => desk.send_request().await,
+        "WithdrawRequest" => desk.withdraw().await,
+        "RequestsPage" => desk.requests().await,
+        "GrantRequest" => desk.accept().await,
+        "DeclineRequest" => desk.decline().await,
         // A row that was added to the table and not here.
         _ => desk.refuse(StatusCode::NOT_FOUND, "This address does not exist.", "row-not-served", &""),
     };
@@ -187,7 +202,7 @@ impl<A: Ask> Desk<'_, A> {
     ) -> Answered {
         let user = Some(self.caller.identity.user.as_str());
         let session = self.caller.identity.proof == Proof::Session;
-        let page = RefusalPage { status, message, call: None, user, session, request_id: &self.request.id };
+        let page = RefusalPage { status, message, call: None, user, session, request_id: &self.request.id, ask: None };
         let response = refusal_page(self.tools.authenticator.public_url(), &page);
         Answered { refused: Some((reason, detail.to_string())), ..Answered::plain(response) }
     }

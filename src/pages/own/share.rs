@@ -38,12 +38,12 @@ struct SharePage<'a> {
 }
 
 /// A level to choose.
-struct Level {
-    word: &'static str,
-    says: &'static str,
+pub(super) struct Level {
+    pub(super) word: &'static str,
+    pub(super) says: &'static str,
 }
 
-static LEVELS: [Level; 5] = [
+pub(super) static LEVELS: [Level; 5] = [
     Level { word: "READ", says: "Read: see it" },
     Level { word: "USE", says: "Use: see it and call it" },
     Level { word: "EDIT", says: "Edit: see and change it" },
@@ -81,9 +81,9 @@ struct Draft {
 }
 
 /// The thing that a page is about.
-struct Thing {
-    kind: Kind,
-    id: Arc<str>,
+pub(super) struct Thing {
+    pub(super) kind: Kind,
+    pub(super) id: Arc<str>,
 }
 
 /// The end that a form of this page asks for: `keep` is what it was.
@@ -97,12 +97,12 @@ pub(super) fn end(fields: &Fields, now: u64) -> Result<Option<u64>, BadTerm> {
     terms::end(fields, now)
 }
 
-fn write_seen(record: &GrantRecord) -> String {
+pub(super) fn write_seen(record: &GrantRecord) -> String {
     let seen = Seen::of(record);
     format!("{}.{}.{}.{}", seen.id, seen.permission, seen.expires.unwrap_or(0), seen.created)
 }
 
-fn read_seen(text: &str) -> Option<Seen> {
+pub(super) fn read_seen(text: &str) -> Option<Seen> {
     let mut parts = text.split('.');
     let id = parts.next()?.parse().ok()?;
     let permission = parts.next()?.parse().ok()?;
@@ -190,7 +190,7 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     /// The thing that was judged: a name of the registry may be that of a prompt.
-    fn thing(&self) -> Option<Thing> {
+    pub(super) fn thing(&self) -> Option<Thing> {
         let target = self.tools.fields.target("kind", "id", Calls::OfPeople).ok()?;
         let Which::One(id) = target.which else { return None };
         let is_prompt = |object: &crate::mlflow::resource::Object| object.kind == Kind::Prompt && *object.id == *id;
@@ -202,8 +202,8 @@ impl<A: Ask> Desk<'_, A> {
         Some(Thing { kind, id: Arc::from(id) })
     }
 
-    fn no_thing(&self) -> Answered {
-        self.refuse(StatusCode::BAD_REQUEST, "This page shares one thing, by its id or name.", "bad-grant", &"")
+    pub(super) fn no_thing(&self) -> Answered {
+        self.refuse(StatusCode::BAD_REQUEST, "The form says something that it cannot say. Nothing was changed: open the page again.", "bad-grant", &"")
     }
 
     /// The grant that the form is about, as it was seen; `None` if the form names another one than was judged, or if it
@@ -335,7 +335,7 @@ fn ends(until: Option<u64>) -> String {
 }
 
 impl Level {
-    fn of(&self, permission: &str) -> bool {
+    pub(super) fn of(&self, permission: &str) -> bool {
         self.word == permission
     }
 }
