@@ -39,6 +39,7 @@ use url::Url;
 
 use self::credential::{Credentials, Secret, Shown};
 pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
+pub use self::form::BadForm;
 use self::iap::Iap;
 use self::issuer::Issuer;
 use self::jwks::{Keeper, Source};
@@ -51,7 +52,6 @@ use crate::directory::{self, Directory, Known};
 use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
-pub use self::form::BadForm;
 use crate::store::{Session, Store};
 
 /// Bearer verdicts that are kept at once.

@@ -73,12 +73,10 @@ pub struct RefusalPage<'a> {
 #[must_use]
 pub fn refusal_page(public_url: &Url, refusal: &RefusalPage<'_>) -> Response<Body> {
     let hint = match refusal.status {
-        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if refusal.user.is_some() => {
-            Some(match refusal.ask {
-                Some(_) => "If you need this for your work, ask for access: whoever manages it decides.",
-                None => "If you need this for your work, ask an administrator of this server and name the request.",
-            })
-        }
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if refusal.user.is_some() => Some(match refusal.ask {
+            Some(_) => "If you need this for your work, ask for access: whoever manages it decides.",
+            None => "If you need this for your work, ask an administrator of this server and name the request.",
+        }),
         StatusCode::UNAUTHORIZED => None,
         status if status.is_server_error() => Some("Trying again in a moment may help."),
         _ => None,
@@ -212,7 +210,9 @@ impl Desk<'_> {
         let query = self.request.query.as_deref();
         let finished = self.authenticator.finish_login(provider, query, self.credentials).await;
         let mut answered = match finished.outcome {
-            Ok((identity, step)) => Answered { response: follow(step), refused: None, identity: Some(identity), note: None },
+            Ok((identity, step)) => {
+                Answered { response: follow(step), refused: None, identity: Some(identity), note: None }
+            }
             Err(fault) => self.failed(&fault),
         };
         for cookie in finished.cookies {
@@ -288,8 +288,15 @@ impl Desk<'_> {
         reason: &'static str,
         detail: &dyn std::fmt::Display,
     ) -> Answered {
-        let page =
-            RefusalPage { status, message, call: None, user: None, session: false, request_id: &self.request.id, ask: None };
+        let page = RefusalPage {
+            status,
+            message,
+            call: None,
+            user: None,
+            session: false,
+            request_id: &self.request.id,
+            ask: None,
+        };
         let response = refusal_page(self.authenticator.public_url(), &page);
         Answered { response, refused: Some((reason, detail.to_string())), identity: None, note: None }
     }

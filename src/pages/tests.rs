@@ -1,7 +1,15 @@
 use super::*;
 
 fn refusal<'a>(status: StatusCode, message: &'a str, user: Option<&'a str>) -> RefusalPage<'a> {
-    RefusalPage { status, message, call: Some("GetExperiment"), user, session: user.is_some(), request_id: "0190", ask: None }
+    RefusalPage {
+        status,
+        message,
+        call: Some("GetExperiment"),
+        user,
+        session: user.is_some(),
+        request_id: "0190",
+        ask: None,
+    }
 }
 
 fn body(answer: Response<Body>) -> String {

@@ -17,8 +17,14 @@ const TO: Option<&str> = Some("to");
 
 /// What every form of ours carries besides.
 const FORM: &[Take] = &[
-    TextOpt("token"), TextOpt("workspace"), TextOpt("lasts"), TextOpt("until"), TextOpt("seen"), TextOpt("sure"),
-    TextOpt("request"), TextOpt("answer"),
+    TextOpt("token"),
+    TextOpt("workspace"),
+    TextOpt("lasts"),
+    TextOpt("until"),
+    TextOpt("seen"),
+    TextOpt("sure"),
+    TextOpt("request"),
+    TextOpt("answer"),
 ];
 
 /// One row for each endpoint of our own.

@@ -55,7 +55,8 @@ pub(super) async fn change(
     by: &By,
     now: i64,
 ) -> Result<u64, StoreFault> {
-    let same = sql("SELECT id FROM grants WHERE id = $1 AND permission = $2 AND COALESCE(expires, -1) = COALESCE($3, -1) \
+    let same =
+        sql("SELECT id FROM grants WHERE id = $1 AND permission = $2 AND COALESCE(expires, -1) = COALESCE($3, -1) \
                     AND created = $4 AND (expires IS NULL OR expires > $5)");
     let same = same.bind(seen.id).bind(seen.permission.as_str()).bind(seen.expires).bind(seen.created).bind(now);
     if t.one::<(i64,)>(same).await?.is_none() {

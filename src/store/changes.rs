@@ -274,7 +274,9 @@ impl Change {
             Self::SeenSessions(seen) => people::seen_sessions(t, seen).await,
             Self::SweepSessions { used_before } => people::sweep_sessions(t, now, *used_before).await,
             // These make something with a number.
-            Self::Ask(_) | Self::Grant { .. } | Self::CreateRole { .. } | Self::Assign { .. } | Self::AddRule(_) => Ok(0),
+            Self::Ask(_) | Self::Grant { .. } | Self::CreateRole { .. } | Self::Assign { .. } | Self::AddRule(_) => {
+                Ok(0)
+            }
         }
     }
 }

@@ -180,7 +180,8 @@ impl Store {
     }
 }
 
-type Row = (i64, String, String, String, String, String, String, String, i64, Option<i64>, Option<String>, Option<String>);
+type Row =
+    (i64, String, String, String, String, String, String, String, i64, Option<i64>, Option<String>, Option<String>);
 
 /// Reads what somebody wants to see.
 pub(super) async fn read(link: &mut Link, wanted: &Wanted) -> Result<Vec<AccessRequest>, StoreFault> {
@@ -227,7 +228,8 @@ fn request_of(row: Row) -> Result<AccessRequest, StoreFault> {
 pub(super) async fn ask(t: &mut Tx<'_>, wish: &Wish, now: i64) -> Result<u64, StoreFault> {
     let Wish { workspace, kind, object, user, permission, reason } = wish;
     t.touch(Part::Holder(Subject::User(user.clone())));
-    let same = sql("SELECT id FROM access_requests WHERE state = 'open' AND user_name = $1 AND workspace = $2 AND kind = $3 \
+    let same =
+        sql("SELECT id FROM access_requests WHERE state = 'open' AND user_name = $1 AND workspace = $2 AND kind = $3 \
                     AND object = $4");
     let same = same.bind(user.as_str()).bind(workspace.as_str()).bind(kind.as_str()).bind(&**object);
     if let Some((id,)) = t.one::<(i64,)>(same).await? {
@@ -235,19 +237,24 @@ pub(super) async fn ask(t: &mut Tx<'_>, wish: &Wish, now: i64) -> Result<u64, St
         t.run(anew.bind(id).bind(permission.as_str()).bind(&**reason)).await?;
         return Ok(id.unsigned_abs());
     }
-    let open: Option<(i64,)> =
-        t.one(sql("SELECT COUNT(*) FROM access_requests WHERE state = 'open' AND user_name = $1").bind(user.as_str())).await?;
+    let open: Option<(i64,)> = t
+        .one(sql("SELECT COUNT(*) FROM access_requests WHERE state = 'open' AND user_name = $1").bind(user.as_str()))
+        .await?;
     let all: Option<(i64,)> = t.one(sql("SELECT COUNT(*) FROM access_requests WHERE state = 'open'")).await?;
     if open.is_some_and(|(open,)| open >= MOST_OPEN) || all.is_some_and(|(all,)| all >= MOST_IN_ALL) {
         return Err(StoreFault::TooManyOpen);
     }
     // The oldest that are decided make room.
-    let old = sql("DELETE FROM access_requests WHERE user_name = $1 AND state <> 'open' AND id <= (SELECT id FROM access_requests \
-                   WHERE user_name = $1 AND state <> 'open' ORDER BY id DESC LIMIT 1 OFFSET $2)");
+    let old = sql(
+        "DELETE FROM access_requests WHERE user_name = $1 AND state <> 'open' AND id <= (SELECT id FROM access_requests \
+                   WHERE user_name = $1 AND state <> 'open' ORDER BY id DESC LIMIT 1 OFFSET $2)",
+    );
     t.run(old.bind(user.as_str()).bind(KEPT)).await?;
     let id = number(t, "access_requests").await?;
-    let new = sql("INSERT INTO access_requests (id, workspace, kind, object, user_name, permission, reason, state, created) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8)");
+    let new = sql(
+        "INSERT INTO access_requests (id, workspace, kind, object, user_name, permission, reason, state, created) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8)",
+    );
     let new = new.bind(id).bind(workspace.as_str()).bind(kind.as_str()).bind(&**object).bind(user.as_str());
     t.run(new.bind(permission.as_str()).bind(&**reason).bind(now)).await?;
     Ok(id)
@@ -266,7 +273,8 @@ pub(super) async fn decide(
     by: &By,
     now: i64,
 ) -> Result<u64, StoreFault> {
-    let open = sql("SELECT id, workspace, kind, object, user_name, permission, reason, state, created, decided, decided_by, \
+    let open =
+        sql("SELECT id, workspace, kind, object, user_name, permission, reason, state, created, decided, decided_by, \
                     answer FROM access_requests WHERE id = $1 AND state = 'open'");
     let row: Option<Row> = t.one(open.bind(id)).await?;
     let row = row.ok_or_else(|| StoreFault::NoSuch { what: "open request", name: id.to_string() })?;

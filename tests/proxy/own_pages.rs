@@ -106,7 +106,10 @@ async fn who_manages_a_thing_gives_changes_and_takes_it_back_on_its_page() {
     let read = "/api/2.0/mlflow/experiments/get?experiment_id=1";
     assert_eq!(gate.bearer("bob").get(read).await.status, 403);
     let given = submit(&mut alice, "/trackgate/share/give", &give("bob@example.com", "READ", "7d")).await;
-    assert_eq!((given.status, given.header("location")), (303, Some("/trackgate/share?kind=experiment&id=1&done=given")));
+    assert_eq!(
+        (given.status, given.header("location")),
+        (303, Some("/trackgate/share?kind=experiment&id=1&done=given"))
+    );
     assert_eq!(gate.bearer("bob").get(read).await.status, 200);
     let record = gate.record(&given).await;
     assert_eq!((&record["call"], &record["user"]), (&json!("ShareGive"), &json!("alice@example.com")));
@@ -206,7 +209,13 @@ async fn forms_of_other_sites_and_other_sessions_are_refused() {
     let token = value(&alice.visit(SHARE).await, "share/give", "token");
     let foreign = value(&carol.visit(SHARE).await, "share/give", "token");
     let fields = |token: &str| {
-        form(&[("token", token), ("kind", "experiment"), ("id", "1"), ("to", "bob@example.com"), ("permission", "READ")])
+        form(&[
+            ("token", token),
+            ("kind", "experiment"),
+            ("id", "1"),
+            ("to", "bob@example.com"),
+            ("permission", "READ"),
+        ])
     };
     let give = "/trackgate/share/give";
     for (what, token, headers) in [
@@ -226,7 +235,14 @@ async fn forms_of_other_sites_and_other_sessions_are_refused() {
     }
     let signed_out = Browser::at(&gate).send("POST", give, &[FORM, NAVIGATE, OURS], &fields(&token)).await;
     assert_eq!(signed_out.header("location"), Some("/trackgate/login?return_to=%2Ftrackgate%2Faccess"));
-    assert!(gate.open().house().store.grants().iter().all(|record| record.grant.subject.to_string() != "user bob@example.com"));
+    assert!(
+        gate.open()
+            .house()
+            .store
+            .grants()
+            .iter()
+            .all(|record| record.grant.subject.to_string() != "user bob@example.com")
+    );
     // The same with the token of the page is taken.
     assert_eq!(alice.send("POST", give, &[FORM, NAVIGATE, OURS], &fields(&token)).await.status, 303);
 }

@@ -110,7 +110,8 @@ impl<A: Ask> Desk<'_, A> {
         let own = self.store().user(&identity.user);
         let own: &[GroupName] = own.as_ref().map_or(&[], |user| &user.groups);
         for name in &identity.groups {
-            let from = if own.contains(name) { "your identity provider and this server" } else { "your identity provider" };
+            let from =
+                if own.contains(name) { "your identity provider and this server" } else { "your identity provider" };
             groups.push(InGroup { name: name.to_string(), from: from.to_owned() });
         }
         for name in own.iter().filter(|name| !identity.groups.contains(name)) {
@@ -149,7 +150,9 @@ impl<A: Ask> Desk<'_, A> {
             };
             self.held_by(set, &via, ends, &mut held);
         }
-        held.sort_unstable_by(|one, other| (one.kind, &one.pattern, &one.via).cmp(&(other.kind, &other.pattern, &other.via)));
+        held.sort_unstable_by(|one, other| {
+            (one.kind, &one.pattern, &one.via).cmp(&(other.kind, &other.pattern, &other.via))
+        });
         held
     }
 
@@ -190,7 +193,8 @@ impl<A: Ask> Desk<'_, A> {
     fn roles_through(&self) -> HashMap<RoleId, (Option<GroupName>, Option<u64>)> {
         let mut through: HashMap<RoleId, (Option<GroupName>, Option<u64>)> = HashMap::new();
         let own = Subject::User(self.caller.identity.user.clone());
-        let groups = self.groups().into_iter().filter_map(|group| GroupName::parse(&group.name).ok()).map(Subject::Group);
+        let groups =
+            self.groups().into_iter().filter_map(|group| GroupName::parse(&group.name).ok()).map(Subject::Group);
         let everybody = GroupName::parse(EVERYBODY).ok().map(Subject::Group);
         for subject in std::iter::once(own).chain(groups).chain(everybody) {
             for assignment in self.store().assignments_to(&subject) {

@@ -96,7 +96,9 @@ impl<A: Ask> Desk<'_, A> {
 
     async fn ask_page(&self, status: StatusCode, notice: Option<Notice>) -> Answered {
         let own = match self.store().requests_of(&self.caller.identity.user).await {
-            Ok(own) => own.into_iter().filter(|request| request.wish.workspace == self.caller.workspace).map(own_row).collect(),
+            Ok(own) => {
+                own.into_iter().filter(|request| request.wish.workspace == self.caller.workspace).map(own_row).collect()
+            }
             Err(fault) => return self.not_stored(&fault),
         };
         let page = AskPage {
@@ -120,7 +122,9 @@ impl<A: Ask> Desk<'_, A> {
 
     pub(super) async fn send_request(&self) -> Answered {
         let Some((kind, id)) = self.wished() else {
-            return self.ask_again("Say what you need: choose what it is, and write its id or name, or its address in MLflow.").await;
+            return self
+                .ask_again("Say what you need: choose what it is, and write its id or name, or its address in MLflow.")
+                .await;
         };
         let Ok(permission @ (Permission::Read | Permission::Use | Permission::Edit | Permission::Manage)) =
             granting::level(self.field("permission"), kind)
@@ -140,9 +144,15 @@ impl<A: Ask> Desk<'_, A> {
             reason: Arc::from(reason),
         };
         match self.store().ask(wish).await {
-            Ok(number) => self.back_to(&self.own_address("/trackgate/ask", "asked"), format!("request {number}: {permission} on {kind} {id}")),
+            Ok(number) => self.back_to(
+                &self.own_address("/trackgate/ask", "asked"),
+                format!("request {number}: {permission} on {kind} {id}"),
+            ),
             Err(StoreFault::TooManyOpen) => {
-                self.ask_again("You have as many open requests as one person may have. Withdraw one, or wait for a decision.").await
+                self.ask_again(
+                    "You have as many open requests as one person may have. Withdraw one, or wait for a decision.",
+                )
+                .await
             }
             Err(fault) => self.not_stored(&fault),
         }
@@ -165,7 +175,8 @@ impl<A: Ask> Desk<'_, A> {
             return self.decided_by_another().await;
         }
         match self.store().decide(request.id, Verdict::Withdraw, "", self.by()).await {
-            Ok(()) => self.back_to(&self.own_address("/trackgate/ask", "withdrawn"), format!("request {} withdrawn", request.id)),
+            Ok(()) => self
+                .back_to(&self.own_address("/trackgate/ask", "withdrawn"), format!("request {} withdrawn", request.id)),
             Err(StoreFault::NoSuch { .. }) => self.decided_by_another().await,
             Err(fault) => self.not_stored(&fault),
         }
@@ -203,7 +214,8 @@ impl<A: Ask> Desk<'_, A> {
                 }
             }
         }
-        let ids = mine.iter().filter(|request| request.wish.kind == Kind::Experiment).map(|request| &request.wish.object);
+        let ids =
+            mine.iter().filter(|request| request.wish.kind == Kind::Experiment).map(|request| &request.wish.object);
         let known = self.tools.resolver.experiment_names(ids, self.tools.upstream).await;
         let people: Vec<&str> = mine.iter().map(|request| request.wish.user.as_str()).collect();
         let alike = names::alike(&people, self.store());
@@ -236,7 +248,12 @@ impl<A: Ask> Desk<'_, A> {
             .find(|record| record.grant.subject == subject && matches!(record.grant.pattern, Pattern::Exactly(_)))
     }
 
-    fn open_row(&self, request: &AccessRequest, known: &HashMap<Arc<str>, String>, alike: &HashMap<String, String>) -> OpenRow {
+    fn open_row(
+        &self,
+        request: &AccessRequest,
+        known: &HashMap<Arc<str>, String>,
+        alike: &HashMap<String, String>,
+    ) -> OpenRow {
         let AccessRequest { id: number, wish, created, .. } = request;
         let held = self.held(wish, wish.kind);
         OpenRow {
@@ -322,7 +339,8 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     async fn decided_by_another(&self) -> Answered {
-        let text = "Nothing was changed: the request is decided already, or what the person holds is another by now.".to_owned();
+        let text = "Nothing was changed: the request is decided already, or what the person holds is another by now."
+            .to_owned();
         let page = self.requests_page(StatusCode::CONFLICT, Some(Notice { good: false, text: text.clone() })).await;
         Answered { note: Some(text), ..page }
     }
@@ -354,7 +372,8 @@ fn own_row(request: AccessRequest) -> OwnRow {
 
 /// Whether a text may be kept: not too long, and nothing but what is shown.
 fn fits(text: &str) -> bool {
-    text.chars().count() <= LONGEST && !text.chars().any(|sign| sign.is_control() && !matches!(sign, '\n' | '\r' | '\t'))
+    text.chars().count() <= LONGEST
+        && !text.chars().any(|sign| sign.is_control() && !matches!(sign, '\n' | '\r' | '\t'))
 }
 
 /// The thing whose page in MLflow has this address, by its type and id (`.../#/experiments/7/runs`, `.../#/models/a`).

@@ -203,7 +203,12 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     pub(super) fn no_thing(&self) -> Answered {
-        self.refuse(StatusCode::BAD_REQUEST, "The form says something that it cannot say. Nothing was changed: open the page again.", "bad-grant", &"")
+        self.refuse(
+            StatusCode::BAD_REQUEST,
+            "The form says something that it cannot say. Nothing was changed: open the page again.",
+            "bad-grant",
+            &"",
+        )
     }
 
     /// The grant that the form is about, as it was seen; `None` if the form names another one than was judged, or if it

@@ -57,8 +57,8 @@ pub(super) struct Moment {
 
 /// A time in milliseconds since the epoch.
 pub(super) fn moment(millis: u64) -> Moment {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let time =
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let write = |format| time.format(format).unwrap_or_default();
     Moment { shown: write(SHOWN), machine: write(MACHINE), input: write(INPUT) }
 }
@@ -74,9 +74,13 @@ mod tests {
         assert_eq!(read("1h", "", 5), Ok(Some(3_600_005)));
         assert_eq!(read("until", "1970-01-02T00:00", 5), Ok(Some(86_400_000)));
         assert_eq!(read("", "1970-01-02T00:00", 5), Ok(Some(86_400_000)));
-        for (lasts, until) in
-            [("2h", ""), ("until", ""), ("until", "tomorrow"), ("until", "2030-02-30T00:00"), ("until", "1960-01-01T00:00")]
-        {
+        for (lasts, until) in [
+            ("2h", ""),
+            ("until", ""),
+            ("until", "tomorrow"),
+            ("until", "2030-02-30T00:00"),
+            ("until", "1960-01-01T00:00"),
+        ] {
             assert_eq!(read(lasts, until, 5), Err(BadTerm), "{lasts} {until}");
         }
         assert_eq!(moment(86_400_000).shown, "1970-01-02 00:00 UTC");

@@ -185,7 +185,8 @@ impl Plan {
             // Where the body is the file, `request.args` is all there is (`upload_artifact_handler`).
             (true, _, _) if row.by_query => Source::Query,
             (true, Verb::Post, BodyClass::Form) => Source::Form,
-            (true, Verb::Get, _) | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact | BodyClass::Form) => {
+            (true, Verb::Get, _)
+            | (true, Verb::Post | Verb::Put | Verb::Patch | Verb::Delete, BodyClass::Artifact | BodyClass::Form) => {
                 Source::Query
             }
             (
