@@ -69,7 +69,8 @@ pub fn answers(data: &[u8]) {
         | Answer::Ours(_)
         | Answer::OursUnless(..)
         | Answer::Offers(_)
-        | Answer::Served => {}
+        | Answer::Served
+        | Answer::Shell => {}
     }
 }
 
@@ -197,7 +198,8 @@ fn kinds(row: &Row) -> Vec<Kind> {
         | Answer::Ours(_)
         | Answer::OursUnless(..)
         | Answer::Offers(_)
-        | Answer::Served => &[],
+        | Answer::Served
+        | Answer::Shell => &[],
     };
     if links.iter().any(|link| link.kind.home() == Home::Experiment) {
         kinds.push(Kind::Experiment);

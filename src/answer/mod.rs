@@ -19,6 +19,7 @@ mod offers;
 mod page;
 mod query;
 mod selects;
+mod shell;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 mod token;
@@ -175,7 +176,7 @@ pub fn reads(row: &Row) -> bool {
         | Answer::Ours(_)
         | Answer::OursUnless(..)
         | Answer::Served => false,
-        Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => true,
+        Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) | Answer::Shell => true,
     };
     looked_over || [row.effect, row.also].iter().any(|effect| matches!(effect, Effect::Owns { .. }))
 }
@@ -202,6 +203,8 @@ pub fn ours(permitted: Permitted<Request>, json: &'static str) -> Response<Body>
     drop(permitted);
     whole::own(bytes::Bytes::from_static(json.as_bytes()))
 }
+
+pub use self::shell::with_script;
 
 /// Answers a call whose row keeps only the visible elements of a list.
 ///

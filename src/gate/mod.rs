@@ -413,6 +413,15 @@ impl Gate {
             }
             Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
             Answer::GraphQl(graph) => Ok(Box::pin(answer::graph(permitted, call, graph, &tools)).await?),
+            Answer::Shell => {
+                let session = permitted.principal().is_some_and(|caller| caller.identity.proof == Proof::Session);
+                let head_only = permitted.get().head_only;
+                let answer = forward::forward(permitted, None, &self.upstream, forward).await?;
+                if session && !head_only {
+                    return Ok(Box::pin(answer::with_script(answer, pages::menu(), &house.answer)).await?);
+                }
+                Ok(answer)
+            }
             Answer::Stream | Answer::OursUnless(..) | Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();

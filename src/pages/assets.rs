@@ -17,6 +17,8 @@ pub(super) struct Assets {
     pub(super) style: String,
     pub(super) script: String,
     pub(super) icon: String,
+    /// What goes into MLflow's own page.
+    pub(super) menu: String,
 }
 
 struct File {
@@ -27,18 +29,19 @@ struct File {
 
 const WHERE: &str = "/trackgate/assets/";
 
-static FILES: LazyLock<[File; 3]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 4]> = LazyLock::new(|| {
     [
         File::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")),
         File::new("fragment", "js", "text/javascript; charset=utf-8", include_str!("assets/fragment.js")),
         File::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")),
+        File::new("menu", "js", "text/javascript; charset=utf-8", include_str!("assets/menu.js")),
     ]
 });
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let [style, script, icon] = &*FILES;
+    let [style, script, icon, menu] = &*FILES;
     let address = |file: &File| format!("{WHERE}{}", file.name);
-    Assets { style: address(style), script: address(script), icon: address(icon) }
+    Assets { style: address(style), script: address(script), icon: address(icon), menu: address(menu) }
 });
 
 impl File {
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn each_file_is_served_under_the_address_that_pages_name() {
         let assets = addresses();
-        for address in [&assets.style, &assets.script, &assets.icon] {
+        for address in [&assets.style, &assets.script, &assets.icon, &assets.menu] {
             let answer = serve(address.strip_prefix(WHERE).unwrap()).unwrap();
             assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
         }

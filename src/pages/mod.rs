@@ -111,6 +111,12 @@ fn title(status: StatusCode) -> &'static str {
     }
 }
 
+/// Where the script lies that adds signing out to the menu of MLflow's pages.
+#[must_use]
+pub fn menu() -> &'static str {
+    &assets::addresses().menu
+}
+
 /// Sends a browser that asked for a page to the sign-in page. The browser carries a `#` fragment along by itself
 /// (RFC 9110 section 10.2.2).
 #[must_use]

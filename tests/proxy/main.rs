@@ -27,6 +27,7 @@ mod own_pages;
 mod passing;
 mod permissions;
 mod prefixed;
+mod raised;
 mod registry;
 mod review;
 mod sessions;

@@ -156,7 +156,8 @@ async fn over(
         | Answer::Ours(_)
         | Answer::OursUnless(..)
         | Answer::Offers(_)
-        | Answer::Served => false,
+        | Answer::Served
+        | Answer::Shell => false,
         Answer::Confirm { .. } => true,
         Answer::Hide(links) => principal.is_none_or(|principal| !links.iter().all(|link| passes(principal, link))),
     };
@@ -179,7 +180,8 @@ async fn over(
         | Answer::Ours(_)
         | Answer::OursUnless(..)
         | Answer::Offers(_)
-        | Answer::Served => {}
+        | Answer::Served
+        | Answer::Shell => {}
         Answer::Confirm { kind, id } => {
             let answered = text_at(value, id)?;
             if !judged.objects.iter().any(|object| object.kind == kind && *object.id == *answered) {

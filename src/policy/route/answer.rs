@@ -33,6 +33,8 @@ pub enum Answer {
     Offers(&'static [Offer]),
     /// By Trackgate, from its own store (`api`): MLflow is not asked.
     Served,
+    /// MLflow's one page, with a script of ours besides for whoever can sign out: its own log-out is for passwords.
+    Shell,
 }
 
 /// Something that the server says it can do.

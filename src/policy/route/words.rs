@@ -168,6 +168,12 @@ impl Row {
         self
     }
 
+    /// A script of ours goes along.
+    pub(in crate::policy) const fn shell(mut self) -> Self {
+        self.answer = Answer::Shell;
+        self
+    }
+
     /// The fields stand in the query, whatever the method is.
     pub(in crate::policy) const fn by_query(mut self) -> Self {
         self.by_query = true;

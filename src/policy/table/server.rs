@@ -40,7 +40,7 @@ const SPARE: &str = "the UI's files have another path";
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // The UI's shell and the server itself
-    get   ("",                                  "Serve",               &[SignedIn]).root(),
+    get   ("",                                  "Serve",               &[SignedIn]).root().shell(),
     get   ("static-files/{*path}",              "ServeStaticFile",     &[SignedIn]).root(),
     get   ("version",                           "Version",             &[SignedIn]).root(),
     get   ("health",                            "Health",              &[SignedIn]).root(),
