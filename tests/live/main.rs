@@ -36,6 +36,8 @@ mod house;
 mod matrix;
 /// The pages in Chromium.
 mod pages;
+/// MLflow's pages of users and roles, and the way out.
+mod people;
 /// MLflow below a static prefix.
 mod prefix;
 /// The README.

@@ -426,3 +426,33 @@ async fn ends_take_permissions_and_roles_away_by_themselves() {
     }
     assert!(allowed > 0);
 }
+
+#[tokio::test]
+async fn the_page_has_a_way_out_for_whoever_has_a_session_and_is_mlflows_own_for_everybody_else() {
+    const PAGE: &str = "<html><head><title>MLflow</title></head><body></body></html>";
+    let gate = Gate::before(|request| async move {
+        // What is compressed, or not sent since the browser has it, could not be added to.
+        assert!(!request.headers().contains_key("if-none-match"), "{:?}", request.headers());
+        let mut answer = full(200, PAGE);
+        for (name, value) in
+            [("content-type", "text/html; charset=utf-8"), ("etag", "\"1\""), ("cache-control", "no-cache")]
+        {
+            answer.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        answer
+    })
+    .await;
+    let mut browser = super::login::Browser::at(&gate);
+    browser.sign_in("/").await;
+    let told = browser.send("GET", "/", &[("if-none-match", "\"1\""), ("accept-encoding", "gzip")], "").await;
+    let text = told.text();
+    let script = text.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
+    assert!(script.starts_with("/trackgate/assets/menu-"), "{text}");
+    assert_eq!(text.replace(&format!("<script defer=\"defer\" src=\"{script}\"></script>"), ""), PAGE);
+    assert_eq!((told.header("etag"), told.header("cache-control")), (None, Some("no-cache")));
+    let asset = browser.send("GET", &script, &[], "").await;
+    assert_eq!((asset.status, asset.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    assert!(asset.text().contains("/trackgate/logout"));
+    // A program has no session to leave.
+    assert_eq!(gate.bearer("alice").get("/").await.text(), PAGE);
+}
