@@ -58,7 +58,7 @@ mod tests {
 
     async fn of(page: &'static str) -> String {
         let answer = Response::new(Body::from(page.as_bytes().to_vec()));
-        let answer = put(answer, "/x.js", 1000, &Arc::new(Held::new(10_000))).await.unwrap();
+        let answer = put(answer, "/x.js", 1000, &Held::new(10_000)).await.unwrap();
         let length = answer.headers()[http::header::CONTENT_LENGTH].to_str().unwrap().to_owned();
         let (_, page) = whole::read(answer, 2000).await.unwrap();
         assert_eq!(length, page.len().to_string());
