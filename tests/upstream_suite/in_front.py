@@ -209,6 +209,22 @@ def _with_token():
     requests.Session.send = wrapped
 
 
+def _with_token_from_exporters():
+    """OpenTelemetry's exporter sends by itself: not everywhere through `requests`, and nothing of MLflow's client."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    except ImportError:
+        return
+    init = OTLPSpanExporter.__init__
+
+    def wrapped(self, endpoint=None, *args, headers=None, **options):
+        if any((endpoint or "").startswith(f"{gate}/") for gate in _gates):
+            headers = {**(headers or {}), "authorization": f"Bearer {_token}"}
+        init(self, endpoint, *args, headers=headers, **options)
+
+    OTLPSpanExporter.__init__ = wrapped
+
+
 def _in_front_of_all():
     from tests.tracking import integration_test_utils as helpers
 
@@ -266,4 +282,5 @@ def pytest_sessionstart(session):
     _token = _issuer.token()
     os.environ["MLFLOW_TRACKING_TOKEN"] = _token
     _with_token()
+    _with_token_from_exporters()
     _in_front_of_all()

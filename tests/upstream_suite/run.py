@@ -31,6 +31,8 @@ def run(checkout, tests, through):
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-o", "addopts=", f"--junitxml={report}"]
+        # What asks addresses outside may wait for ever where there are none.
+        command += ["--timeout=300"]
         command += ["-p", "in_front"] if through else []
         paths = [str(checkout), str(HERE), os.environ.get("PYTHONPATH", "")]
         # Some tests start `mlflow` by its name.

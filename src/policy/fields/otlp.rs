@@ -27,7 +27,7 @@ const REQUEST_ID: &str = "mlflow.traceRequestId";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OtlpFault {
     /// Neither of the two forms, or told twice.
-    #[error("the body must be `application/x-protobuf` or `application/json`, and say so once")]
+    #[error("Invalid Content-Type: the body must be `application/x-protobuf` or `application/json`, and say so once")]
     MediaType,
     /// Not what it says it is.
     #[error("the spans cannot be read: {0}")]
