@@ -150,10 +150,11 @@ impl AuthFault {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } => Some(*retry_after),
+            Self::Throttled { retry_after } | Self::GroupsUnavailable(DirectoryFault::Throttled { retry_after }) => {
+                Some(*retry_after)
+            }
             Self::KeysUnavailable(_) => Some(Duration::from_secs(10)),
             Self::StoreUnavailable => Some(Duration::from_secs(1)),
-            Self::GroupsUnavailable(DirectoryFault::Throttled { retry_after }) => Some(*retry_after),
             Self::GroupsUnavailable(_) => Some(Duration::from_secs(5)),
             Self::TwoAuthorizations
             | Self::TwoCredentials

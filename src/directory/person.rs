@@ -92,7 +92,7 @@ impl Person {
         let known = state.known.as_ref().map(|known| (Arc::clone(&known.groups), now.saturating_sub(known.asked)));
         match known {
             Some((groups, age)) if age < times.fresh || (age < times.keep && away) => {
-                let begin = if due && age >= times.fresh / 2 { state.begin().1 } else { None };
+                let begin = if due && age >= times.fresh / 5 * 4 { state.begin().1 } else { None };
                 Next::Use { groups, begin }
             }
             Some(_) | None => match &state.failed {

@@ -389,7 +389,7 @@ async fn a_token_is_renewed_ahead_of_its_end_and_an_outage_meanwhile_is_not_felt
     settings.fresh = Duration::from_secs(10);
     let directory = Directory::new(settings, clock.clone()).unwrap();
     groups(&directory, ALICE).await.unwrap();
-    clock.advance(Duration::from_secs(3300));
+    clock.advance(Duration::from_mins(55));
     groups(&directory, ALICE).await.unwrap();
     assert_eq!(google.asked(Endpoint::Metadata), 1);
     google.lie(Endpoint::Metadata, Lie::Refuses(503, "UNAVAILABLE"));
@@ -399,7 +399,7 @@ async fn a_token_is_renewed_ahead_of_its_end_and_an_outage_meanwhile_is_not_felt
     google.repent(Endpoint::Metadata);
     clock.advance(Duration::from_secs(20));
     groups(&directory, ALICE).await.unwrap();
-    clock.advance(Duration::from_secs(3000));
+    clock.advance(Duration::from_mins(50));
     groups(&directory, ALICE).await.unwrap();
     assert_eq!(google.asked(Endpoint::Metadata), 3);
 }

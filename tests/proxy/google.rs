@@ -112,6 +112,7 @@ async fn a_removed_member_loses_the_group_within_an_open_session() {
     let gate = gate(&google, "", |settings| settings.fresh = Duration::from_millis(100)).await;
     let mut browser = Browser::at(&gate);
     browser.sign_in("/").await;
+    crate::harness::until("signing in asks for the groups by itself", || google.asked(Endpoint::Search) > 0).await;
     assert_eq!(browser.visit(TARGET).await.status, 200);
     google.remove("Data-Science@example.com", "alice@example.com");
     until("the loss of the group", 403, async || browser.visit(TARGET).await).await;

@@ -47,7 +47,7 @@ pub(super) struct Explain {
     path: String,
     /// Fields of the query or of the JSON body, wherever the call takes them from.
     fields: Vec<String>,
-    /// A group that the issuer would name; may be repeated.
+    /// A group that the issuer, or Google, would name; may be repeated. Google is not asked: `check --groups-of` does.
     #[arg(long = "group")]
     groups: Vec<String>,
     /// The workspace that the request names, where MLflow has several.
