@@ -101,6 +101,26 @@ fn users_groups_and_grants_are_added_listed_and_removed() {
 }
 
 #[test]
+fn rules_of_who_may_create_what_are_made_explained_and_taken_back() {
+    let place = Place::new();
+    place.says("group add research");
+    place.says("user add bob@example.com");
+    place.says("group member add research bob@example.com");
+    let made = place.says("rule add group:research experiment research/* --expires 2999-01-01T00:00:00Z");
+    assert_eq!(made, "group:research may create experiment research/* until 2999-01-01T00:00:00Z\n");
+    assert!(place.says("rule list").contains("research/*"));
+    assert!(place.says("rule list --json").contains("\"pattern\": \"research/*\""));
+    let ask = |name: &str| format!("explain bob@example.com POST /api/2.0/mlflow/experiments/create name={name}");
+    let why = place.says(&ask("research/a"));
+    assert!(why.contains("group research may create experiment research/*"), "{why}");
+    assert!(!place.fails(&ask("other"), 4).contains("may create experiment"));
+    assert!(place.fails("rule add group:research run *", 1).contains("rules speak of experiments"));
+    assert!(place.fails("rule remove group:research experiment other*", 1).contains("there is no such rule"));
+    place.says("rule remove group:research experiment research/*");
+    assert!(place.says("rule list").contains("there are no such rules"));
+}
+
+#[test]
 fn roles_are_made_given_for_a_time_and_taken_back() {
     let place = Place::new();
     place.says("group add ml");

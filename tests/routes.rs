@@ -192,6 +192,10 @@ fn named(row: &Row) -> Vec<&'static str> {
                 parent
             }
             Need::NewNamed { mark, .. } => mark,
+            Need::CreateNamed { name, mark, .. } => {
+                fields.extend(mark.iter().copied().flat_map(names));
+                name
+            }
             Need::Oneself { field, .. } | Need::OnRole { field, .. } | Need::InEach(field) => field,
             Need::Gives { what, to: other } | Need::Takes { what, from: other } => {
                 fields.extend(what.level().into_iter().chain(*other).flat_map(names));
@@ -427,7 +431,7 @@ fn no_two_rows_speak_of_one_route() {
 #[test]
 fn what_creates_gives_an_owner_and_what_lists_is_filtered() {
     for row in rows().filter(|row| row.closed().is_none()) {
-        if row.needs.contains(&Need::Create) {
+        if row.needs.iter().any(|need| matches!(need, Need::Create | Need::CreateNamed { .. })) {
             assert!(matches!(row.effect, Effect::Owns { .. }), "{} makes something without an owner", row.name);
         }
         if row.needs.iter().any(|need| matches!(need, Need::OnOrCreate { .. })) {

@@ -49,6 +49,15 @@ pub enum Requirement {
         /// On what.
         resource: Resource,
     },
+    /// CREATE on `workspace`, or a rule by which things of `kind` may be made under `name` there.
+    Creates {
+        /// What is made.
+        kind: Kind,
+        /// Under which name.
+        name: Arc<str>,
+        /// Where.
+        workspace: Resource,
+    },
     /// `action` on `resource`; for those who are named, less is enough. Without an `action` only they may.
     Among {
         /// What is wanted of everybody else.
@@ -130,6 +139,17 @@ pub enum Reason {
         /// What was wanted.
         action: Action,
     },
+    /// This rule allows to make it.
+    Rule {
+        /// Whose rule it is.
+        subject: Subject,
+        /// The role's name, where it is a role's.
+        role: Option<Arc<str>>,
+        /// What may be made.
+        kind: Kind,
+        /// Under which names.
+        pattern: Pattern,
+    },
     /// No grant speaks of the object.
     NoGrant {
         /// What was wanted.
@@ -177,6 +197,7 @@ impl Reason {
                     "grant-too-low"
                 }
             }
+            Self::Rule { .. } => "create-rule",
             Self::NoGrant { .. } => "no-grant",
             Self::Named(_) => "named",
             Self::NotNamed(_) => "not-named",
@@ -210,11 +231,13 @@ impl fmt::Display for Reason {
             Self::Nobody(why) => write!(f, "closed to everybody: {why}"),
             Self::Grant { subject, role, kind, pattern, permission, action } => {
                 write!(f, "{action} wanted; ")?;
-                match (subject, role) {
-                    (Subject::Role(id), Some(name)) => write!(f, "role {name}#{id}")?,
-                    _ => subject.fmt(f)?,
-                }
+                holder(f, subject, role.as_deref())?;
                 write!(f, " holds {permission} on {kind} {pattern}")
+            }
+            Self::Rule { subject, role, kind, pattern } => {
+                f.write_str("create wanted; ")?;
+                holder(f, subject, role.as_deref())?;
+                write!(f, " may create {kind} {pattern}")
             }
             Self::NoGrant { action, object } => write!(f, "{action} wanted; no grant speaks of {object}"),
             Self::Named(besides) => write!(f, "the caller is named there, and: {besides}"),
@@ -227,6 +250,13 @@ impl fmt::Display for Reason {
             Self::TooShort => f.write_str("what the caller holds ends before what they would give"),
             Self::Bears(role) => write!(f, "the caller has role #{role}"),
         }
+    }
+}
+
+fn holder(f: &mut fmt::Formatter<'_>, subject: &Subject, role: Option<&str>) -> fmt::Result {
+    match (subject, role) {
+        (Subject::Role(id), Some(name)) => write!(f, "role {name}#{id}"),
+        _ => write!(f, "{subject}"),
     }
 }
 
@@ -318,6 +348,7 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
             _ => Err(Reason::Absent("there is no such name that the caller may see")),
         },
         Requirement::Holds { .. }
+        | Requirement::Creates { .. }
         | Requirement::Among { .. }
         | Requirement::NotDenied(_)
         | Requirement::NoneDenied(_)
@@ -339,6 +370,7 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
 pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason, Reason> {
     match requirement {
         Requirement::Holds { action, resource } => holds(principal, *action, resource),
+        Requirement::Creates { kind, name, workspace } => creates(principal, *kind, name, workspace),
         Requirement::Among { action, resource, named } => among(principal, *action, resource, named),
         Requirement::NotDenied(resource) => not_denied(principal, resource),
         Requirement::NoneDenied(kind) => none_denied(principal, *kind),
@@ -356,6 +388,25 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         | Requirement::Absent(_)
         | Requirement::NoName(_)
         | Requirement::Nobody(_) => judge(Some(principal), requirement),
+    }
+}
+
+/// A rule adds to what is held on the workspace. It is no grant: it rescues from no DENY there.
+fn creates(principal: &Principal, kind: Kind, name: &str, workspace: &Resource) -> Result<Reason, Reason> {
+    let refused = match holds(principal, Action::Create, workspace) {
+        Ok(reason) => return Ok(reason),
+        Err(denied @ Reason::Grant { permission: Permission::Deny, .. }) => return Err(denied),
+        Err(reason) => reason,
+    };
+    let rule = principal.grants.iter().find_map(|set| Some((set, set.creates(kind, name)?)));
+    match rule {
+        Some((set, pattern)) => Ok(Reason::Rule {
+            subject: set.subject().clone(),
+            role: set.role().cloned(),
+            kind,
+            pattern: pattern.clone(),
+        }),
+        None => Err(refused),
     }
 }
 

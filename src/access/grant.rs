@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::mlflow::ids::{BadId, ExperimentId, GroupName, LoggedModelId, RunId, TraceId, UserName, WorkspaceName};
+use crate::mlflow::ids::{
+    BadId, ExperimentId, ExperimentName, GroupName, LoggedModelId, RunId, TraceId, UserName, WorkspaceName,
+};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Grantable, Kind, Object};
 
@@ -75,6 +77,9 @@ pub enum BadPattern {
     /// No grant speaks of such things themselves.
     #[error("nothing is granted on a {0} itself: grant on the experiment that it lies in")]
     NotGranted(Kind),
+    /// Rules of who may create what speak of other things.
+    #[error("rules speak of experiments, registered models and prompts, not of a {0}: give USE on the workspace")]
+    NotCreated(Kind),
     /// The id is not canonical.
     #[error(transparent)]
     BadId(#[from] BadId),
@@ -138,6 +143,35 @@ impl Pattern {
             }
         }
         Ok(Self::Exactly(Arc::from(text)))
+    }
+
+    /// Reads a pattern of the *names* of new things: a rule of who may create what speaks of these. A name, `prefix*`,
+    /// or `*`.
+    ///
+    /// # Errors
+    /// [`BadPattern`] when no rule can speak of such things, or the text cannot be a name of theirs.
+    pub fn of_names(kind: Kind, text: &str) -> Result<Self, BadPattern> {
+        match kind {
+            Kind::RegisteredModel | Kind::Prompt => Self::parse(kind, text),
+            Kind::Experiment => {
+                let name = text.strip_suffix('*').unwrap_or(text);
+                if text.is_empty() {
+                    return Err(BadPattern::Empty);
+                }
+                if name.contains('*') {
+                    return Err(BadPattern::StarInside);
+                }
+                if !name.is_empty() {
+                    drop(ExperimentName::parse(name)?);
+                }
+                Ok(if name.len() == text.len() {
+                    Self::Exactly(Arc::from(name))
+                } else {
+                    Self::Prefix(Arc::from(name))
+                })
+            }
+            _ => Err(BadPattern::NotCreated(kind)),
+        }
     }
 
     /// Whether the pattern speaks of the object with this id or name.
@@ -252,9 +286,12 @@ impl GrantSet {
         exact.into_iter().chain(prefixes)
     }
 
-    /// Whether anything in it is not a DENY.
+    /// Whether anything in it is not a DENY: a permission, or a rule.
     #[must_use]
     pub fn gives_something(&self) -> bool {
+        if !self.creates.is_empty() {
+            return true;
+        }
         let prefixes = self.prefixes.iter().map(|(_, _, permission)| permission);
         self.exact.values().flat_map(HashMap::values).chain(prefixes).any(|permission| *permission != Permission::Deny)
     }

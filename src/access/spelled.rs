@@ -26,6 +26,11 @@ pub fn write(requirement: &Requirement) -> Option<Vec<&str>> {
             place(&mut words, resource);
             words
         }
+        Requirement::Creates { kind, name, workspace } => {
+            let mut words = vec!["creates", kind.as_str(), name];
+            place(&mut words, workspace);
+            words
+        }
         Requirement::NotDenied(resource) => {
             let mut words = vec!["not-denied"];
             place(&mut words, resource);
@@ -67,6 +72,9 @@ pub fn read(words: &[&str]) -> Option<Requirement> {
         ["nobody"] => Requirement::Nobody(ONCE),
         ["none-denied", kind] => Requirement::NoneDenied(kind.parse().ok()?),
         ["not-denied", object @ ..] => Requirement::NotDenied(resource(object)?),
+        ["creates", kind, name, object @ ..] => {
+            Requirement::Creates { kind: kind.parse().ok()?, name: Arc::from(*name), workspace: resource(object)? }
+        }
         ["holds", action, object @ ..] => {
             Requirement::Holds { action: self::action(action)?, resource: resource(object)? }
         }
@@ -116,6 +124,11 @@ mod tests {
             Requirement::Admin(ONCE),
             Requirement::Absent("it did not exist"),
             Requirement::NoName(Arc::from("x")),
+            Requirement::Creates {
+                kind: Kind::Experiment,
+                name: Arc::from("research/x"),
+                workspace: Resource::workspace(),
+            },
             Requirement::Nobody(ONCE),
             Requirement::Holds { action: Action::Delete, resource: run.clone() },
             Requirement::Holds { action: Action::Create, resource: model.clone() },

@@ -381,3 +381,58 @@ proptest! {
         }
     }
 }
+
+fn creates(kind: Kind, name: &str) -> Requirement {
+    Requirement::Creates { kind, name: Arc::from(name), workspace: Resource::workspace() }
+}
+
+/// Somebody with these grants and one rule.
+fn maker(grants: &[(Kind, &str, Permission)], kind: Kind, names: &str) -> Principal {
+    let mut set = GrantSet::new(Subject::Group(GroupName::parse("research").unwrap()));
+    set.insert_rule(kind, Pattern::of_names(kind, names).unwrap());
+    let mut alice = Principal::clone(&alice(grants));
+    alice.grants.push(Arc::new(set));
+    alice
+}
+
+#[test]
+fn a_rule_lets_create_what_it_names_and_nothing_else() {
+    let alice = maker(&[], Kind::Experiment, "research/*");
+    assert_eq!(meets(&alice, &creates(Kind::Experiment, "research/a")).unwrap().code(), "create-rule");
+    for name in ["research", "Research/a", "other", "", " research/a", "/research/a"] {
+        assert_eq!(meets(&alice, &creates(Kind::Experiment, name)).unwrap_err().code(), "no-grant", "{name}");
+    }
+    assert!(meets(&alice, &creates(Kind::RegisteredModel, "research/a")).is_err());
+    assert!(holds(&alice, Action::Create, &Resource::workspace()).is_err(), "a rule is no right to make anything");
+    assert!(alice.belongs(), "whoever may create something has some business there");
+    let of_all = maker(&[], Kind::Prompt, "*");
+    assert!(meets(&of_all, &creates(Kind::Prompt, "x")).is_ok());
+    assert!(meets(&of_all, &creates(Kind::RegisteredModel, "x")).is_err());
+}
+
+#[test]
+fn a_rule_rescues_from_no_deny_and_replaces_no_use() {
+    let denied = maker(&[(Kind::Workspace, "*", Permission::Deny)], Kind::Experiment, "*");
+    assert_eq!(meets(&denied, &creates(Kind::Experiment, "x")).unwrap_err().code(), "denied-by-grant");
+    let user = maker(&[(Kind::Workspace, "*", Permission::Use)], Kind::Experiment, "research/*");
+    assert_eq!(meets(&user, &creates(Kind::Experiment, "elsewhere")).unwrap().code(), "grant");
+    assert_eq!(decide(None, &[creates(Kind::Experiment, "x")], ()).unwrap_err().reason, Reason::Stranger);
+}
+
+#[test]
+fn rules_speak_of_names_that_can_be() {
+    for (kind, names) in [(Kind::Experiment, "a/b c*"), (Kind::Experiment, "*"), (Kind::RegisteredModel, "a*")] {
+        assert_eq!(Pattern::of_names(kind, names).unwrap().to_string(), names);
+    }
+    for (kind, names) in [
+        (Kind::Experiment, ""),
+        (Kind::Experiment, "a*b"),
+        (Kind::Experiment, "**"),
+        (Kind::Experiment, "a\nb"),
+        (Kind::Run, "*"),
+        (Kind::Workspace, "*"),
+        (Kind::GatewaySecret, "*"),
+    ] {
+        assert!(Pattern::of_names(kind, names).is_err(), "{kind} {names:?}");
+    }
+}

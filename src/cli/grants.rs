@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::say::place;
 use super::whom::{self, End, Whom, spoken, stranger, words};
 use super::{Form, say};
 use crate::access::grant::{Grant, Pattern};
@@ -171,9 +172,4 @@ impl GrantCommand {
             }
         }
     }
-}
-
-/// Said where it is not the one that everybody has.
-fn place(workspace: &WorkspaceName) -> String {
-    if workspace.is_default() { String::new() } else { format!(" in workspace {workspace}") }
 }

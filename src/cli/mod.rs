@@ -16,6 +16,7 @@ mod people;
 mod policy;
 mod roles;
 mod routes;
+mod rules;
 mod say;
 pub mod serve;
 mod sessions;
@@ -78,6 +79,9 @@ enum Command {
     /// Bundles of grants, for people and groups.
     #[command(subcommand)]
     Role(roles::RoleCommand),
+    /// Who may create what, by name.
+    #[command(subcommand)]
+    Rule(rules::RuleCommand),
     /// The policy as files: roles, groups, grants, rules of who may create what.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -188,6 +192,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Role(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Rule(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Policy(command) => {
             with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
         }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::mlflow::ids::WorkspaceName;
+
 /// Text to standard output. A reader who has seen enough (`| head`) is no failure.
 pub(super) fn out(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -63,4 +65,9 @@ pub(super) fn when(millis: u64) -> String {
 pub(super) fn exactly(millis: u64) -> String {
     let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_millis(millis));
     time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// Said where it is not the one that everybody has.
+pub(super) fn place(workspace: &WorkspaceName) -> String {
+    if workspace.is_default() { String::new() } else { format!(" in workspace {workspace}") }
 }

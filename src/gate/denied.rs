@@ -106,6 +106,10 @@ fn told(
             Some(principal) => wanted(name, *action, resource, principal, managers).unwrap_or_else(hidden),
             None => hidden(),
         },
+        Requirement::Creates { workspace, .. } => match principal {
+            Some(principal) => wanted(name, Action::Create, workspace, principal, managers).unwrap_or_else(hidden),
+            None => hidden(),
+        },
         // Only those whom a queue names can know of it.
         Requirement::Among { action, resource, named } => match (principal, action) {
             (Some(principal), Some(action))

@@ -237,7 +237,7 @@ fn assignment(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<
 }
 
 fn grant(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<'_>, mut table: Table<'_>, now: u64) {
-    let at = spot(entries, &mut table);
+    let at = spot(entries, &mut table, pattern);
     let permission = table.parsed(entries, "permission", |text| text.parse::<Permission>());
     let expires = table.end(entries);
     table.done(entries, "grant", |key| match key {
@@ -254,7 +254,7 @@ fn grant(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<'_>, 
 }
 
 fn rule(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<'_>, mut table: Table<'_>, now: u64) {
-    let at = spot(entries, &mut table);
+    let at = spot(entries, &mut table, names);
     let expires = table.end(entries);
     table.done(entries, "create", |key| match key {
         "permission" => Some("whoever creates something owns it: no permission is said"),
@@ -273,13 +273,17 @@ fn over(expires: Option<u64>, now: u64) -> bool {
     expires.is_some_and(|end| end <= now)
 }
 
-fn spot(entries: &mut Entries<'_>, table: &mut Table<'_>) -> Option<Spot> {
+fn spot(
+    entries: &mut Entries<'_>,
+    table: &mut Table<'_>,
+    read: fn(Kind, &str, bool) -> Result<Pattern, String>,
+) -> Option<Spot> {
     let to = table.parsed(entries, "to", named);
     let workspace = table.workspace(entries);
     let kind = table.parsed(entries, "kind", |text| text.parse::<Kind>());
     let exactly = table.truth(entries, "exactly");
     let pattern = match kind {
-        Some(kind) => table.parsed(entries, "pattern", |text| pattern(kind, text, exactly)),
+        Some(kind) => table.parsed(entries, "pattern", |text| read(kind, text, exactly)),
         None => {
             table.parsed(entries, "pattern", |_| Ok::<(), &str>(()));
             None
@@ -303,6 +307,14 @@ fn pattern(kind: Kind, text: &str, exactly: bool) -> Result<Pattern, String> {
         return Ok(Pattern::Exactly(Arc::from(text)));
     }
     Pattern::parse(kind, text).map_err(|error| error.to_string())
+}
+
+/// Names of things that are still to be made.
+fn names(kind: Kind, text: &str, exactly: bool) -> Result<Pattern, String> {
+    if exactly && kind.grantable() == Grantable::ByName {
+        return pattern(kind, text, exactly);
+    }
+    Pattern::of_names(kind, text).map_err(|error| error.to_string())
 }
 
 /// `user:NAME`, `group:NAME` or `role:NAME`.

@@ -121,6 +121,13 @@ fn need(need: &Need) -> String {
         Need::Admin(why) => format!("to be an administrator: {why}"),
         Need::Nobody(why) => format!("closed: {why}"),
         Need::Create => "create on workspace".to_owned(),
+        Need::CreateNamed { kind, name, mark } => {
+            let prompt = match (kind.as_prompt(), mark) {
+                (Some(prompt), Some(mark)) => format!(" ({prompt} if `{mark}` is true)"),
+                _ => String::new(),
+            };
+            format!("create on workspace, or a rule for {kind} `{name}`{prompt}")
+        }
         Need::OnOrCreate { action, kind, field } => {
             format!("{action} on {kind} `{field}`, or create on workspace if there is none")
         }

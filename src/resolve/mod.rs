@@ -170,6 +170,10 @@ impl Resolver {
                 Need::Admin(why) => resolved.ask(Requirement::Admin(why)),
                 Need::Nobody(why) => resolved.ask(Requirement::Nobody(why)),
                 Need::Create => resolved.hold(Action::Create, workspace(upstream)),
+                Need::CreateNamed { kind, name, mark } => {
+                    let marks = mark.map_or(&[][..], |mark| fields.each(mark));
+                    registry::create(kind, fields.one(name), marks, &workspace(upstream), &mut resolved);
+                }
                 Need::OnOrCreate { action, kind, field } => {
                     // Rows that make something on the way name one: two turns at once could wait for each other.
                     for id in fields.each(field) {

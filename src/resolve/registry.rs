@@ -27,16 +27,32 @@ pub(super) fn new_named(kind: Kind, name: Option<&str>, marks: &[Arc<str>], reso
         };
         resolved.ask(Requirement::NotDenied(Resource::top(kind, id)));
     };
-    let yes = |mark: &Arc<str>| mark.eq_ignore_ascii_case("true");
-    if let Some(prompt) = kind.as_prompt()
-        && !marks.is_empty()
-    {
-        not_denied(prompt);
-        if marks.iter().all(yes) {
-            return;
-        }
+    kinds(kind, marks).into_iter().for_each(&mut not_denied);
+}
+
+/// The right to make it, whatever the tag makes of it.
+pub(super) fn create(
+    kind: Kind,
+    name: Option<&str>,
+    marks: &[Arc<str>],
+    workspace: &Resource,
+    resolved: &mut Resolved,
+) {
+    resolved.name(workspace);
+    for kind in kinds(kind, marks) {
+        let name = Arc::from(name.unwrap_or_default());
+        resolved.ask(Requirement::Creates { kind, name, workspace: workspace.clone() });
     }
-    not_denied(kind);
+}
+
+/// What a new thing may turn out to be. A mark that says neither yes nor no leaves both.
+fn kinds(kind: Kind, marks: &[Arc<str>]) -> Vec<Kind> {
+    let yes = |mark: &Arc<str>| mark.eq_ignore_ascii_case("true");
+    match kind.as_prompt() {
+        Some(prompt) if !marks.is_empty() && marks.iter().all(yes) => vec![prompt],
+        Some(prompt) if !marks.is_empty() => vec![prompt, kind],
+        _ => vec![kind],
+    }
 }
 
 impl Resolver {

@@ -102,6 +102,7 @@ fn told(resolved: &Resolved) -> Vec<String> {
                 let action = action.map_or("nobody else", Action::as_str);
                 format!("{action} {}, {}", resource.object, named.join(", "))
             }
+            Requirement::Creates { kind, name, workspace } => format!("creates {kind} {name} in {}", workspace.object),
             Requirement::NotDenied(resource) => format!("not denied {}", resource.object),
             Requirement::NoneDenied(kind) => format!("none denied {kind}"),
             Requirement::Whole(kind) => format!("whole {kind}"),

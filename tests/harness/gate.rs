@@ -154,6 +154,14 @@ file = "{audit}"
         self.open().house().store.grant(&WorkspaceName::parse(workspace).unwrap(), grant, By::Trackgate).await.unwrap();
     }
 
+    /// Lets somebody create things of a kind under such names.
+    pub async fn rule(&self, subject: &str, kind: &str, names: &str) {
+        let (subject, kind) = (subject.parse::<Subject>().unwrap(), kind.parse().unwrap());
+        let names = Pattern::of_names(kind, names).unwrap();
+        let store = &self.open().house().store;
+        store.add_create_rule(&WorkspaceName::default(), subject, kind, names, None, By::Trackgate).await.unwrap();
+    }
+
     /// An ID token for `name@example.com`.
     pub fn token(&self, name: &str) -> String {
         let claims =

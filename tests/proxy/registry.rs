@@ -46,6 +46,7 @@ fn mlflow(target: &str) -> Answer {
         "model-versions/get-download-uri" => json!({"artifact_uri": version()["source"]}),
         "registered-models/get-latest-versions" => json!({"model_versions": [version()]}),
         "registered-models/create" => json!({"registered_model": {"name": "new", "tags": is_prompt()}}),
+        "experiments/create" => json!({"experiment_id": "77"}),
         "runs/get" => {
             let id = query.rsplit('=').next().unwrap_or_default();
             let user = if id == OTHERS { "bob@example.com" } else { "alice@example.com" };
@@ -444,4 +445,38 @@ async fn a_name_that_is_denied_cannot_be_made_nor_taken() {
         moe.post(&format!("{MODELS}/rename"), &json!({"name": "iris", "new_name": name})).await.status
     };
     assert_eq!((rename("secret-x").await, rename("open-x").await), (403, 200));
+}
+
+#[tokio::test]
+async fn a_rule_lets_a_group_create_under_its_names_and_whoever_creates_owns() {
+    let gate = gate("").await;
+    gate.rule("group:everybody", "experiment", "research/*").await;
+    gate.rule("user:pam@example.com", "prompt", "hello*").await;
+    let pam = gate.bearer("pam");
+    let create = async |name: &str| pam.post("/api/2.0/mlflow/experiments/create", &json!({"name": name})).await;
+    let made = create("research/a").await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let store = &gate.open().house().store;
+    let owned = store
+        .grants()
+        .into_iter()
+        .any(|record| record.grant.to_string().starts_with("user pam@example.com: experiment"));
+    assert!(owned, "{:?}", store.grants());
+    let told = create("other").await;
+    assert_eq!(told.status, 403, "{}", told.text());
+    let expected = "Permission denied: CreateExperiment needs USE on the workspace; you hold nothing. Ask an \
+                    administrator for it.";
+    assert_eq!(message(&told), expected);
+    let register = async |name: &str, tags: serde_json::Value| {
+        pam.post(&format!("{MODELS}/create"), &json!({"name": name, "tags": tags})).await.status
+    };
+    let marked = |value: &str| json!([{"key": "mlflow.prompt.is_prompt", "value": value}]);
+    assert_eq!(register("hello-1", is_prompt()).await, 200);
+    assert_eq!(register("hello-1", json!([])).await, 403, "a rule for prompts makes no model");
+    assert_eq!(register("hello-1", marked("perhaps")).await, 403, "what may be either needs a rule for both");
+    assert_eq!(register("bye", is_prompt()).await, 403);
+    let line = gate.audit_text();
+    assert!(line.contains("\"create-rule\"") || line.contains("may create experiment research/*"), "{line}");
+    gate.grant("user:pam@example.com", "workspace", "*", "DENY").await;
+    assert_eq!(create("research/b").await.status, 403, "a rule rescues from no DENY");
 }

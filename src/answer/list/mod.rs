@@ -133,6 +133,7 @@ fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
         | Need::Admin(_)
         | Need::Nobody(_)
         | Need::Create
+        | Need::CreateNamed { .. }
         | Need::OnOrCreate { .. }
         | Need::OnArtifact { .. }
         | Need::OnExperimentNamed { .. }

@@ -270,6 +270,9 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::NoName(name) => format!("a registered model or prompt `{name}`"),
         Requirement::Nobody(_) => "nobody may".to_owned(),
         Requirement::Holds { action, resource } => format!("{action} on {}", place(resource)),
+        Requirement::Creates { kind, name, workspace } => {
+            format!("create on {}, or a rule for {kind} `{name}`", place(workspace))
+        }
         Requirement::Among { action: Some(action), resource, .. } => {
             format!("{action} on {}, or to be named by it", place(resource))
         }

@@ -259,6 +259,12 @@ impl Plan {
             Need::On { kind, field, count, action: _ } => {
                 self.want_object(kind, field, count);
             }
+            Need::CreateNamed { name, mark, kind: _ } => {
+                self.want(name, Count::Optional, Form::Text, false);
+                if let Some(mark) = mark {
+                    self.want(mark, Count::AnyEach, Form::Text, false);
+                }
+            }
             Need::OnOrCreate { kind, field, action: _ } => self.want_object(kind, field, Count::One),
             Need::Under { kind, field, count, of, parent, action: _ } => {
                 self.want(field, count, form_of(kind), false);

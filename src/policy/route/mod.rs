@@ -199,6 +199,7 @@ impl Row {
             | Need::SignedIn
             | Need::Admin(_)
             | Need::Create
+            | Need::CreateNamed { .. }
             | Need::OnOrCreate { .. }
             | Need::On { .. }
             | Need::OnArtifact { .. }

@@ -17,6 +17,15 @@ pub enum Need {
     Nobody(&'static str),
     /// The right to make new objects in the workspace.
     Create,
+    /// The same, or a rule by which the caller may make things of `kind` under the name that stands in `name`.
+    CreateNamed {
+        /// What is made.
+        kind: Kind,
+        /// Where its name stands.
+        name: &'static str,
+        /// Where the value of the tag stands that makes it a prompt, as in [`Need::NewNamed`].
+        mark: Option<&'static str>,
+    },
     /// `action` on the object that `field` names if there is one, else the right to make new objects: MLflow makes it
     /// on the way. `field` as in [`Need::On`].
     OnOrCreate {

@@ -301,6 +301,16 @@ pub(in crate::policy) const fn manage(kind: Kind, field: &'static str) -> Need {
     on(Action::Manage, kind, field, Count::One)
 }
 
+/// The right to make new things, or those of `kind` under the name in `name`.
+pub(in crate::policy) const fn create_named(kind: Kind, name: &'static str) -> Need {
+    Need::CreateNamed { kind, name, mark: None }
+}
+
+/// The same for a name of the registry: a prompt's if its own tag says so.
+pub(in crate::policy) const fn create_registered(kind: Kind, name: &'static str) -> Need {
+    Need::CreateNamed { kind, name, mark: Some("tags[mlflow.prompt.is_prompt]") }
+}
+
 /// Things of `kind` are not denied as such: a new one is made.
 pub(in crate::policy) const fn new_of(kind: Kind) -> Need {
     Need::NewOf { kind, given: None }

@@ -5,9 +5,10 @@ use crate::mlflow::resource::Kind::{
     Assessment, Experiment, LoggedModel, ReviewQueue, Run, Scorer, ScorerVersion, Trace,
 };
 use crate::policy::route::Check::{ArtifactLocation, TagKey};
-use crate::policy::route::Need::{Checked, Create, SignedIn};
+use crate::policy::route::Need::{Checked, SignedIn};
 use crate::policy::route::{
-    List, Need, Paging, Row, delete_, edit, get, narrowed, new_of, nobody, on_all_in, post, read, read_named,
+    List, Need, Paging, Row, create_named, delete_, edit, get, narrowed, new_of, nobody, on_all_in, post, read,
+    read_named,
 };
 
 const NEVER: &str = "MLflow registers it and always answers 404";
@@ -36,7 +37,7 @@ const WITH_ALL: Need = on_all_in(
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Experiments
-    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[Create, new_of(Experiment), Checked(ArtifactLocation("artifact_location")), Checked(TagKey("tags[].key"))])
+    post  ("2.0/mlflow/experiments/create",                "CreateExperiment",    &[create_named(Experiment, "name"), new_of(Experiment), Checked(ArtifactLocation("artifact_location")), Checked(TagKey("tags[].key"))])
                                                                                       .owns(Experiment, "experiment_id"),
     get   ("2.0/mlflow/experiments/get",                   "GetExperiment",       &[read(Experiment, "experiment_id")]),
     get   ("2.0/mlflow/experiments/get-by-name",           "GetExperimentByName", &[read_named("experiment_name")])

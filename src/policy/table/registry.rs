@@ -3,10 +3,10 @@
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, Prompt, RegisteredModel, Run};
 use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
-use crate::policy::route::Need::{Checked, Create, SignedIn};
+use crate::policy::route::Need::{Checked, SignedIn};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, along, blank, delete, delete_, drop_, edit, get, manage, manage_one, new_named,
-    not_denied, on_all_in, patch, post, read, read_opt, whole,
+    Link, List, Own, Paging, Row, along, blank, create_registered, delete, delete_, drop_, edit, get, manage,
+    manage_one, new_named, not_denied, on_all_in, patch, post, read, read_opt, whole,
 };
 
 /// What tells of a version's run, beside the run's id, and of its logged model (MLflow 3.17.2, `server/auth/__init__.py`
@@ -81,7 +81,7 @@ pub(super) const MODEL_VERSIONS: List = List {
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Registered models; prompts are registered models with a tag
-    post  ("2.0/mlflow/registered-models/create",     "CreateRegisteredModel",      &[Create, new_named(RegisteredModel), Checked(NewModelName("name"))])
+    post  ("2.0/mlflow/registered-models/create",     "CreateRegisteredModel",      &[create_registered(RegisteredModel, "name"), new_named(RegisteredModel), Checked(NewModelName("name"))])
                                                                                         .owns(RegisteredModel, "registered_model.name"),
     get   ("2.0/mlflow/registered-models/get",        "GetRegisteredModel",         &[read(RegisteredModel, "name")]).hides(REGISTERED_LINKS),
     get   ("2.0/mlflow/registered-models/search",     "SearchRegisteredModels",     &[SignedIn]).keeps(REGISTERED_MODELS),
