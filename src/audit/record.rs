@@ -226,7 +226,7 @@ impl Record {
         let telling = reasons
             .iter()
             .rev()
-            .find(|reason| matches!(reason, Reason::Grant { .. }))
+            .find(|reason| matches!(reason, Reason::Grant { .. } | Reason::Rule { .. }))
             .or_else(|| reasons.iter().rev().find(|reason| !matches!(reason, Reason::NothingAsked)))
             .or(reasons.last());
         entry.outcome = Outcome::Allow;
