@@ -4,25 +4,28 @@
 //! state it touches, and writes them down with its last breath.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Connection, FromRow, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use super::fault::StoreFault;
 use super::news::Part;
-use super::sqlite;
+use super::{postgres, sqlite};
 
 /// The connection.
 #[derive(Debug)]
 pub(super) enum Link {
     Sqlite(SqliteConnection),
+    Postgres(Box<PgConnection>),
 }
 
 /// A statement and its values.
 #[derive(Debug)]
 pub(super) struct Sql {
-    text: &'static str,
+    text: SqlStr,
     values: Vec<Value>,
 }
 
@@ -34,16 +37,21 @@ pub(super) enum Value {
 }
 
 /// What comes out of a query.
-pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
-impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
 
 /// A statement without values yet.
 pub(super) fn sql(text: &'static str) -> Sql {
-    Sql { text, values: Vec::new() }
+    Sql { text: SqlStr::from_static(text), values: Vec::new() }
 }
 
 impl Sql {
+    /// A statement that the program puts together out of its own words alone.
+    pub(super) fn made(text: String) -> Self {
+        Self { text: sqlx::AssertSqlSafe(text).into_sql_str(), values: Vec::new() }
+    }
+
     pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
@@ -104,13 +112,26 @@ fn for_sqlite(sql: Sql) -> sqlx::query::Query<'static, Sqlite, SqliteArguments> 
     })
 }
 
+fn for_postgres(sql: Sql) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+    sql.values.into_iter().fold(sqlx::query(sql.text), |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Number(number) => query.bind(number),
+    })
+}
+
 impl Link {
-    /// Begins a transaction that writes. It waits for other writers here, and for nobody later.
-    pub(super) async fn write(&mut self) -> Result<Tx<'_>, StoreFault> {
+    /// Begins a transaction that writes. It waits for other writers here, and for nobody later: the order of the changes'
+    /// numbers is the order in which they come to be.
+    pub(super) async fn write(&mut self, wait: Duration) -> Result<Tx<'_>, StoreFault> {
         let inner = match self {
             // A deferred transaction that reads before it writes fails at once when another process writes, whatever
             // the busy timeout.
             Self::Sqlite(connection) => Inner::Sqlite(connection.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(connection) => {
+                let mut t = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+                postgres::alone(&mut t, wait).await?;
+                Inner::Postgres(t)
+            }
         };
         Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
     }
@@ -119,6 +140,9 @@ impl Link {
     pub(super) async fn read(&mut self) -> Result<Tx<'_>, StoreFault> {
         let inner = match self {
             Self::Sqlite(connection) => Inner::Sqlite(connection.begin().await?),
+            Self::Postgres(connection) => {
+                Inner::Postgres(connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
         };
         Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
     }
@@ -127,12 +151,14 @@ impl Link {
     pub(super) async fn version(&mut self) -> Result<Option<i64>, StoreFault> {
         match self {
             Self::Sqlite(connection) => Ok(Some(sqlite::data_version(connection).await?)),
+            Self::Postgres(_) => Ok(None),
         }
     }
 
     pub(super) async fn close(self) -> Result<(), StoreFault> {
         match self {
             Self::Sqlite(connection) => connection.close().await?,
+            Self::Postgres(connection) => connection.close().await?,
         }
         Ok(())
     }
@@ -151,6 +177,7 @@ pub(super) struct Tx<'c> {
 #[derive(Debug)]
 enum Inner<'c> {
     Sqlite(Transaction<'c, Sqlite>),
+    Postgres(Transaction<'c, Postgres>),
 }
 
 impl Tx<'_> {
@@ -168,6 +195,7 @@ impl Tx<'_> {
     pub(super) async fn run(&mut self, sql: Sql) -> Result<u64, StoreFault> {
         match &mut self.inner {
             Inner::Sqlite(t) => Ok(for_sqlite(sql).execute(&mut **t).await?.rows_affected()),
+            Inner::Postgres(t) => Ok(for_postgres(sql).execute(&mut **t).await?.rows_affected()),
         }
     }
 
@@ -189,6 +217,10 @@ impl Tx<'_> {
                 let row = for_sqlite(sql).fetch_optional(&mut **t).await?;
                 Ok(row.map(|row| T::from_row(&row)).transpose()?)
             }
+            Inner::Postgres(t) => {
+                let row = for_postgres(sql).fetch_optional(&mut **t).await?;
+                Ok(row.map(|row| T::from_row(&row)).transpose()?)
+            }
         }
     }
 
@@ -205,13 +237,28 @@ impl Tx<'_> {
                     take(T::from_row(&row)?)?;
                 }
             }
+            Inner::Postgres(t) => {
+                let mut rows = for_postgres(sql).fetch(&mut **t);
+                while let Some(row) = rows.try_next().await? {
+                    take(T::from_row(&row)?)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Wakes the other processes when the transaction has come to its end, where the database can.
+    pub(super) async fn wake(&mut self) -> Result<(), StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(t) => postgres::notify(t).await,
+        }
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreFault> {
         match self.inner {
             Inner::Sqlite(t) => t.commit().await?,
+            Inner::Postgres(t) => t.commit().await?,
         }
         Ok(())
     }

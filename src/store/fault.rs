@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::access::grant::RoleId;
 use crate::mlflow::ids::{RoleName, WorkspaceName};
@@ -14,6 +15,9 @@ pub enum StoreFault {
     /// Another process holds the database for longer than we wait.
     #[error("the database is locked by another process")]
     Locked,
+    /// The database's server cannot be reached.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
     /// No room on the disk, or the database is at its greatest size.
     #[error("the disk or the database is full")]
     Full,
@@ -94,9 +98,38 @@ pub enum StoreFault {
     /// The name is taken by Trackgate itself.
     #[error("the group `everybody` is Trackgate's own: everybody who signs in is in it")]
     Everybody,
-    /// Anything else that SQLite says.
+    /// Anything else that the database says.
     #[error("the database failed: {0}")]
     Broken(#[source] sqlx::Error),
+}
+
+impl StoreFault {
+    /// Whether the change was refused for what it asks, and nothing is wrong with the database.
+    #[must_use]
+    pub fn about_the_change(&self) -> bool {
+        match self {
+            Self::NoSuch { .. }
+            | Self::Exists { .. }
+            | Self::OwnRole(_)
+            | Self::OwnName(_)
+            | Self::RoleOfRole
+            | Self::Elsewhere { .. }
+            | Self::EndPassed
+            | Self::Everybody => true,
+            Self::Locked
+            | Self::Away(_)
+            | Self::Full
+            | Self::Corrupt(_)
+            | Self::ReadOnly(_)
+            | Self::SchemaNewer(_)
+            | Self::SchemaForeign(_)
+            | Self::Place { .. }
+            | Self::TooSlow
+            | Self::Overloaded
+            | Self::Closed
+            | Self::Broken(_) => false,
+        }
+    }
 }
 
 /// Why a caller who proved who they are does not count.
@@ -130,25 +163,52 @@ pub enum RecogniseFault {
 impl From<sqlx::Error> for StoreFault {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) => match primary_code(&**database) {
-                // https://www.sqlite.org/rescode.html: BUSY, LOCKED
-                Some(5 | 6) => Self::Locked,
-                // FULL
-                Some(13) => Self::Full,
-                // CORRUPT, NOTADB
-                Some(11 | 26) => Self::Corrupt(database.message().to_owned()),
-                // PERM, READONLY, CANTOPEN
-                Some(3 | 8 | 14) => Self::ReadOnly(database.message().to_owned()),
-                _ => Self::Broken(error),
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+                Some(postgres) => of_postgres(postgres).unwrap_or(Self::Broken(error)),
+                None => of_sqlite(&**database).unwrap_or(Self::Broken(error)),
             },
+            sqlx::Error::Io(fault) => Self::Away(fault.to_string()),
+            sqlx::Error::Tls(fault) => Self::Away(fault.to_string()),
+            sqlx::Error::PoolTimedOut => Self::TooSlow,
             _ => Self::Broken(error),
         }
     }
 }
 
-/// SQLite's result code without its extension.
-fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
-    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+/// By SQLite's result code without its extension (<https://www.sqlite.org/rescode.html>).
+fn of_sqlite(error: &dyn DatabaseError) -> Option<StoreFault> {
+    match error.code()?.parse::<i32>().ok()? & 0xff {
+        // BUSY, LOCKED
+        5 | 6 => Some(StoreFault::Locked),
+        // FULL
+        13 => Some(StoreFault::Full),
+        // CORRUPT, NOTADB
+        11 | 26 => Some(StoreFault::Corrupt(error.message().to_owned())),
+        // PERM, READONLY, CANTOPEN
+        3 | 8 | 14 => Some(StoreFault::ReadOnly(error.message().to_owned())),
+        _ => None,
+    }
+}
+
+/// By SQLSTATE (<https://www.postgresql.org/docs/15/errcodes-appendix.html>).
+fn of_postgres(error: &PgDatabaseError) -> Option<StoreFault> {
+    let said = || error.message().to_owned();
+    match error.code() {
+        // lock_not_available
+        "55P03" => Some(StoreFault::Locked),
+        // disk_full
+        "53100" => Some(StoreFault::Full),
+        // query_canceled, by our own limit
+        "57014" => Some(StoreFault::TooSlow),
+        // read_only_sql_transaction: a standby
+        "25006" => Some(StoreFault::ReadOnly(said())),
+        // connection exceptions, admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections
+        code if code.starts_with("08") => Some(StoreFault::Away(said())),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => Some(StoreFault::Away(said())),
+        // data_corrupted, index_corrupted
+        "XX001" | "XX002" => Some(StoreFault::Corrupt(said())),
+        _ => None,
+    }
 }
 
 impl From<MigrateError> for StoreFault {

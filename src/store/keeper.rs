@@ -3,27 +3,31 @@
 //! One task, which owns the one connection. Changes come to it through a queue, so that a request whose client has
 //! gone away never leaves a change half made, or made and not seen.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Settings;
 use super::changes::{By, Change, Done};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::news::{self, News, Part};
 use super::read;
+use super::postgres;
 use super::requests::{self, AccessRequest, Wanted};
-use super::session::{Session, Sessions};
+use super::session::{Session, SessionKey, Sessions};
 use super::snapshot::{Given, Snapshot};
+use super::{Engine, Settings};
 use crate::clock::Clock;
 
 /// How long one statement may keep the others waiting.
 const TURN: Duration = Duration::from_secs(10);
+/// How long reading everything may take.
+const LOAD: Duration = Duration::from_mins(2);
 /// How often uses of sessions reach the table, and dead ones leave it.
 const FLUSH: Duration = Duration::from_secs(30);
 /// What has ended counts for nothing at once; its row goes so much later, when every clock agrees that it has.
@@ -34,8 +38,46 @@ const ENDED: Duration = Duration::from_mins(5);
 pub(super) struct Memory {
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) sessions: ArcSwap<Sessions>,
-    /// Whether the two above are known to be what the database holds.
-    pub(super) current: AtomicBool,
+    /// A change was made that is not in memory.
+    behind: AtomicBool,
+    /// Until when the two are known to be what the database held, in milliseconds after `begun`.
+    known: AtomicU64,
+    begun: Instant,
+    stale_after: Duration,
+}
+
+impl Memory {
+    pub(super) fn new(stale_after: Duration) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            sessions: ArcSwap::from_pointee(Sessions::default()),
+            behind: AtomicBool::new(true),
+            known: AtomicU64::new(0),
+            begun: Instant::now(),
+            stale_after,
+        }
+    }
+
+    /// Whether memory is known to be what the database held not longer ago than the bound. It ends by itself: whoever
+    /// waits for a database that is silent need not say so.
+    pub(super) fn current(&self) -> bool {
+        let age = millis(self.begun.elapsed()).saturating_sub(self.known.load(Ordering::Acquire));
+        !self.behind.load(Ordering::Acquire) && age < millis(self.stale_after)
+    }
+
+    /// What was read shows the database as it was at `moment`, or later.
+    fn confirm(&self, moment: Instant) {
+        self.known.fetch_max(millis(moment.saturating_duration_since(self.begun)), Ordering::AcqRel);
+        self.behind.store(false, Ordering::Release);
+    }
+
+    fn doubt(&self) {
+        self.behind.store(true, Ordering::Release);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the keeper is asked for.
@@ -47,15 +89,28 @@ pub(super) enum Order {
 }
 
 pub(super) struct Keeper {
-    pub(super) link: Link,
+    /// `None`: it was lost, and is made anew when it is needed.
+    pub(super) link: Option<Link>,
     pub(super) memory: Arc<Memory>,
     pub(super) settings: Settings,
     pub(super) given: Given,
     pub(super) clock: Clock,
+    /// Somebody has heard of something new.
+    pub(super) wake: Arc<Notify>,
+    pub(super) _ear: Option<Ear>,
     /// The number of the last change that is in memory; `None`: everything must be read anew.
     pub(super) seen: Option<u64>,
     /// What the database said of its version before that.
     pub(super) version: Option<i64>,
+}
+
+/// The task that listens; it ends with the keeper.
+pub(super) struct Ear(pub(super) tokio::task::JoinHandle<()>);
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Keeper {
@@ -64,7 +119,8 @@ impl Keeper {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flush = tokio::time::interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_good = Instant::now();
+        let wake = Arc::clone(&self.wake);
+        let mut current = true;
         let closing = loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -83,27 +139,16 @@ impl Keeper {
                     Some(Order::Close { reply }) => break Some(reply),
                     None => break None,
                 },
-                _ = poll.tick() => match within(TURN, self.look()).await {
-                    Ok(()) => {
-                        last_good = Instant::now();
-                        if !self.memory.current.swap(true, Ordering::AcqRel) {
-                            tracing::info!("the store is current again");
-                        }
-                    }
-                    Err(error) => {
-                        if last_good.elapsed() >= self.settings.stale_after
-                            && self.memory.current.swap(false, Ordering::AcqRel)
-                        {
-                            tracing::error!(%error, "the store is no longer known to be current: refusing requests");
-                        }
-                    }
-                },
+                _ = poll.tick() => self.watch(&mut current).await,
+                () = wake.notified() => self.watch(&mut current).await,
                 _ = flush.tick() => self.flush().await,
             }
         };
         self.flush().await;
-        self.memory.current.store(false, Ordering::Release);
-        if let Err(error) = self.link.close().await {
+        self.memory.doubt();
+        if let Some(link) = self.link.take()
+            && let Ok(Err(error)) = tokio::time::timeout(TURN, link.close()).await
+        {
             tracing::warn!(%error, "the database did not close cleanly");
         }
         if let Some(reply) = closing {
@@ -111,21 +156,64 @@ impl Keeper {
         }
     }
 
+    /// Looks, and says so when the answer to whether memory is current is another one.
+    async fn watch(&mut self, current: &mut bool) {
+        let looked = self.look().await;
+        if let Err(error) = &looked {
+            self.lose(error);
+        }
+        let before = std::mem::replace(current, self.memory.current());
+        match (before, *current) {
+            (false, true) => tracing::info!("the store is current again"),
+            (true, false) => {
+                let error = looked.err().map_or_else(String::new, |error| error.to_string());
+                tracing::error!(error, "the store is no longer known to be current: refusing requests");
+            }
+            _ => {}
+        }
+    }
+
+    /// After a fault everything is read anew, and a connection that may hang or be gone is given up. Not so after a change
+    /// that was refused for what it asks, or for want of a lock or of room: of that nothing is left.
+    fn lose(&mut self, fault: &StoreFault) {
+        if fault.about_the_change() || matches!(fault, StoreFault::Locked | StoreFault::Full) {
+            return;
+        }
+        self.seen = None;
+        self.version = None;
+        if matches!(self.link, Some(Link::Postgres(_))) {
+            self.link = None;
+        }
+    }
+
+    /// The connection, made anew where it was lost: then everything is read anew, as it may lead to another server.
+    async fn link(&mut self) -> Result<&mut Link, StoreFault> {
+        if self.link.is_none()
+            && let Engine::Postgres(settings) = &self.settings.engine
+        {
+            self.seen = None;
+            let connection = postgres::connect(settings).await?;
+            self.link = Some(Link::Postgres(Box::new(connection)));
+        }
+        self.link.as_mut().ok_or(StoreFault::Closed)
+    }
+
     /// Makes one change and, before it is acknowledged, lets everybody see it.
     async fn make(&mut self, change: &Change, by: &By) -> Result<Done, StoreFault> {
         let now = self.clock.millis();
         let turn = TURN.saturating_add(change.longer());
-        let done = within(turn, change.make(&mut self.link, by, now)).await;
-        if done.is_err() {
+        let wait = self.settings.lock_wait;
+        let done = within(turn, async { change.make(self.link().await?, wait, by, now).await }).await;
+        if let Err(fault) = &done {
             // Whether it came to be or not, memory must be what the tables hold.
-            self.version = None;
+            self.lose(fault);
         }
         let done = done?;
         if done.seq.is_some() {
-            let read = within(turn, self.catch_up(false)).await;
-            if read.is_err() {
-                self.version = None;
-                self.memory.current.store(false, Ordering::Release);
+            let read = self.catch_up(false).await;
+            if let Err(fault) = &read {
+                self.lose(fault);
+                self.memory.doubt();
             }
             read?;
         }
@@ -134,11 +222,15 @@ impl Keeper {
 
     /// Reads what another process has written.
     pub(super) async fn look(&mut self) -> Result<(), StoreFault> {
+        let begun = Instant::now();
         // Before the reading: what is written in between is found at the next look.
-        let version = self.link.version().await?;
-        if self.version.is_none() || self.version != version {
+        let version = within(TURN, async { self.link().await?.version().await }).await?;
+        if version.is_none() || self.version != version {
+            // A database that does not count its versions tells of each change in `news`.
             self.catch_up(self.version.is_some()).await?;
             self.version = version;
+        } else {
+            self.memory.confirm(begun);
         }
         Ok(())
     }
@@ -146,55 +238,59 @@ impl Keeper {
     /// Brings memory to the newest change, by the parts that the changes since then touched. When something was written
     /// and no change tells of it (`written`), everything is read.
     async fn catch_up(&mut self, written: bool) -> Result<(), StoreFault> {
-        let mut t = self.link.read().await?;
-        let (newest, news) = news::since(&mut t, self.seen).await?;
+        let begun = Instant::now();
+        let (memory, given) = (Arc::clone(&self.memory), self.given.clone());
+        // A connection that is made anew has forgotten what was seen before.
+        within(TURN, async { self.link().await.map(drop) }).await?;
+        let seen = self.seen;
+        let link = self.link().await?;
+        let asked = async {
+            let mut t = link.read().await?;
+            let told = news::since(&mut t, seen).await?;
+            Ok((t, told))
+        };
+        let (mut t, (newest, news)) = within(TURN, asked).await?;
         match news {
             News::Nothing if !written => {}
-            News::Parts(parts) => {
-                let mut snapshot = Snapshot::clone(&self.memory.snapshot.load());
-                let mut sessions = Sessions::clone(&self.memory.sessions.load());
-                let (mut of_people, mut of_sessions) = (false, false);
-                for part in &parts {
-                    if let Part::Session(key) = part {
-                        let read = read::one_session(&mut t, *key).await?;
-                        let session = read.map(|read| kept(&self.memory.sessions.load(), read));
-                        sessions.set(*key, session);
-                        of_sessions = true;
-                    } else {
-                        read::part(&mut t, part, &mut snapshot).await?;
-                        of_people = true;
-                    }
-                }
-                if of_people {
-                    self.memory.snapshot.store(Arc::new(snapshot));
-                }
-                if of_sessions {
-                    self.memory.sessions.store(Arc::new(sessions));
-                }
-            }
-            News::Nothing | News::Everything => {
-                let snapshot = read::everything(&mut t, self.given.clone()).await?;
-                let mut sessions = Sessions::default();
-                for session in read::all_sessions(&mut t).await? {
-                    sessions.set(session.key, Some(kept(&self.memory.sessions.load(), session)));
-                }
-                self.memory.snapshot.store(Arc::new(snapshot));
-                self.memory.sessions.store(Arc::new(sessions));
-            }
+            News::Parts(parts) => within(TURN, read_parts(&mut t, &parts, &memory)).await?,
+            News::Nothing | News::Everything => within(LOAD, read_everything(&mut t, given, &memory)).await?,
         }
+        within(TURN, t.commit()).await?;
         self.seen = Some(newest);
+        self.memory.confirm(begun);
         Ok(())
+    }
+
+    /// Reads which sessions were used elsewhere of late: a session is idle when no process has seen it.
+    async fn learn_uses(&mut self, sessions: &Sessions) -> Result<(), StoreFault> {
+        let since = self.clock.millis().saturating_sub(4 * millis(FLUSH));
+        let link = self.link().await?;
+        if !matches!(link, Link::Postgres(_)) {
+            return Ok(());
+        }
+        let mut t = link.read().await?;
+        t.each(sql("SELECT id, last_seen FROM sessions WHERE last_seen > $1").bind(since), |(id, at): (String, i64)| {
+            if let Some(session) = SessionKey::from_hex(&id).and_then(|key| sessions.get(&key)) {
+                session.learn(at.unsigned_abs());
+            }
+            Ok(())
+        })
+        .await?;
+        t.commit().await
     }
 
     /// Sweeps out what has ended.
     async fn sweep_ended(&mut self) {
         let late = u64::try_from(ENDED.as_millis()).unwrap_or(u64::MAX);
         let before = self.clock.millis().saturating_sub(late);
-        let found = within(TURN, async { ended(&mut self.link.read().await?, before).await }).await;
+        let found = within(TURN, async { ended(self.link().await?.read().await?, before).await }).await;
         let swept = match found {
             Ok(true) => self.make(&Change::SweepEnded { before }, &By::Trackgate).await.map(drop),
             Ok(false) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => {
+                self.lose(&error);
+                Err(error)
+            }
         };
         if let Err(error) = swept {
             tracing::warn!(%error, "what has ended was not swept out");
@@ -215,6 +311,10 @@ impl Keeper {
                 }
             }
         }
+        if let Err(error) = within(TURN, self.learn_uses(&sessions)).await {
+            self.lose(&error);
+            tracing::warn!(%error, "what others know of uses of sessions was not read");
+        }
         self.sweep_ended().await;
         let now = self.clock.now();
         if sessions.values().any(|session| !session.alive(now, self.settings.session_idle)) {
@@ -227,21 +327,59 @@ impl Keeper {
     }
 }
 
+async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> Result<(), StoreFault> {
+    let mut snapshot = Snapshot::clone(&memory.snapshot.load());
+    let mut sessions = Sessions::clone(&memory.sessions.load());
+    let (mut of_people, mut of_sessions) = (false, false);
+    for part in parts {
+        if let Part::Session(key) = part {
+            let read = read::one_session(t, *key).await?;
+            let session = read.map(|read| kept(&memory.sessions.load(), read));
+            sessions.set(*key, session);
+            of_sessions = true;
+        } else {
+            read::part(t, part, &mut snapshot).await?;
+            of_people = true;
+        }
+    }
+    // INVARIANT: sessions last. Whoever signs in after a change finds what the change made of them.
+    if of_people {
+        memory.snapshot.store(Arc::new(snapshot));
+    }
+    if of_sessions {
+        memory.sessions.store(Arc::new(sessions));
+    }
+    Ok(())
+}
+
+async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Result<(), StoreFault> {
+    let snapshot = read::everything(t, given).await?;
+    let mut sessions = Sessions::default();
+    for session in read::all_sessions(t).await? {
+        sessions.set(session.key, Some(kept(&memory.sessions.load(), session)));
+    }
+    memory.snapshot.store(Arc::new(snapshot));
+    memory.sessions.store(Arc::new(sessions));
+    Ok(())
+}
+
 /// The session as memory has it, which knows of later uses and which requests may hold; else as it was read.
 fn kept(known: &Sessions, read: Session) -> Arc<Session> {
     match known.get(&read.key) {
         Some(known) => {
-            known.touch(read.last_seen());
+            known.learn(read.last_seen());
             Arc::clone(known)
         }
         None => Arc::new(read),
     }
 }
 
-async fn ended(t: &mut Tx<'_>, before: u64) -> Result<bool, StoreFault> {
+async fn ended(mut t: Tx<'_>, before: u64) -> Result<bool, StoreFault> {
     let ends = sql("SELECT expires FROM (SELECT expires FROM grants UNION ALL SELECT expires FROM assignments \
                     UNION ALL SELECT expires FROM create_rules) AS ends WHERE expires <= $1 LIMIT 1");
-    Ok(t.one::<(i64,)>(ends.bind(before)).await?.is_some())
+    let found = t.one::<(i64,)>(ends.bind(before)).await?.is_some();
+    t.commit().await?;
+    Ok(found)
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, StoreFault>>) -> Result<T, StoreFault> {

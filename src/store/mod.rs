@@ -1,6 +1,6 @@
 //! Who exists, who holds what, and who is signed in?
 //!
-//! The state is one SQLite file. Reads are answered from memory, from one snapshot; a change is written to the disk,
+//! The state is one SQLite file, or a PostgreSQL database that many processes share. Reads are answered from memory, from one snapshot; a change is written to the disk,
 //! then seen by all readers, then acknowledged. What another process writes (the command line) is seen within the
 //! poll time. A change touches few parts of the state (`news`); these alone are read anew, by every process.
 //!
@@ -9,7 +9,7 @@
 //! - A change, its line in the table `changes` and its rows in `news` are one transaction.
 //! - What ends counts for nothing from that very millisecond on.
 //! - A name that an issuer gives to somebody else does not bring its grants along.
-//! - If the database has not answered for [`Settings::stale_after`], nobody is a principal.
+//! - What is in memory is never older than [`Settings::stale_after`], or nobody is a principal.
 //!
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
@@ -27,6 +27,7 @@ mod manage;
 mod news;
 mod people;
 mod place;
+mod postgres;
 mod read;
 mod records;
 mod requests;
@@ -41,25 +42,23 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::batch::{Held, Named, Spot, Step};
 pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
+pub use self::postgres::Settings as Postgres;
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
 pub use self::requests::{AccessRequest, State, Verdict, Wish};
 pub use self::session::{NewSession, Session, SessionKey};
 
 use self::changes::{Change, Done};
 use self::engine::Link;
-use self::keeper::{Keeper, Memory, Order};
-use self::session::Sessions;
-use self::snapshot::{Given, Snapshot};
+use self::keeper::{Ear, Keeper, Memory, Order};
+use self::snapshot::Given;
 use crate::access::grant::{GrantSet, Pattern, Subject};
 use crate::access::identity::{Identity, Principal};
 use crate::clock::Clock;
@@ -67,11 +66,23 @@ use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 
+/// What keeps the tables.
+#[derive(Debug, Clone, Default)]
+pub enum Engine {
+    /// A SQLite file in the state directory, for one process that serves.
+    #[default]
+    Sqlite,
+    /// A PostgreSQL database, for as many as one likes.
+    Postgres(Postgres),
+}
+
 /// Where the state lies and what the settings add to it.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Directory of the database, mode 0700.
+    /// Directory of the keys, and of the database where that is a file; mode 0700.
     pub state_dir: PathBuf,
+    /// What keeps the tables.
+    pub engine: Engine,
     /// Administrators besides those in the store.
     pub admins: Vec<UserName>,
     /// What everybody who is signed in holds on the workspace `default`.
@@ -80,7 +91,7 @@ pub struct Settings {
     pub session_idle: Duration,
     /// How often to look whether another process has written.
     pub poll: Duration,
-    /// How long the database may be silent until what is in memory no longer counts.
+    /// How old what is in memory may be: when the database has not confirmed it for so long, it no longer counts.
     pub stale_after: Duration,
     /// How long a writer waits for another process's lock.
     pub lock_wait: Duration,
@@ -96,6 +107,7 @@ impl Settings {
     pub fn new(state_dir: PathBuf) -> Self {
         Self {
             state_dir,
+            engine: Engine::Sqlite,
             admins: Vec::new(),
             default_workspace_permission: None,
             session_idle: Duration::from_hours(8),
@@ -125,16 +137,27 @@ impl Store {
     /// # Errors
     /// [`StoreFault`] when the directory is not private, or the database cannot be opened, read or understood.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreFault> {
-        let file = place::prepare(&settings.state_dir)?;
-        let link = Link::Sqlite(sqlite::open(&file, settings.lock_wait, settings.most_pages).await?);
-        let memory = Arc::new(Memory {
-            snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            sessions: ArcSwap::from_pointee(Sessions::default()),
-            current: AtomicBool::new(true),
-        });
+        let wake = Arc::new(Notify::new());
+        let mut ear = None;
+        let link = match &settings.engine {
+            Engine::Sqlite => {
+                let file = place::prepare(&settings.state_dir)?;
+                Link::Sqlite(sqlite::open(&file, settings.lock_wait, settings.most_pages).await?)
+            }
+            Engine::Postgres(database) => {
+                place::directory(&settings.state_dir)?;
+                let link = Link::Postgres(Box::new(postgres::open(database).await?));
+                let (database, wake) = (database.clone(), Arc::clone(&wake));
+                ear = Some(Ear(tokio::spawn(postgres::listen(database, move || wake.notify_one()))));
+                link
+            }
+        };
+        let memory = Arc::new(Memory::new(settings.stale_after));
         let mut keeper = Keeper {
-            link,
+            link: Some(link),
             memory: Arc::clone(&memory),
+            wake,
+            _ear: ear,
             settings: settings.clone(),
             given: Given {
                 admins: Arc::new(settings.admins.iter().cloned().collect()),
@@ -161,7 +184,7 @@ impl Store {
     /// Whether what is in memory is known to be what the database holds.
     #[must_use]
     pub fn current(&self) -> bool {
-        self.memory.current.load(Ordering::Acquire)
+        self.memory.current()
     }
 
     // --- who asks ---

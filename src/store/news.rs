@@ -114,6 +114,7 @@ pub(super) async fn publish(t: &mut Tx<'_>, seq: u64) -> Result<(), StoreFault> 
         let (word, name) = part.words();
         t.run(sql("INSERT INTO news (seq, part, name) VALUES ($1, $2, $3)").bind(seq).bind(word).bind(name)).await?;
     }
+    t.wake().await?;
     // Nobody is so far behind and still reads part by part.
     if seq.is_multiple_of(OLD / 10) {
         t.run(sql("DELETE FROM news WHERE seq <= $1").bind(seq.saturating_sub(OLD))).await?;

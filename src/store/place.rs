@@ -1,15 +1,17 @@
 //! Where on the disk does the state lie, and can nobody else read it?
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fault::StoreFault;
 
-/// Makes the state directory (0700) and an empty database file (0600) where they are missing, and refuses a directory
-/// that others can enter. SQLite gives its `-wal` and `-shm` files the mode of the database.
-pub(super) fn prepare(directory: &Path) -> Result<PathBuf, StoreFault> {
+/// The database's file in the state directory.
+pub(super) const FILE: &str = "trackgate.db";
+
+/// Makes the state directory (0700) where it is missing, and refuses one that others can enter.
+pub(super) fn directory(directory: &Path) -> Result<Metadata, StoreFault> {
     let fault = |why: String| StoreFault::Place { path: directory.to_owned(), why };
     match fs::metadata(directory) {
         Ok(found) if !found.is_dir() => return Err(fault("is not a directory".to_owned())),
@@ -32,7 +34,14 @@ pub(super) fn prepare(directory: &Path) -> Result<PathBuf, StoreFault> {
     {
         return Err(fault(format!("belongs to user id {}, but this program runs as user id {own}", found.uid())));
     }
-    let file = directory.join("trackgate.db");
+    Ok(found)
+}
+
+/// The same, and an empty database file (0600) in it. SQLite gives its `-wal` and `-shm` files the mode of the database.
+pub(super) fn prepare(place: &Path) -> Result<PathBuf, StoreFault> {
+    let fault = |why: String| StoreFault::Place { path: place.to_owned(), why };
+    let found = directory(place)?;
+    let file = place.join(FILE);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
         // Made by the administrator for a service that runs under another name.
         Ok(_) if own_user() == Some(0) && found.uid() != 0 => {

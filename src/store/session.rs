@@ -124,6 +124,11 @@ impl Session {
         }
     }
 
+    /// Learns of a use that is in the table already.
+    pub(super) fn learn(&self, at: u64) {
+        self.last_seen.fetch_max(at, Ordering::Relaxed);
+    }
+
     /// What must be written, if anything.
     pub(super) fn take_dirty(&self) -> Option<u64> {
         self.dirty.swap(false, Ordering::AcqRel).then(|| self.last_seen())

@@ -1,4 +1,5 @@
 mod batch;
+mod cluster;
 mod kill;
 mod roles;
 
@@ -14,18 +15,60 @@ use crate::access::identity::Proof;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Resource;
 
-/// A directory of one test, gone afterwards.
-struct Place(PathBuf);
+/// Runs each of these, which take a [`Place`], on SQLite and on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident,)+) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Place::new()).await;
+            })+
+        }
+
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(place) = super::Place::on_postgres().await {
+                    super::$name(place).await;
+                }
+            })+
+        }
+    };
+}
+use on_both;
+
+/// A directory and a database of one test, gone afterwards.
+struct Place(PathBuf, Engine);
 
 impl Place {
     fn new() -> Self {
+        Self::with(Engine::Sqlite)
+    }
+
+    async fn on_postgres() -> Option<Self> {
+        Some(Self::with(Engine::Postgres(cluster::database().await?)))
+    }
+
+    fn with(engine: Engine) -> Self {
         let path = std::env::temp_dir().join(format!("trackgate-store-{}", uuid::Uuid::new_v4()));
         fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
-        Self(path)
+        Self(path, engine)
+    }
+
+    /// Writes past Trackgate.
+    async fn write(&self, statement: &'static str) {
+        match &self.1 {
+            Engine::Sqlite => drop(sqlx::query(statement).execute(&mut second_connection(self).await).await.unwrap()),
+            Engine::Postgres(database) => {
+                let mut connection = postgres::connect(database).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+        }
     }
 
     fn settings(&self) -> Settings {
         Settings {
+            engine: self.1.clone(),
             poll: Duration::from_millis(20),
             lock_wait: Duration::from_millis(100),
             ..Settings::new(self.0.clone())
@@ -99,9 +142,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("waited five seconds in vain: {what}");
 }
 
-#[tokio::test]
-async fn a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it_is_revoked() {
-    let place = Place::new();
+async fn a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it_is_revoked(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
@@ -113,9 +154,7 @@ async fn a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_is_there_after_opening_anew() {
-    let place = Place::new();
+async fn what_was_acknowledged_is_there_after_opening_anew(place: Place) {
     let store = place.open().await;
     store.own(&home(), Kind::Experiment, "3", &user("alice@example.com")).await.unwrap();
     store.close().await;
@@ -123,9 +162,7 @@ async fn what_was_acknowledged_is_there_after_opening_anew() {
     assert!(may(&store, &identity("alice@example.com", "1"), Action::Delete, &experiment("3")).await);
 }
 
-#[tokio::test]
-async fn nobody_is_a_principal_before_being_recognised() {
-    let place = Place::new();
+async fn nobody_is_a_principal_before_being_recognised(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     assert_eq!(store.principal(Arc::clone(&alice), &home()).unwrap_err(), PrincipalFault::Unrecognised);
@@ -133,9 +170,7 @@ async fn nobody_is_a_principal_before_being_recognised() {
     assert!(store.principal(alice, &home()).is_ok());
 }
 
-#[tokio::test]
-async fn a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked() {
-    let place = Place::new();
+async fn a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked(place: Place) {
     let store = place.open().await;
     let (first, second) = (identity("alice@example.com", "1"), identity("alice@example.com", "2"));
     store.grant(&home(), grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read), by()).await.unwrap();
@@ -148,18 +183,14 @@ async fn a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked()
     assert_eq!(store.principal(first, &home()).unwrap_err(), PrincipalFault::SubjectChanged);
 }
 
-#[tokio::test]
-async fn two_subjects_that_come_at_once_under_one_name_are_not_both_recognised() {
-    let place = Place::new();
+async fn two_subjects_that_come_at_once_under_one_name_are_not_both_recognised(place: Place) {
     let store = place.open().await;
     let identities: Vec<_> = (0..8).map(|n| identity("alice@example.com", &n.to_string())).collect();
     let tries = futures_util::future::join_all(identities.iter().map(|identity| store.recognise(identity))).await;
     assert_eq!(tries.iter().filter(|result| result.is_ok()).count(), 1);
 }
 
-#[tokio::test]
-async fn a_disabled_user_is_refused_and_signed_out_at_once() {
-    let place = Place::new();
+async fn a_disabled_user_is_refused_and_signed_out_at_once(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     store.recognise(&alice).await.unwrap();
@@ -172,9 +203,7 @@ async fn a_disabled_user_is_refused_and_signed_out_at_once() {
     assert!(store.principal(alice, &home()).is_ok());
 }
 
-#[tokio::test]
-async fn what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised() {
-    let place = Place::new();
+async fn what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised(place: Place) {
     let settings = Settings { default_workspace_permission: Some(Permission::Use), ..place.settings() };
     let store = Store::open(&settings, Clock::System).await.unwrap();
     store.grant(&home(), grant("user:bob@example.com", Kind::Experiment, "1", Permission::Edit), by()).await.unwrap();
@@ -190,9 +219,7 @@ async fn what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised() {
     assert_eq!(before.grants.len(), 3);
 }
 
-#[tokio::test]
-async fn groups_of_the_store_and_of_the_issuer_both_count() {
-    let place = Place::new();
+async fn groups_of_the_store_and_of_the_issuer_both_count(place: Place) {
     let store = place.open().await;
     let mut bob = (*identity("bob@example.com", "1")).clone();
     bob.groups = vec![group("idp/ml"), group("ours")];
@@ -210,9 +237,7 @@ async fn groups_of_the_store_and_of_the_issuer_both_count() {
     assert!(!may(&store, &carol, Action::Read, &experiment("1")).await);
 }
 
-#[tokio::test]
-async fn everybody_is_in_everybody_and_nobody_can_be_put_there() {
-    let place = Place::new();
+async fn everybody_is_in_everybody_and_nobody_can_be_put_there(place: Place) {
     let store = place.open().await;
     let carol = identity("carol@example.com", "1");
     store.grant(&home(), grant("group:everybody", Kind::Experiment, "0", Permission::Read), by()).await.unwrap();
@@ -221,9 +246,7 @@ async fn everybody_is_in_everybody_and_nobody_can_be_put_there() {
     assert!(matches!(refused, StoreFault::Everybody), "{refused}");
 }
 
-#[tokio::test]
-async fn settings_name_administrators_and_who_may_create() {
-    let place = Place::new();
+async fn settings_name_administrators_and_who_may_create(place: Place) {
     let settings = Settings {
         admins: vec![user("root@example.com")],
         default_workspace_permission: Some(Permission::Use),
@@ -236,9 +259,7 @@ async fn settings_name_administrators_and_who_may_create() {
     assert!(!may(&store, &carol, Action::Read, &experiment("0")).await);
 }
 
-#[tokio::test]
-async fn a_new_object_does_not_inherit_grants_from_an_older_one_of_its_name() {
-    let place = Place::new();
+async fn a_new_object_does_not_inherit_grants_from_an_older_one_of_its_name(place: Place) {
     let store = place.open().await;
     let bob = identity("bob@example.com", "1");
     store
@@ -264,9 +285,7 @@ async fn a_new_object_does_not_inherit_grants_from_an_older_one_of_its_name() {
     );
 }
 
-#[tokio::test]
-async fn owning_a_model_with_a_star_in_its_name_is_owning_no_other_model() {
-    let place = Place::new();
+async fn owning_a_model_with_a_star_in_its_name_is_owning_no_other_model(place: Place) {
     let store = place.open().await;
     let mallory = identity("mallory@example.com", "1");
     store.own(&home(), Kind::RegisteredModel, "pro*", &mallory.user).await.unwrap();
@@ -277,9 +296,7 @@ async fn owning_a_model_with_a_star_in_its_name_is_owning_no_other_model() {
     assert!(!may(&store, &mallory, Action::Read, &model("prod")).await);
 }
 
-#[tokio::test]
-async fn what_somebody_else_made_meanwhile_is_theirs() {
-    let place = Place::new();
+async fn what_somebody_else_made_meanwhile_is_theirs(place: Place) {
     let store = place.open().await;
     let (alice, bob) = (user("alice@example.com"), user("bob@example.com"));
     store.own_if_unmade(&home(), Kind::McpServer, "a/b", &alice, 0).await.unwrap();
@@ -294,9 +311,7 @@ async fn what_somebody_else_made_meanwhile_is_theirs() {
     assert_eq!(left, ["user bob@example.com: mcp_server a/b MANAGE"]);
 }
 
-#[tokio::test]
-async fn a_rename_takes_the_grants_along_and_frees_the_old_name() {
-    let place = Place::new();
+async fn a_rename_takes_the_grants_along_and_frees_the_old_name(place: Place) {
     let store = place.open().await;
     let (alice, bob) = (identity("alice@example.com", "1"), identity("bob@example.com", "2"));
     store.own(&home(), Kind::RegisteredModel, "old", &alice.user).await.unwrap();
@@ -318,9 +333,7 @@ async fn a_rename_takes_the_grants_along_and_frees_the_old_name() {
     assert!(may(&store, &alice, Action::Delete, &model("new")).await, "the same rename again changes nothing");
 }
 
-#[tokio::test]
-async fn a_deny_survives_rename_and_creation_on_either_name() {
-    let place = Place::new();
+async fn a_deny_survives_rename_and_creation_on_either_name(place: Place) {
     let store = place.open().await;
     let eve = identity("eve@example.com", "1");
     store.own(&home(), Kind::RegisteredModel, "old", &eve.user).await.unwrap();
@@ -334,9 +347,7 @@ async fn a_deny_survives_rename_and_creation_on_either_name() {
     assert!(!may(&store, &eve, Action::Read, &model("new")).await);
 }
 
-#[tokio::test]
-async fn a_deleted_object_leaves_no_grant_behind() {
-    let place = Place::new();
+async fn a_deleted_object_leaves_no_grant_behind(place: Place) {
     let store = place.open().await;
     let alice = user("alice@example.com");
     store.own(&home(), Kind::RegisteredModel, "iris", &alice).await.unwrap();
@@ -348,9 +359,7 @@ async fn a_deleted_object_leaves_no_grant_behind() {
     assert_eq!(left, ["iris2", "iris*"]);
 }
 
-#[tokio::test]
-async fn what_another_process_writes_is_seen_soon() {
-    let place = Place::new();
+async fn what_another_process_writes_is_seen_soon(place: Place) {
     let server = place.open().await;
     let command = place.open().await;
     let alice = identity("alice@example.com", "1");
@@ -379,9 +388,7 @@ fn session(key: SessionKey, identity: &Arc<Identity>) -> NewSession {
     }
 }
 
-#[tokio::test]
-async fn a_session_ends_by_idleness_by_age_and_by_being_ended() {
-    let place = Place::new();
+async fn a_session_ends_by_idleness_by_age_and_by_being_ended(place: Place) {
     let start = SystemTime::now();
     let clock = Clock::set_to(start);
     let store = Store::open(&place.settings(), clock.clone()).await.unwrap();
@@ -408,9 +415,7 @@ async fn a_session_ends_by_idleness_by_age_and_by_being_ended() {
     assert!(store.session(&keys[0]).unwrap().is_none(), "older than a day");
 }
 
-#[tokio::test]
-async fn uses_of_a_session_are_written_before_the_store_closes() {
-    let place = Place::new();
+async fn uses_of_a_session_are_written_before_the_store_closes(place: Place) {
     let clock = Clock::set_to(SystemTime::now());
     let store = Store::open(&place.settings(), clock.clone()).await.unwrap();
     let alice = identity("alice@example.com", "1");
@@ -425,9 +430,7 @@ async fn uses_of_a_session_are_written_before_the_store_closes() {
     assert!(store.session(&key).unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_removed_user_comes_back_with_nothing() {
-    let place = Place::new();
+async fn a_removed_user_comes_back_with_nothing(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     store.own(&home(), Kind::Experiment, "3", &alice.user).await.unwrap();
@@ -440,9 +443,7 @@ async fn a_removed_user_comes_back_with_nothing() {
     assert!(!may(&store, &alice, Action::Read, &experiment("3")).await);
 }
 
-#[tokio::test]
-async fn what_does_not_exist_is_named() {
-    let place = Place::new();
+async fn what_does_not_exist_is_named(place: Place) {
     let store = place.open().await;
     let fault = store.set_admin(&user("nobody"), true, by()).await.unwrap_err();
     assert_eq!(fault.to_string(), "there is no user `nobody`");
@@ -534,41 +535,31 @@ async fn a_file_that_is_no_database_keeps_the_store_shut() {
     assert!(matches!(fault, StoreFault::Corrupt(_)), "{fault}");
 }
 
-#[tokio::test]
-async fn a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut() {
-    let place = Place::new();
+const CASTLE: &str =
+    "INSERT INTO grants VALUES (99, 'default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', NULL, 0, 'x')";
+
+async fn a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut(place: Place) {
     place.open().await.close().await;
-    let mut other = second_connection(&place).await;
-    sqlx::query(
-        "INSERT INTO grants VALUES (99, 'default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', NULL, 0, 'x')",
-    )
-    .execute(&mut other)
-    .await
-    .unwrap();
+    place.write(CASTLE).await;
     let fault = Store::open(&place.settings(), Clock::System).await.unwrap_err();
     assert!(matches!(fault, StoreFault::Corrupt(_)), "{fault}");
 }
 
-#[tokio::test]
-async fn a_running_store_that_cannot_read_what_was_written_stops_answering() {
-    let place = Place::new();
-    let settings = Settings { stale_after: Duration::from_millis(100), ..place.settings() };
+async fn a_running_store_that_cannot_read_what_was_written_stops_answering(place: Place) {
+    let settings = Settings { stale_after: Duration::from_millis(300), ..place.settings() };
     let store = Store::open(&settings, Clock::System).await.unwrap();
     let alice = identity("alice@example.com", "1");
     store.recognise(&alice).await.unwrap();
-    let mut other = second_connection(&place).await;
-    sqlx::query(
-        "INSERT INTO grants VALUES (99, 'default', 'user', 'alice', 'castle', 'exact', '1', 'DENY', NULL, 0, 'x')",
-    )
-    .execute(&mut other)
-    .await
-    .unwrap();
+    place.write(CASTLE).await;
+    // SQLite says that something was written; PostgreSQL says nothing of what is in no news.
+    place.write("INSERT INTO news SELECT last + 1, 'everything', '' FROM counters WHERE name = 'changes'").await;
+    place.write("UPDATE counters SET last = last + 1 WHERE name = 'changes'").await;
     until("nobody is a principal", || {
         store.principal(Arc::clone(&alice), &home()).is_err_and(|fault| fault == PrincipalFault::NotCurrent)
     })
     .await;
     assert!(store.session(&SessionKey::of(b"x")).is_err());
-    sqlx::query("DELETE FROM grants").execute(&mut other).await.unwrap();
+    place.write("DELETE FROM grants").await;
     until("the store answers again", || store.principal(Arc::clone(&alice), &home()).is_ok()).await;
 }
 
@@ -668,9 +659,7 @@ async fn grants_from_before_workspaces_hold_in_the_default_one() {
     assert!(place.open().await.grants().len() == 2, "the second start finds the new schema");
 }
 
-#[tokio::test]
-async fn the_same_pattern_is_another_grant_in_another_workspace() {
-    let place = Place::new();
+async fn the_same_pattern_is_another_grant_in_another_workspace(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     store.recognise(&alice).await.unwrap();
@@ -695,4 +684,31 @@ async fn the_same_pattern_is_another_grant_in_another_workspace() {
     assert_eq!(left, ["team-a"]);
     store.remove_user(&user("alice@example.com"), by()).await.unwrap();
     assert!(store.grants().is_empty(), "a removed user leaves no grant in any workspace");
+}
+
+on_both! {
+    a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it_is_revoked,
+    what_was_acknowledged_is_there_after_opening_anew,
+    nobody_is_a_principal_before_being_recognised,
+    a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked,
+    two_subjects_that_come_at_once_under_one_name_are_not_both_recognised,
+    a_disabled_user_is_refused_and_signed_out_at_once,
+    what_is_supposed_of_a_stranger_is_what_they_hold_once_recognised,
+    groups_of_the_store_and_of_the_issuer_both_count,
+    everybody_is_in_everybody_and_nobody_can_be_put_there,
+    settings_name_administrators_and_who_may_create,
+    a_new_object_does_not_inherit_grants_from_an_older_one_of_its_name,
+    owning_a_model_with_a_star_in_its_name_is_owning_no_other_model,
+    what_somebody_else_made_meanwhile_is_theirs,
+    a_rename_takes_the_grants_along_and_frees_the_old_name,
+    a_deny_survives_rename_and_creation_on_either_name,
+    a_deleted_object_leaves_no_grant_behind,
+    what_another_process_writes_is_seen_soon,
+    a_session_ends_by_idleness_by_age_and_by_being_ended,
+    uses_of_a_session_are_written_before_the_store_closes,
+    a_removed_user_comes_back_with_nothing,
+    what_does_not_exist_is_named,
+    a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut,
+    a_running_store_that_cannot_read_what_was_written_stops_answering,
+    the_same_pattern_is_another_grant_in_another_workspace,
 }

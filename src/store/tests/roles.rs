@@ -22,9 +22,7 @@ async fn with_clock(place: &Place, clock: &Clock) -> Store {
     Store::open(&place.settings(), clock.clone()).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_role_reaches_whoever_has_it_by_themselves_or_by_a_group_and_the_reason_names_it() {
-    let place = Place::new();
+async fn a_role_reaches_whoever_has_it_by_themselves_or_by_a_group_and_the_reason_names_it(place: Place) {
     let store = place.open().await;
     let (alice, bob, carol) = (identity("alice", "1"), identity("bob", "2"), identity("carol", "3"));
     for one in [&alice, &bob, &carol] {
@@ -59,9 +57,7 @@ async fn a_role_reaches_whoever_has_it_by_themselves_or_by_a_group_and_the_reaso
     assert_eq!(seen().await, [false, false, false]);
 }
 
-#[tokio::test]
-async fn a_role_of_a_group_that_the_issuer_alone_knows_counts_and_its_deny_wins() {
-    let place = Place::new();
+async fn a_role_of_a_group_that_the_issuer_alone_knows_counts_and_its_deny_wins(place: Place) {
     let store = place.open().await;
     let mut alice = Identity::clone(&identity("alice", "1"));
     alice.groups = vec![group("idp-team")];
@@ -77,9 +73,7 @@ async fn a_role_of_a_group_that_the_issuer_alone_knows_counts_and_its_deny_wins(
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await, "a role's DENY counts like any other");
 }
 
-#[tokio::test]
-async fn a_role_holds_in_its_own_workspace_alone() {
-    let place = Place::new();
+async fn a_role_holds_in_its_own_workspace_alone(place: Place) {
     let store = place.open().await;
     let team = WorkspaceName::parse("team-a").unwrap();
     let role = store.create_role(&team, &role_name("readers"), "", by()).await.unwrap();
@@ -99,9 +93,7 @@ async fn a_role_holds_in_its_own_workspace_alone() {
     assert!(store.assignments_to(&subject("user:alice")).is_empty());
 }
 
-#[tokio::test]
-async fn what_is_there_already_is_not_overwritten_and_what_is_not_there_is_named() {
-    let place = Place::new();
+async fn what_is_there_already_is_not_overwritten_and_what_is_not_there_is_named(place: Place) {
     let store = place.open().await;
     let read = grant("user:alice", Kind::Experiment, "7", Permission::Read);
     let first = store.add_grant(&home(), read.clone(), None, by()).await.unwrap();
@@ -138,9 +130,7 @@ async fn what_is_there_already_is_not_overwritten_and_what_is_not_there_is_named
     assert!(matches!(fault, StoreFault::RoleOfRole), "{fault}");
 }
 
-#[tokio::test]
-async fn whoever_holds_something_has_the_role_that_stands_for_it_and_nobody_else_can_have_it() {
-    let place = Place::new();
+async fn whoever_holds_something_has_the_role_that_stands_for_it_and_nobody_else_can_have_it(place: Place) {
     let store = place.open().await;
     let alice = subject("user:alice");
     store.grant(&home(), grant("user:alice", Kind::Experiment, "7", Permission::Read), by()).await.unwrap();
@@ -171,9 +161,7 @@ async fn whoever_holds_something_has_the_role_that_stands_for_it_and_nobody_else
     assert!(store.hidden_role(&subject("group:ml"), &home()).unwrap().name.as_str().starts_with("__group_"));
 }
 
-#[tokio::test]
-async fn a_removed_role_leaves_nothing_behind() {
-    let place = Place::new();
+async fn a_removed_role_leaves_nothing_behind(place: Place) {
     let store = place.open().await;
     let alice = identity("alice", "1");
     let role = store.create_role(&home(), &role_name("readers"), "", by()).await.unwrap();
@@ -193,9 +181,8 @@ async fn a_removed_role_leaves_nothing_behind() {
     assert!(store.assignments_to(&subject("user:alice")).is_empty() && store.roles_of(&user("alice"), &[]).is_empty());
 }
 
-#[tokio::test]
-async fn a_grant_counts_up_to_its_last_millisecond_and_not_in_the_next() {
-    let (place, clock) = (Place::new(), standing());
+async fn a_grant_counts_up_to_its_last_millisecond_and_not_in_the_next(place: Place) {
+    let clock = standing();
     let store = with_clock(&place, &clock).await;
     let alice = identity("alice", "1");
     let now = clock.millis();
@@ -218,9 +205,8 @@ async fn a_grant_counts_up_to_its_last_millisecond_and_not_in_the_next() {
     assert!(may(&store, &alice, Action::Read, &experiment("7")).await);
 }
 
-#[tokio::test]
-async fn a_role_that_was_given_for_a_time_is_gone_with_it() {
-    let (place, clock) = (Place::new(), standing());
+async fn a_role_that_was_given_for_a_time_is_gone_with_it(place: Place) {
+    let clock = standing();
     let store = with_clock(&place, &clock).await;
     let alice = identity("alice", "1");
     let role = store.create_role(&home(), &role_name("readers"), "", by()).await.unwrap();
@@ -318,9 +304,7 @@ fn all(store: &Store) -> String {
     format!("{users:?}{groups:?}{grants:?}{has:?}{on:?}{rules:?}{sessions:?}")
 }
 
-#[tokio::test]
-async fn who_reads_the_parts_that_changed_knows_what_one_knows_who_reads_everything() {
-    let place = Place::new();
+async fn who_reads_the_parts_that_changed_knows_what_one_knows_who_reads_everything(place: Place) {
     let store = place.open().await;
     let other = place.open().await;
     let mut random = 0x2545_F491_4F6C_DD1D_u64;
@@ -376,4 +360,16 @@ async fn who_reads_the_parts_that_changed_knows_what_one_knows_who_reads_everyth
         }
     }
     assert!(!store.grants().is_empty() && store.roles(None).iter().any(|role| role.owner.is_none()));
+}
+
+super::on_both! {
+    a_role_reaches_whoever_has_it_by_themselves_or_by_a_group_and_the_reason_names_it,
+    a_role_of_a_group_that_the_issuer_alone_knows_counts_and_its_deny_wins,
+    a_role_holds_in_its_own_workspace_alone,
+    what_is_there_already_is_not_overwritten_and_what_is_not_there_is_named,
+    whoever_holds_something_has_the_role_that_stands_for_it_and_nobody_else_can_have_it,
+    a_removed_role_leaves_nothing_behind,
+    a_grant_counts_up_to_its_last_millisecond_and_not_in_the_next,
+    a_role_that_was_given_for_a_time_is_gone_with_it,
+    who_reads_the_parts_that_changed_knows_what_one_knows_who_reads_everything,
 }

@@ -1,0 +1,123 @@
+//! A PostgreSQL of this test program alone: a fresh cluster in the temporary folder, on a socket, gone with the program.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+
+use crate::store::Postgres;
+
+/// Ends with the pipe that this program holds, however it ends.
+const KEEPER: &str = r#"exec 3<&0 </dev/null; "$@" 3<&- & main=$!; read -r nothing <&3
+kill -INT "$main"; wait "$main"; rm -rf "$FOLDER""#;
+
+struct Cluster {
+    folder: PathBuf,
+    _keeper: Child,
+}
+
+static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A new and empty database; `None`, and a word of it, where the machine has no PostgreSQL and need not have one.
+pub(super) async fn database() -> Option<Postgres> {
+    let cluster = CLUSTER.get_or_init(start).as_ref()?;
+    let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut admin = options(&cluster.folder, "postgres").connect().await.unwrap();
+    admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
+    admin.close().await.unwrap();
+    Some(Postgres {
+        host: cluster.folder.display().to_string(),
+        port: 5432,
+        user: "trackgate".to_owned(),
+        database: name,
+        password_file: None,
+        ca: None,
+        plain: true,
+    })
+}
+
+pub(super) fn options(folder: &Path, database: &str) -> sqlx::postgres::PgConnectOptions {
+    sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .host(&folder.display().to_string())
+        .username("trackgate")
+        .database(database)
+}
+
+fn start() -> Option<Cluster> {
+    let Some(programs) = programs() else {
+        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL here: install the package `postgresql`");
+        eprintln!("not run on PostgreSQL: the machine has none");
+        return None;
+    };
+    let folder = std::env::temp_dir().join(format!("trackgate-store-postgres-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
+    // PostgreSQL will not run as root.
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let other = if root { id("postgres").or_else(|| id("nobody")) } else { None };
+    if let Some((uid, gid)) = other {
+        chown(&folder, Some(uid), Some(gid)).unwrap();
+    }
+    let run = |program: &str| -> Vec<String> {
+        let mut line = Vec::new();
+        if let Some((uid, gid)) = other {
+            line.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
+            line.push("--clear-groups".to_owned());
+        }
+        line.push(programs.join(program).display().to_string());
+        line
+    };
+    let data = folder.join("data").display().to_string();
+    let line = run("initdb");
+    let made = Command::new(&line[0])
+        .args(&line[1..])
+        .args(["-D", &data, "-U", "trackgate", "-A", "trust", "-E", "UTF8", "--no-sync"])
+        .current_dir(&folder)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let keeper = Command::new("sh")
+        .args(["-c", KEEPER, "sh"])
+        .args(run("postgres"))
+        .args(["-D", &data, "-k", &folder.display().to_string(), "-c", "listen_addresses=", "-c", "fsync=off"])
+        .args(["-c", "max_connections=200"])
+        .env("FOLDER", &folder)
+        .env("LC_ALL", "C")
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !fs::read_to_string(folder.join("log")).unwrap().contains("ready to accept connections") {
+        assert!(begun.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Some(Cluster { folder, _keeper: keeper })
+}
+
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    places.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    places.extend(std::env::split_paths(&path));
+    places.into_iter().rev().find(|place| place.join("initdb").exists() && place.join("postgres").exists())
+}
+
+fn id(name: &str) -> Option<(u32, u32)> {
+    let one = |what| -> Option<u32> {
+        String::from_utf8(Command::new("id").args([what, name]).output().ok()?.stdout).ok()?.trim().parse().ok()
+    };
+    Some((one("-u")?, one("-g")?))
+}
