@@ -20,6 +20,7 @@ mod rules;
 mod say;
 pub mod serve;
 mod sessions;
+mod store;
 mod whom;
 
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
-use crate::store::{By, Store};
+use crate::store::{By, Engine, Store};
 use crate::telemetry;
 
 /// An authenticating, per-object access layer in front of an unmodified MLflow tracking server.
@@ -85,6 +86,9 @@ enum Command {
     /// The policy as files: roles, groups, grants, rules of who may create what.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// The database itself.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Browser sessions.
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -196,6 +200,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Policy(command) => {
             with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
         }
+        Command::Store(command) => block_on(command.run()),
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Explain(explain) => block_on(explain.run(&line.config)),
     }
@@ -233,7 +238,8 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     // A command says what is wrong in its own words; the log is for what nobody asked about.
     let log = telemetry::Settings { level: "error".to_owned(), ..config.log.clone() };
     let _ = telemetry::begin(&log, Clock::System);
-    Store::open(&config.store, Clock::System)
-        .await
-        .with_context(|| format!("the database in `{}` cannot be opened", config.store.state_dir.display()))
+    Store::open(&config.store, Clock::System).await.with_context(|| match &config.store.engine {
+        Engine::Sqlite => format!("the database in `{}` cannot be opened", config.store.state_dir.display()),
+        Engine::Postgres(database) => format!("the database `{database}` cannot be opened"),
+    })
 }

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 
 use super::google;
 use super::issuers;
-use super::kinds::{HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
 use super::{Bodies, Config};
@@ -59,6 +59,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     }
     let mut store = store::Settings::new(state_dir);
     store.session_idle = session_idle;
+    database(root.section("store"), &mut store);
     access(root.section("access"), &mut store, &mut resolve, &mut answer);
     let audit = audit(root.section("audit"));
     let log = log(root.section("log"));
@@ -267,6 +268,35 @@ fn session(section: Section<'_>) -> (session::Settings, Duration) {
     }
     section.finish();
     (settings, idle)
+}
+
+/// What keeps the tables; without an address, a file in the state directory.
+fn database(section: Section<'_>, store: &mut store::Settings) {
+    let url: Option<DatabaseUrl> = section.maybe("url");
+    let password_file: Option<PathBuf> = section.maybe("password_file");
+    let ca: Option<PathBuf> = section.maybe("ca_file");
+    store.poll = section.or("poll", store.poll);
+    store.stale_after = section.or("stale_after", store.stale_after);
+    if store.poll < Duration::from_millis(10) {
+        section.fault("poll", "is too short", None);
+    }
+    if store.stale_after < store.poll * 2 {
+        section.fault("stale_after", "is less than twice `store.poll`: requests would be refused without need", None);
+    }
+    if url.is_none() && !section.has("url") {
+        for (name, given) in [("password_file", password_file.is_some()), ("ca_file", ca.is_some())] {
+            if given {
+                section.fault(name, "is of no use without `store.url`", None);
+            }
+        }
+    }
+    if let Some(DatabaseUrl { database, .. }) = url {
+        if ca.is_some() && database.plain {
+            section.fault("ca_file", "is of no use without TLS", None);
+        }
+        store.engine = store::Engine::Postgres(store::Postgres { password_file, ca, ..database });
+    }
+    section.finish();
 }
 
 fn access(

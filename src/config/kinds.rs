@@ -15,6 +15,7 @@ use crate::fetch::is_metadata;
 use crate::message::Door;
 use crate::mlflow::ids::UserName;
 use crate::mlflow::permission::Permission;
+use crate::store;
 use crate::telemetry::Format;
 use crate::upstream;
 
@@ -146,6 +147,25 @@ impl Reads for PublicUrl {
 
     fn show(&self) -> String {
         quoted(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+/// Where Trackgate's own database is.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseUrl {
+    pub(super) database: store::Postgres,
+    written: String,
+}
+
+impl Reads for DatabaseUrl {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text(value, "an address such as \"postgres://trackgate@db.example.com/trackgate\"")?;
+        let database = store::Postgres::parse(written).map_err(|fault| fault.to_string())?;
+        Ok(Self { database, written: written.to_owned() })
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.written)
     }
 }
 

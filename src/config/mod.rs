@@ -186,6 +186,14 @@ impl Config {
         if let Some(ca) = &self.upstream.ca_file {
             look(ca, false);
         }
+        if let store::Engine::Postgres(database) = &self.store.engine {
+            if let Some(password) = &database.password_file {
+                look(password, true);
+            }
+            if let Some(ca) = &database.ca {
+                look(ca, false);
+            }
+        }
         for issuer in &self.authenticate.issuers {
             if let Some(ca) = &issuer.fetch.ca_file {
                 look(ca, false);

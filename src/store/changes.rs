@@ -124,13 +124,7 @@ impl Change {
     }
 
     /// Makes the change, with its lines in the log and what others must read anew; or nothing.
-    pub(super) async fn make(
-        &self,
-        link: &mut Link,
-        wait: Duration,
-        by: &By,
-        now: u64,
-    ) -> Result<Done, StoreFault> {
+    pub(super) async fn make(&self, link: &mut Link, wait: Duration, by: &By, now: u64) -> Result<Done, StoreFault> {
         let mut t = link.write(wait).await?;
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let (rows, made) = self.rows(&mut t, by, now).await?;

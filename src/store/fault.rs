@@ -47,6 +47,9 @@ pub enum StoreFault {
     /// Too many changes are waiting.
     #[error("too many changes are waiting for the database")]
     Overloaded,
+    /// Something is copied into an empty database alone.
+    #[error("the database is not empty: there is something in `{0}`")]
+    NotEmpty(&'static str),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -115,6 +118,9 @@ impl StoreFault {
             | Self::RoleOfRole
             | Self::Elsewhere { .. }
             | Self::EndPassed
+            | Self::Moved(_)
+            | Self::TooManyOpen
+            | Self::Changed
             | Self::Everybody => true,
             Self::Locked
             | Self::Away(_)
@@ -126,6 +132,7 @@ impl StoreFault {
             | Self::Place { .. }
             | Self::TooSlow
             | Self::Overloaded
+            | Self::NotEmpty(_)
             | Self::Closed
             | Self::Broken(_) => false,
         }

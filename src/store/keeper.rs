@@ -16,8 +16,8 @@ use super::changes::{By, Change, Done};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::news::{self, News, Part};
-use super::read;
 use super::postgres;
+use super::read;
 use super::requests::{self, AccessRequest, Wanted};
 use super::session::{Session, SessionKey, Sessions};
 use super::snapshot::{Given, Snapshot};
@@ -133,7 +133,10 @@ impl Keeper {
                         let _ = reply.send(result);
                     }
                     Some(Order::Requests { wanted, reply }) => {
-                        let found = within(TURN, requests::read(&mut self.link, &wanted)).await;
+                        let found = within(TURN, async { requests::read(self.link().await?, &wanted).await }).await;
+                        if let Err(fault) = &found {
+                            self.lose(fault);
+                        }
                         let _ = reply.send(found);
                     }
                     Some(Order::Close { reply }) => break Some(reply),
@@ -269,12 +272,15 @@ impl Keeper {
             return Ok(());
         }
         let mut t = link.read().await?;
-        t.each(sql("SELECT id, last_seen FROM sessions WHERE last_seen > $1").bind(since), |(id, at): (String, i64)| {
-            if let Some(session) = SessionKey::from_hex(&id).and_then(|key| sessions.get(&key)) {
-                session.learn(at.unsigned_abs());
-            }
-            Ok(())
-        })
+        t.each(
+            sql("SELECT id, last_seen FROM sessions WHERE last_seen > $1").bind(since),
+            |(id, at): (String, i64)| {
+                if let Some(session) = SessionKey::from_hex(&id).and_then(|key| sessions.get(&key)) {
+                    session.learn(at.unsigned_abs());
+                }
+                Ok(())
+            },
+        )
         .await?;
         t.commit().await
     }

@@ -13,10 +13,12 @@
 //!
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
+mod address;
 mod ahead;
 mod batch;
 mod careful;
 mod changes;
+mod copy;
 mod engine;
 mod fault;
 mod holder;
@@ -46,9 +48,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::address::BadAddress;
 pub use self::batch::{Held, Named, Spot, Step};
 pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
+pub use self::copy::copy;
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::postgres::Settings as Postgres;
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};

@@ -199,6 +199,7 @@ pub(super) async fn read(link: &mut Link, wanted: &Wanted) -> Result<Vec<AccessR
         .bind(*id),
     };
     let rows: Vec<Row> = t.all(query).await?;
+    t.commit().await?;
     rows.into_iter().map(request_of).collect()
 }
 

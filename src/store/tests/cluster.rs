@@ -13,11 +13,14 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use crate::store::Postgres;
 
 /// Ends with the pipe that this program holds, however it ends.
-const KEEPER: &str = r#"exec 3<&0 </dev/null; "$@" 3<&- & main=$!; read -r nothing <&3
-kill -INT "$main"; wait "$main"; rm -rf "$FOLDER""#;
+const KEEPER: &str = r#"exec 3<&0 </dev/null; "$@" 3<&- & read -r nothing <&3
+kill -INT "$(head -n 1 "$FOLDER/data/postmaster.pid")"
+while [ -e "$FOLDER/data/postmaster.pid" ]; do sleep 0.05; done; rm -rf "$FOLDER""#;
 
-struct Cluster {
-    folder: PathBuf,
+pub(super) struct Cluster {
+    pub(super) folder: PathBuf,
+    programs: PathBuf,
+    other: Option<(u32, u32)>,
     _keeper: Child,
 }
 
@@ -26,20 +29,49 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A new and empty database; `None`, and a word of it, where the machine has no PostgreSQL and need not have one.
 pub(super) async fn database() -> Option<Postgres> {
-    let cluster = CLUSTER.get_or_init(start).as_ref()?;
-    let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut admin = options(&cluster.folder, "postgres").connect().await.unwrap();
-    admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
-    admin.close().await.unwrap();
-    Some(Postgres {
-        host: cluster.folder.display().to_string(),
-        port: 5432,
-        user: "trackgate".to_owned(),
-        database: name,
-        password_file: None,
-        ca: None,
-        plain: true,
-    })
+    Some(CLUSTER.get_or_init(|| start("shared")).as_ref()?.database().await)
+}
+
+impl Cluster {
+    /// A new and empty database.
+    pub(super) async fn database(&self) -> Postgres {
+        let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let mut admin = options(&self.folder, "postgres").connect().await.unwrap();
+        admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
+        admin.close().await.unwrap();
+        Postgres {
+            host: self.folder.display().to_string(),
+            port: 5432,
+            user: "trackgate".to_owned(),
+            database: name,
+            password_file: None,
+            ca: None,
+            plain: true,
+        }
+    }
+
+    /// Ends the server as a crash does, and starts it again.
+    pub(super) fn crash(&self) {
+        let mut line = as_other(self.other, &self.programs.join("pg_ctl"));
+        line.extend(["-D".to_owned(), self.folder.join("data").display().to_string()]);
+        line.extend(["-m", "immediate", "-w", "-l"].map(str::to_owned));
+        line.extend([self.folder.join("again").display().to_string(), "restart".to_owned()]);
+        let mut restart = Command::new(&line[0]);
+        restart.args(&line[1..]).current_dir(&self.folder).env("LC_ALL", "C");
+        let done = restart.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(done.success(), "the server does not come back");
+    }
+}
+
+/// The beginning of a command line that runs a program as somebody else.
+fn as_other(other: Option<(u32, u32)>, program: &Path) -> Vec<String> {
+    let mut line = Vec::new();
+    if let Some((uid, gid)) = other {
+        line.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
+        line.push("--clear-groups".to_owned());
+    }
+    line.push(program.display().to_string());
+    line
 }
 
 pub(super) fn options(folder: &Path, database: &str) -> sqlx::postgres::PgConnectOptions {
@@ -49,13 +81,14 @@ pub(super) fn options(folder: &Path, database: &str) -> sqlx::postgres::PgConnec
         .database(database)
 }
 
-fn start() -> Option<Cluster> {
+/// A cluster of its own, for a test that breaks it.
+pub(super) fn start(name: &str) -> Option<Cluster> {
     let Some(programs) = programs() else {
         assert!(std::env::var_os("CI").is_none(), "no PostgreSQL here: install the package `postgresql`");
         eprintln!("not run on PostgreSQL: the machine has none");
         return None;
     };
-    let folder = std::env::temp_dir().join(format!("trackgate-store-postgres-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("trackgate-store-postgres-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
@@ -65,15 +98,7 @@ fn start() -> Option<Cluster> {
     if let Some((uid, gid)) = other {
         chown(&folder, Some(uid), Some(gid)).unwrap();
     }
-    let run = |program: &str| -> Vec<String> {
-        let mut line = Vec::new();
-        if let Some((uid, gid)) = other {
-            line.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
-            line.push("--clear-groups".to_owned());
-        }
-        line.push(programs.join(program).display().to_string());
-        line
-    };
+    let run = |program: &str| as_other(other, &programs.join(program));
     let data = folder.join("data").display().to_string();
     let line = run("initdb");
     let made = Command::new(&line[0])
@@ -103,7 +128,7 @@ fn start() -> Option<Cluster> {
         assert!(begun.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Some(Cluster { folder, _keeper: keeper })
+    Some(Cluster { folder, programs, other, _keeper: keeper })
 }
 
 fn programs() -> Option<PathBuf> {

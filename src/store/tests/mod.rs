@@ -1,6 +1,7 @@
 mod batch;
 mod cluster;
 mod kill;
+mod replicas;
 mod roles;
 
 use std::fs;

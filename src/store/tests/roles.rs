@@ -289,7 +289,7 @@ proptest! {
 }
 
 /// All that the store tells, in one text.
-fn all(store: &Store) -> String {
+pub(super) fn all(store: &Store) -> String {
     let users: Vec<_> = store.users().iter().map(|user| format!("{user:?}\n")).collect();
     let groups: Vec<_> = store.groups().iter().map(|group| format!("{group:?}\n")).collect();
     let grants: Vec<_> = store.grants().iter().map(|grant| format!("{grant:?}\n")).collect();
