@@ -97,13 +97,11 @@ fn has(principal: &Principal, role: &Role, store: &Store) -> bool {
 }
 
 fn on(row: &Row, fields: &Fields, role: &Role, store: &Store) -> Vec<(Target, Permission)> {
-    match fields.number("role_permission_id") {
-        Some(number) => store.grant_by_id(number).iter().map(target).collect(),
-        None => {
-            let whole = row.needs.iter().any(|need| matches!(need, Need::Gives { .. } | Need::Takes { .. }));
-            if whole { grants_of(role, store).iter().map(target).collect() } else { Vec::new() }
-        }
+    if let Some(number) = fields.number("role_permission_id") {
+        return store.grant_by_id(number).iter().map(target).collect();
     }
+    let whole = row.needs.iter().any(|need| matches!(need, Need::Gives { .. } | Need::Takes { .. }));
+    if whole { grants_of(role, store).iter().map(target).collect() } else { Vec::new() }
 }
 
 fn target(record: &GrantRecord) -> (Target, Permission) {

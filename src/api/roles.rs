@@ -143,7 +143,7 @@ impl Desk<'_> {
         let (to, user) = self.named_holder()?;
         let expires = expiry(self.tools.fields)?;
         let made = self.store().assign(role.id, &to, expires, self.by()).await;
-        let who = self.whose(&to, user.as_deref());
+        let who = whose(&to, user.as_deref());
         let made = made.map_err(|fault| match fault {
             StoreFault::Exists { .. } => ApiFault::AssignmentExists { who, role: role.id.0 },
             other => of_role(other, role.id),
@@ -154,16 +154,12 @@ impl Desk<'_> {
     pub(super) async fn unassign(&self) -> Answered {
         let role = self.named_role()?;
         let (from, user) = self.named_holder()?;
-        let who = self.whose(&from, user.as_deref());
+        let who = whose(&from, user.as_deref());
         self.store().unassign(role.id, &from, self.by()).await.map_err(|fault| match fault {
             StoreFault::NoSuch { what: "assignment", .. } => ApiFault::NoAssignment { who, role: role.id.0 },
             other => of_role(other, role.id),
         })?;
         Ok(Said::Json(json!({})))
-    }
-
-    fn whose(&self, subject: &Subject, user: Option<&User>) -> String {
-        user.map_or_else(|| subject.to_string(), |user| user.id.to_string())
     }
 
     /// Who has a role. Groups stand in a list of their own: MLflow's clients and pages read the numbers of users.
@@ -237,6 +233,10 @@ impl Desk<'_> {
         let role = role_of_grant(&record, self.store()).ok_or(ApiFault::NoRolePermission(id))?;
         Ok((record, role))
     }
+}
+
+fn whose(subject: &Subject, user: Option<&User>) -> String {
+    user.map_or_else(|| subject.to_string(), |user| user.id.to_string())
 }
 
 /// A name that people can tell from any other: nothing in it that is not seen.

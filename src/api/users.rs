@@ -99,7 +99,7 @@ impl Desk<'_> {
         let issuer = &*self.caller.identity.issuer;
         let known = self.tools.authenticator.issuers();
         let own = known.iter().find(|known| *known.settings.issuer == *issuer);
-        ApiFault::NoPasswords(own.map_or_else(|| issuer.to_owned(), |own| own.settings.title.to_string()))
+        ApiFault::NoPasswords(own.map_or_else(|| issuer.to_owned(), |own| own.settings.title.clone()))
     }
 
     /// The person whom `username` names.

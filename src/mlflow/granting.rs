@@ -264,9 +264,8 @@ pub fn level(level: &str, kind: Kind) -> Result<Permission, BadTarget> {
         Err(_) => return Err(BadTarget::UnknownLevel(level.chars().take(MOST).collect())),
     };
     match (kind, permission) {
-        (Kind::Workspace, Permission::Use | Permission::Manage) => Ok(permission),
         (Kind::Workspace, Permission::Read | Permission::Edit | Permission::Deny) => Err(of_kind(OF_WORKSPACES)),
-        _ => Ok(permission),
+        (_, permission) => Ok(permission),
     }
 }
 

@@ -132,7 +132,6 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve).
-    #[expect(clippy::too_many_lines, reason = "one arm for each word of the table")]
     pub async fn resolve_for<A: Ask>(
         &self,
         asker: Option<&Arc<Principal>>,

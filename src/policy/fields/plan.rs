@@ -400,8 +400,9 @@ impl Plan {
             Take::Holder(field) => self.want(field, Count::One, HOLDER, false),
             Take::Flag(field) => {
                 self.want(field, Count::One, Form::Text, false);
-                let flag = self.slots.iter_mut().find(|slot| slot.name == field && slot.capture.is_none());
-                flag.into_iter().for_each(|slot| slot.flag = true);
+                if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == field && slot.capture.is_none()) {
+                    slot.flag = true;
+                }
             }
             Take::TimeOpt(field) => self.want(field, Count::Optional, Form::Text, true),
             Take::Thing { kind, id } => {
@@ -636,6 +637,15 @@ pub(crate) struct Sample {
 /// When none of `values` does.
 #[cfg(test)]
 pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample> {
+    // These go together, and are looked at as one.
+    const TOGETHER: [(&str, &str); 6] = [
+        ("resource_type", "experiment"),
+        ("resource_id", "1"),
+        ("resource_pattern", "1"),
+        ("permission", "USE"),
+        ("is_admin", "true"),
+        ("expires_at", "4073540400000"),
+    ];
     let plan = Plan::of(row);
     let mut samples: Vec<Sample> = Vec::new();
     for part in plan.wants.iter().flat_map(|want| &want.parts) {
@@ -645,15 +655,6 @@ pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample>
             Form::ArtifactPath => crate::policy::path::artifact(value).is_ok(),
             Form::FileName => crate::policy::path::file_name(value).is_ok(),
         };
-        // These go together, and are looked at as one.
-        const TOGETHER: [(&str, &str); 6] = [
-            ("resource_type", "experiment"),
-            ("resource_id", "1"),
-            ("resource_pattern", "1"),
-            ("permission", "USE"),
-            ("is_admin", "true"),
-            ("expires_at", "4073540400000"),
-        ];
         let Some(slot) = part.slots.first().map(|index| &plan.slots[*index]) else { continue };
         // Only the server may say what stands there.
         if matches!(part.form, Form::Absent) {

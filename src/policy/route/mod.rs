@@ -14,6 +14,7 @@ pub(in crate::policy) use self::words::*;
 
 /// One endpoint: where it is, what it is called, what the caller needs, how the answer is treated, what follows.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one column of the table")]
 pub struct Row {
     /// The HTTP method. HEAD is judged as GET.
     pub verb: Verb,
