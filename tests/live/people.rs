@@ -39,12 +39,15 @@ fn choose(browser: &Browser, list: &str, option: &str) {
     browser.press(&format!("//*[@role='option'][contains(., '{option}')]"));
 }
 
-/// The changes are shown first, then made.
+/// The changes are shown first, then made. The dialog stays in the page, unseen.
 fn confirm(browser: &Browser) {
-    browser.click(&component("admin.edit_access_modal.review"));
-    browser.click(&component("admin.edit_access_modal.confirm"));
+    let part = |name: &str| format!("//*[@data-component-id='admin.edit_access_modal.{name}']");
+    browser.press(&part("review"));
+    browser.press(&part("confirm"));
     browser.until("the end of the dialog", |browser| {
-        browser.script("return document.querySelectorAll('[role=dialog]').length").as_u64() == Some(0)
+        let seen = "return [...document.querySelectorAll('[data-component-id^=\"admin.edit_access_modal\"]')]
+            .some(part => part.getClientRects().length > 0 && getComputedStyle(part).visibility !== 'hidden')";
+        browser.script(seen) == false
     });
 }
 
@@ -93,9 +96,8 @@ fn an_administrator_manages_roles_and_permissions_in_mlflows_pages_and_signs_out
     browser.shoot("people-4-grant");
     confirm(&browser);
     browser.until("the permission", |_| asked(house, &by_grant) == 200);
-    browser.click(&component("admin.user_detail.edit_access_button"));
-    browser.reads("Direct permissions");
-    browser.click(&format!("button[aria-label='Remove experiment {by_grant}']"));
+    browser.press("//*[@data-component-id='admin.user_detail.edit_access_button']");
+    browser.press(&format!("//button[@aria-label='Remove experiment {by_grant}']"));
     confirm(&browser);
     browser.until("its end", |_| asked(house, &by_grant) == 403);
 
