@@ -454,5 +454,5 @@ async fn the_page_has_a_way_out_for_whoever_has_a_session_and_is_mlflows_own_for
     assert_eq!((asset.status, asset.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert!(asset.text().contains("/trackgate/logout"));
     // A program has no session to leave.
-    assert_eq!(gate.bearer("alice").get("/").await.text(), PAGE);
+    assert_eq!(gate.bearer("bob").get("/").await.text(), PAGE);
 }
