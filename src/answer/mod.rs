@@ -14,6 +14,7 @@ mod held;
 mod hide;
 mod json;
 mod list;
+mod entry;
 mod narrow;
 mod offers;
 mod page;
@@ -36,6 +37,7 @@ pub use self::effect::{Judged, look_over};
 pub use self::filter::BadAnswer;
 pub use self::held::Crowded;
 pub use self::json::BadJson;
+pub use self::entry::{Entry, with_entry};
 pub use self::query::BadQuery;
 pub(crate) use self::version::ask as ask_version;
 use crate::access::decide::Permitted;
@@ -62,11 +64,13 @@ pub struct Settings {
     pub answers_at_once: usize,
     /// How many different runs and logged models that one answer links to are looked up; further links are hidden.
     pub most_links: usize,
+    /// What is written into the UI's first page, to lead to our own.
+    pub entry: Option<&'static Entry>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, answers_at_once: 512 * 1024 * 1024, most_links: 1000 }
+        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, answers_at_once: 512 * 1024 * 1024, most_links: 1000, entry: None }
     }
 }
 

@@ -9,6 +9,7 @@
 mod id;
 mod line;
 pub mod record;
+pub mod search;
 mod writer;
 
 use std::path::PathBuf;
@@ -79,6 +80,7 @@ pub struct Log {
     most_waiting: usize,
     state: Arc<State>,
     on_failure: OnFailure,
+    to: Target,
     clock: Clock,
 }
 
@@ -125,6 +127,7 @@ impl Log {
             most_waiting: settings.queue.max(1),
             state: Arc::clone(&state),
             on_failure: settings.on_failure,
+            to: settings.to.clone(),
             clock,
         };
         Ok((log, Writer { thread: Some(thread), state }))
@@ -149,6 +152,12 @@ impl Log {
                 Ok(Record::new(None, &self.clock))
             }
         }
+    }
+
+    /// Where records go.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.to
     }
 
     /// Closes and opens the file anew, after a log rotation.

@@ -17,7 +17,7 @@ use super::{Bodies, Config};
 use crate::authenticate::session;
 use crate::gate::clean::{self, Hosts};
 use crate::serve::{Https, Limits, Redirect};
-use crate::{answer, audit, authenticate, resolve, serve, store, telemetry, upstream};
+use crate::{answer, audit, authenticate, pages, resolve, serve, store, telemetry, upstream};
 
 /// Where the state is unless the file says otherwise.
 const STATE_DIR: &str = "/var/lib/trackgate";
@@ -322,6 +322,7 @@ fn access(
     }
     resolve.presigned_artifacts = section.or("presigned_artifacts", resolve.presigned_artifacts);
     answer.list_budget = section.or("list_budget", answer.list_budget);
+    answer.entry = section.or("menu_entry", false).then(pages::entry);
     if answer.list_budget == 0 {
         section.fault("list_budget", "must not be 0: no list could be answered", None);
     }

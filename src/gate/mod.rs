@@ -417,6 +417,7 @@ impl Gate {
                 let session = permitted.principal().is_some_and(|caller| caller.identity.proof == Proof::Session);
                 let head_only = permitted.get().head_only;
                 let answer = forward::forward(permitted, None, &self.upstream, forward).await?;
+                let answer = Box::pin(answer::with_entry(answer, &house.answer)).await?;
                 if session && !head_only {
                     return Ok(Box::pin(answer::with_script(answer, pages::menu(), &house.answer)).await?);
                 }

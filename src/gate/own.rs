@@ -54,6 +54,7 @@ impl Gate {
             upstream: &upstream,
             fields,
             objects: &resolved.objects,
+            audit: house.audit.target(),
             workspaces,
             now,
         };

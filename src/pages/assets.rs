@@ -19,6 +19,8 @@ pub(super) struct Assets {
     pub(super) icon: String,
     /// What goes into MLflow's own page.
     pub(super) menu: String,
+    /// How the entry to our pages looks there.
+    pub(super) entry: String,
 }
 
 struct File {
@@ -29,19 +31,26 @@ struct File {
 
 const WHERE: &str = "/trackgate/assets/";
 
-static FILES: LazyLock<[File; 4]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 5]> = LazyLock::new(|| {
     [
         File::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")),
         File::new("fragment", "js", "text/javascript; charset=utf-8", include_str!("assets/fragment.js")),
         File::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")),
         File::new("menu", "js", "text/javascript; charset=utf-8", include_str!("assets/menu.js")),
+        File::new("entry", "css", "text/css; charset=utf-8", include_str!("assets/entry.css")),
     ]
 });
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let [style, script, icon, menu] = &*FILES;
+    let [style, script, icon, menu, entry] = &*FILES;
     let address = |file: &File| format!("{WHERE}{}", file.name);
-    Assets { style: address(style), script: address(script), icon: address(icon), menu: address(menu) }
+    Assets {
+        style: address(style),
+        script: address(script),
+        icon: address(icon),
+        menu: address(menu),
+        entry: address(entry),
+    }
 });
 
 impl File {
@@ -75,7 +84,7 @@ mod tests {
     #[test]
     fn each_file_is_served_under_the_address_that_pages_name() {
         let assets = addresses();
-        for address in [&assets.style, &assets.script, &assets.icon, &assets.menu] {
+        for address in [&assets.style, &assets.script, &assets.icon, &assets.menu, &assets.entry] {
             let answer = serve(address.strip_prefix(WHERE).unwrap()).unwrap();
             assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
         }

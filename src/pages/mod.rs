@@ -9,7 +9,7 @@ pub mod own;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
@@ -21,6 +21,7 @@ use url::Url;
 use crate::access::decide::Permitted;
 use crate::access::grant::Subject;
 use crate::access::identity::{Identity, Principal};
+use crate::answer::Entry;
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::authenticate::login::{LoginFault, Redirect};
@@ -48,6 +49,16 @@ impl Answered {
     fn plain(response: Response<Body>) -> Self {
         Self { response, refused: None, identity: None, note: None }
     }
+}
+
+/// The entry to our pages, as it is written into the UI's first page.
+#[must_use]
+pub fn entry() -> &'static Entry {
+    static ENTRY: LazyLock<Entry> = LazyLock::new(|| Entry {
+        head: format!("<link rel=\"stylesheet\" href=\"{}\">", assets::addresses().entry),
+        body: format!("<a id=\"trackgate-entry\" href=\"{}\">My access</a>", own::FIRST),
+    });
+    &ENTRY
 }
 
 /// A refusal, as a person reads it.

@@ -2,7 +2,7 @@
 //!
 //! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix.
 
-use super::route::Need::{Anyone, Gives, SignedIn, Takes};
+use super::route::Need::{Admin, Anyone, Gives, SignedIn, Takes};
 use super::route::Take::TextOpt;
 use super::route::{Row, Take, What, get, post};
 use crate::mlflow::granting::Calls;
@@ -55,4 +55,7 @@ pub static LOCAL: &[Row] = &[
     get ("trackgate/requests",          "RequestsPage",   &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("after"), TextOpt("done")]),
     post("trackgate/requests/grant",    "GrantRequest",   &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
     post("trackgate/requests/decline",  "DeclineRequest", &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
+    get ("trackgate/review",            "ReviewPage",     &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("person"), TextOpt("after")]),
+    get ("trackgate/review.csv",        "ReviewCsv",      &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("by"), TextOpt("person")]),
+    get ("trackgate/audit",             "AuditPage",      &[Admin("the audit log tells what everybody does")]).root().served(&[TextOpt("person"), TextOpt("object"), TextOpt("decision"), TextOpt("from"), TextOpt("to"), TextOpt("on")]),
 ];

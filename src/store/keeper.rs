@@ -19,10 +19,13 @@ use super::news::{self, News, Part};
 use super::postgres;
 use super::read;
 use super::requests::{self, AccessRequest, Wanted};
+use super::records::GrantRecord;
+use super::review::{self, After};
 use super::session::{Session, SessionKey, Sessions};
 use super::snapshot::{Given, Snapshot};
 use super::{Engine, Settings};
 use crate::clock::Clock;
+use crate::mlflow::ids::WorkspaceName;
 
 /// How long one statement may keep the others waiting.
 const TURN: Duration = Duration::from_secs(10);
@@ -85,6 +88,7 @@ fn millis(duration: Duration) -> u64 {
 pub(super) enum Order {
     Make { change: Change, by: By, reply: oneshot::Sender<Result<Done, StoreFault>> },
     Requests { wanted: Wanted, reply: oneshot::Sender<Result<Vec<AccessRequest>, StoreFault>> },
+    Grants { workspace: WorkspaceName, after: After, most: u32, reply: oneshot::Sender<Result<Vec<GrantRecord>, StoreFault>> },
     Close { reply: oneshot::Sender<()> },
 }
 
@@ -134,6 +138,15 @@ impl Keeper {
                     }
                     Some(Order::Requests { wanted, reply }) => {
                         let found = within(TURN, async { requests::read(self.link().await?, &wanted).await }).await;
+                        if let Err(fault) = &found {
+                            self.lose(fault);
+                        }
+                        let _ = reply.send(found);
+                    }
+                    Some(Order::Grants { workspace, after, most, reply }) => {
+                        let now = self.clock.millis();
+                        let found =
+                            within(TURN, async { review::read(self.link().await?, &workspace, &after, most, now).await }).await;
                         if let Err(fault) = &found {
                             self.lose(fault);
                         }

@@ -33,6 +33,7 @@ mod postgres;
 mod read;
 mod records;
 mod requests;
+mod review;
 mod roles;
 mod schema;
 mod session;
@@ -57,6 +58,7 @@ pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::postgres::Settings as Postgres;
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
 pub use self::requests::{AccessRequest, State, Verdict, Wish};
+pub use self::review::After;
 pub use self::session::{NewSession, Session, SessionKey};
 
 use self::changes::{Change, Done};

@@ -412,3 +412,112 @@ async fn requests_are_bounded_and_odd_ones_are_refused() {
     gate.open().house().store.remove_user(&bob, trackgate::store::By::Trackgate).await.unwrap();
     assert!(gate.open().house().store.open_requests(0, 100).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn whoever_manages_a_thing_looks_over_it_and_administrators_over_all() {
+    let gate = gate().await;
+    let store = &gate.open().house().store;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    gate.grant("user:=cmd@example.com", "experiment", "1", "READ").await;
+    gate.grant("group:team", "experiment", "1", "EDIT").await;
+    gate.grant("user:bob@example.com", "experiment", "2", "READ").await;
+    let team = trackgate::mlflow::ids::GroupName::parse("team").unwrap();
+    let bob = trackgate::mlflow::ids::UserName::parse("bob@example.com").unwrap();
+    store.add_group(&team, trackgate::store::By::Trackgate).await.unwrap();
+    store.add_member(&team, &bob, trackgate::store::By::Trackgate).await.unwrap();
+    let mut alice = person(&gate, "alice").await;
+    let page = alice.visit("/trackgate/review").await.text();
+    assert!(page.contains("=cmd@example.com") && page.contains("team") && !page.contains("bob@"), "{page}");
+    assert!(!page.contains("id=2"), "{page}");
+    let csv = alice.visit("/trackgate/review.csv").await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert!(csv.header("content-disposition").unwrap().starts_with("attachment"));
+    let text = csv.text();
+    assert!(text.contains("\"experiment\",\"1\",\"person\",\"'=cmd@example.com\",\"READ\""), "{text}");
+    assert!(!text.contains("bob@"), "{text}");
+    // A group stands for those who are in it.
+    let people = alice.visit("/trackgate/review.csv?by=person").await.text();
+    assert!(people.contains("\"bob@example.com\",\"group team\",\"experiment\",\"1\",\"EDIT\""), "{people}");
+    // Of one person, what she manages alone.
+    let of_bob = alice.visit("/trackgate/review?person=bob%40example.com").await.text();
+    assert!(of_bob.contains("group team") && !of_bob.contains("id=2"), "{of_bob}");
+    let mut root = person(&gate, "root").await;
+    let all = root.visit("/trackgate/review?person=bob%40example.com").await.text();
+    assert!(all.contains("group team") && all.contains("id=2"), "{all}");
+    let all = root.visit("/trackgate/review.csv").await.text();
+    assert_eq!(all.lines().count(), 5, "{all}");
+    // A script may have the table.
+    assert_eq!(gate.bearer("alice").get("/trackgate/review.csv").await.text(), text);
+    // Who manages nothing sees nothing.
+    let mut carol = person(&gate, "carol").await;
+    assert_eq!(carol.visit("/trackgate/review.csv").await.text().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn many_grants_are_looked_over_in_pages_without_a_gap() {
+    let gate = gate().await;
+    for number in 0..730 {
+        gate.grant("group:team", "registered_model", &format!("m{number:04}"), "READ").await;
+    }
+    gate.grant("user:alice@example.com", "registered_model", "m*", "MANAGE").await;
+    gate.grant("group:team", "experiment", "5", "READ").await;
+    let mut alice = person(&gate, "alice").await;
+    let mut address = "/trackgate/review".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = alice.visit(&address).await.text();
+        assert!(!page.contains("experiment</span>"), "not hers");
+        seen.extend(page.split("id=m").skip(1).map(|rest| rest[..4].to_owned()));
+        let Some(at) = page.find("/trackgate/review?after=") else { break };
+        address = page[at..].split('"').next().unwrap().to_owned();
+    }
+    assert_eq!(seen, (0..730).map(|number| format!("{number:04}")).collect::<Vec<_>>());
+    let csv = alice.visit("/trackgate/review.csv").await.text();
+    assert_eq!(csv.lines().count(), 731, "the pattern itself is for who manages all of the kind");
+}
+
+#[tokio::test]
+async fn administrators_search_the_audit_log() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
+    let denied = gate.bearer("bob").get("/api/2.0/mlflow/experiments/get?experiment_id=1").await;
+    gate.record(&denied).await;
+    let mut alice = person(&gate, "alice").await;
+    assert_eq!(alice.visit("/trackgate/audit").await.status, 403);
+    let mut root = person(&gate, "root").await;
+    let page = root.visit("/trackgate/audit?person=bob&decision=deny&object=experiment%3A1").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("GetExperiment") && page.text().contains("bob@example.com"), "{}", page.text());
+    let none = root.visit("/trackgate/audit?person=bob&from=2090-01-01T00%3A00").await.text();
+    assert!(none.contains("Nothing is found") && !none.contains("GetExperiment"), "{none}");
+}
+
+#[tokio::test]
+async fn an_entry_leads_from_mlflows_page_where_the_setting_says_so() {
+    let page = "<html><head><title>MLflow</title></head><body><div id=\"root\"></div></body></html>";
+    for (setting, there) in [("", false), ("[access]\nmenu_entry = true", true)] {
+        let server = Server::scripted(move |request| {
+            let conditional = request.headers().contains_key("if-none-match");
+            async move {
+                let mut answer = if conditional { full(304, "") } else { full(200, page) };
+                answer.headers_mut().insert("content-type", "text/html; charset=utf-8".parse().unwrap());
+                answer.headers_mut().insert("etag", "\"1\"".parse().unwrap());
+                answer
+            }
+        });
+        let gate = Gate::with(server, setting, |_| {}).await;
+        let told = gate.bearer("alice").get("/").await;
+        assert_eq!(told.text().contains("href=\"/trackgate/access\""), there, "{}", told.text());
+        assert_eq!(told.text().len().to_string(), told.header("content-length").unwrap());
+        assert_eq!(told.header("etag").is_some(), !there, "another page has another tag");
+        if there {
+            // What the browser kept from before the setting does not come back.
+            let mut request = http::Request::get("/").body(crate::harness::client::nothing()).unwrap();
+            request.headers_mut().insert("if-none-match", "\"1\"".parse().unwrap());
+            let told = gate.bearer("alice").send(request).await;
+            assert_eq!((told.status, told.text().contains("/trackgate/access")), (200, true));
+            let style = told.text().split("/trackgate/assets/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            assert_eq!(gate.bearer("alice").get(&format!("/trackgate/assets/{style}")).await.status, 200);
+        }
+    }
+}

@@ -6,7 +6,10 @@
 
 mod access;
 mod ask;
+mod audit;
+mod csv;
 mod names;
+mod review;
 mod share;
 mod terms;
 
@@ -19,6 +22,7 @@ use super::assets::{self, Assets};
 use super::{Answered, RefusalPage, html, redirect, refusal_page};
 use crate::access::decide::Permitted;
 use crate::access::identity::{Principal, Proof};
+use crate::audit::Target;
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Request};
@@ -58,6 +62,8 @@ pub struct Tools<'a, A> {
     pub fields: &'a Fields,
     /// The objects that were judged.
     pub objects: &'a [Object],
+    /// Where audit records go.
+    pub audit: &'a Target,
     /// Whether the server has workspaces.
     pub workspaces: bool,
     /// When the request was judged, in milliseconds since the epoch.
@@ -94,7 +100,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         return Answered::plain(Response::new(Body::Empty));
     };
     let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
-    if caller.identity.proof == Proof::Bearer {
+    if caller.identity.proof == Proof::Bearer && call.row.name != "ReviewCsv" {
         return desk.only_pages();
     }
     if call.row.verb == Verb::Post {
@@ -119,6 +125,9 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "RequestsPage" => desk.requests().await,
         "GrantRequest" => desk.accept().await,
         "DeclineRequest" => desk.decline().await,
+        "ReviewPage" => desk.review().await,
+        "ReviewCsv" => desk.review_csv(),
+        "AuditPage" => desk.audit().await,
         // A row that was added to the table and not here.
         _ => desk.refuse(StatusCode::NOT_FOUND, "This address does not exist.", "row-not-served", &""),
     };
@@ -143,6 +152,7 @@ struct Frame<'a> {
     /// Which page it is.
     here: &'static str,
     user: &'a str,
+    admin: bool,
     /// Whether there is a session to leave.
     session: bool,
     token: &'a str,
@@ -163,6 +173,7 @@ impl<A: Ask> Desk<'_, A> {
             host: self.tools.authenticator.public_url().host_str().unwrap_or_default(),
             here,
             user: self.caller.identity.user.as_str(),
+            admin: self.caller.admin,
             session: self.caller.identity.proof == Proof::Session,
             token: &self.token,
             workspace: self.tools.workspaces.then(|| self.caller.workspace.as_str()),
