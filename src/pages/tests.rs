@@ -67,3 +67,54 @@ fn the_way_to_the_login_keeps_path_and_query_and_nothing_foreign() {
     assert_eq!(to("/get", Some("a=1&b=%2F")), "/trackgate/login?return_to=%2Fget%3Fa%3D1%26b%3D%252F");
     assert_eq!(to("//evil.example", None), "/trackgate/login?return_to=%2F");
 }
+
+/// The colours of the style, by day or by night.
+fn colours(night: bool) -> std::collections::HashMap<&'static str, [f64; 3]> {
+    let style = include_str!("assets/style.css");
+    let (day, rest) = style.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    let lines = if night { rest.split("\n}").next().unwrap() } else { day };
+    let colour = |text: &str| [1, 3, 5].map(|at| f64::from(u8::from_str_radix(&text[at..at + 2], 16).unwrap()) / 255.0);
+    lines
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("--")?.strip_suffix(';')?.split_once(": "))
+        .filter(|(_, value)| value.starts_with('#'))
+        .map(|(name, value)| (name, colour(value)))
+        .collect()
+}
+
+/// WCAG 2.2, "contrast ratio".
+fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+    let light = |colour: [f64; 3]| {
+        let [r, g, b] =
+            colour.map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    };
+    let (one, other) = (light(one), light(other));
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
+}
+
+#[test]
+fn every_text_is_readable_by_day_and_by_night() {
+    for night in [false, true] {
+        let colours = colours(night);
+        for (text, ground) in [
+            ("ink", "card"),
+            ("ink", "paper"),
+            ("ink", "tint"),
+            ("soft", "card"),
+            ("soft", "paper"),
+            ("soft", "tint"),
+            ("link", "card"),
+            ("link", "tint"),
+            ("brand-ink", "brand"),
+            ("brand-ink", "brand-deep"),
+            ("bad-ink", "bad"),
+            ("warn", "card"),
+        ] {
+            let found = contrast(colours[text], colours[ground]);
+            assert!(found >= 4.5, "{text} on {ground}, night {night}: {found:.2}");
+        }
+        let found = contrast(colours["field"], colours["card"]);
+        assert!(found >= 3.0, "the edge of a field, night {night}: {found:.2}");
+    }
+}

@@ -34,6 +34,8 @@ mod gateway;
 mod house;
 /// Older servers and clients.
 mod matrix;
+/// Our own pages in Chromium.
+mod own_pages;
 /// The pages in Chromium.
 mod pages;
 /// MLflow's pages of users and roles, and the way out.

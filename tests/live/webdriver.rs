@@ -167,6 +167,12 @@ impl Browser {
         write(&target.join("screenshots").join(format!("{name}.png")), bytes).unwrap();
     }
 
+    /// Tells Chromium itself what to show (Chrome `DevTools` protocol).
+    pub(crate) fn emulate(&self, command: &str, parameters: &Value) {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.command(&Method::POST, "/goog/cdp/execute", &body).unwrap();
+    }
+
     /// The cookies of the page's site.
     pub(crate) fn cookies(&self) -> Vec<Value> {
         self.command(&Method::GET, "/cookie", &json!({})).unwrap().as_array().unwrap().clone()

@@ -1,0 +1,120 @@
+//! Do our own pages work in a real browser: somebody asks, is given, reaches it, and loses it in time?
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::house::{folder, part, shared};
+use crate::stage::idp::accounts::{ADMIN, Account, GUEST, OWNER};
+use crate::webdriver::Browser;
+
+/// Goes to a page of ours, and signs in on the way.
+fn open(browser: &Browser, url: &str, who: &Account) {
+    browser.go(url);
+    browser.reads("Demo identity provider");
+    browser.click(&format!("button[value={}]", who.key));
+    browser.until("the page first asked for", |browser| browser.address() == url);
+}
+
+/// The page by day, by night, and on a phone, where nothing may be wider than the screen.
+fn shoot(browser: &Browser, name: &str) {
+    let scheme = |value: &str| {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        browser.emulate("Emulation.setEmulatedMedia", &features);
+    };
+    browser.shoot(&format!("own-{name}-light"));
+    scheme("dark");
+    browser.shoot(&format!("own-{name}-dark"));
+    scheme("light");
+    let phone = json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true });
+    browser.emulate("Emulation.setDeviceMetricsOverride", &phone);
+    browser.shoot(&format!("own-{name}-phone"));
+    let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth");
+    assert!(wide.as_i64().unwrap() <= 0, "{name} is wider than a phone by {wide}");
+    let nameless = browser.script(
+        "return [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
+            .filter(field => !field.labels.length).map(field => field.outerHTML)",
+    );
+    assert_eq!(nameless, json!([]), "fields of {name} without a label");
+    browser.emulate("Emulation.clearDeviceMetricsOverride", &json!({}));
+}
+
+#[test]
+fn somebody_asks_is_given_reaches_it_and_loses_it_in_time() {
+    let test = "somebody_asks_is_given_reaches_it_and_loses_it_in_time";
+    let Some(guest) = part(test, Browser::open(&folder("own-pages-guest"))) else { return };
+    let Some(owner) = part(test, Browser::open(&folder("own-pages-owner"))) else { return };
+    let house = shared();
+    let url = house.gate.url();
+    let name = "own pages: <b>Öl & Essig</b>";
+    let made = house
+        .web
+        .post(&format!("{url}/api/2.0/mlflow/experiments/create"), &house.token(&OWNER), &json!({ "name": name }))
+        .unwrap();
+    assert_eq!(made.status, 200, "{}", made.text());
+    let id = made.json()["experiment_id"].as_str().unwrap().to_owned();
+
+    // From the page of the refusal to the form, which knows what was refused.
+    let wanted = format!("{url}/api/2.0/mlflow/experiments/get?experiment_id={id}");
+    open(&guest, &wanted, &GUEST);
+    guest.reads("You may not do this");
+    shoot(&guest, "refusal");
+    guest.click("a[href^='/trackgate/ask']");
+    guest.reads("What do you need?");
+    assert_eq!(guest.script("return document.getElementById('id').value"), json!(id));
+    guest.write("textarea[name=reason]", "Für die Auswertung im Juni");
+    guest.click("form[action='/trackgate/ask'] button");
+    guest.reads("waiting for a decision");
+    assert!(!guest.text().contains("Essig"), "whoever may not see it reads no name: {}", guest.text());
+    shoot(&guest, "ask");
+
+    open(&owner, &format!("{url}/trackgate/requests"), &OWNER);
+    owner.reads("Für die Auswertung im Juni");
+    owner.reads(name);
+    owner.click("summary");
+    shoot(&owner, "requests");
+    // To the next full minute but a few seconds: a field for a moment has no seconds.
+    owner.script(
+        "const end = new Date(Date.now() + 70000).toISOString().slice(0, 16);
+         document.querySelector(\"form[action='/trackgate/requests/grant'] select[name=lasts]\").value = 'until';
+         document.querySelector(\"form[action='/trackgate/requests/grant'] input[name=until]\").value = end;",
+    );
+    owner.click("form[action='/trackgate/requests/grant'] button");
+    owner.reads("Given. It counts from now on.");
+    let given = Instant::now();
+
+    guest.go(&wanted);
+    guest.reads("Essig");
+    guest.go(&format!("{url}/trackgate/access"));
+    guest.reads(name);
+    shoot(&guest, "access");
+
+    owner.go(&format!("{url}/trackgate/share?kind=experiment&id={id}"));
+    owner.reads(GUEST.email);
+    owner.click("li:nth-child(1) summary");
+    shoot(&owner, "share");
+    // A name that looks like a known one is asked about.
+    owner.write("form[action='/trackgate/share/give'] input[name=to]", &GUEST.email.replace('g', "G"));
+    owner.click("form[action='/trackgate/share/give'] button");
+    owner.reads("Yes, I mean");
+    shoot(&owner, "alike");
+    owner.go(&format!("{url}/trackgate/review"));
+    owner.reads(GUEST.email);
+    shoot(&owner, "review");
+
+    let admin = Browser::open(&folder("own-pages-admin")).unwrap();
+    open(&admin, &format!("{url}/trackgate/audit?person=guest&decision=deny"), &ADMIN);
+    admin.reads("GetExperiment");
+    shoot(&admin, "audit");
+
+    // The end comes by itself.
+    loop {
+        guest.go(&wanted);
+        if guest.text().contains("You may not do this") {
+            break;
+        }
+        assert!(given.elapsed() < Duration::from_secs(150), "it did not end: {}", guest.text());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert!(given.elapsed() < Duration::from_secs(120), "it ended late: {:?}", given.elapsed());
+}
