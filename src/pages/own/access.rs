@@ -74,7 +74,7 @@ impl<A: Ask> Desk<'_, A> {
         });
         let mut names = self.tools.resolver.experiment_names(ids, self.tools.upstream).await;
         let rows = shown.iter().map(|held| self.row(held, &mut names)).collect();
-        let workspace = self.tools.workspaces.then(|| self.caller.workspace.as_str()).unwrap_or_default();
+        let workspace = self.workspace();
         let to = |page: usize| address(super::FIRST, &[("workspace", workspace), ("page", &page.to_string())]);
         let until = self.caller.identity.until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let page = AccessPage {

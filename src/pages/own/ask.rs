@@ -220,7 +220,7 @@ impl<A: Ask> Desk<'_, A> {
         let people: Vec<&str> = mine.iter().map(|request| request.wish.user.as_str()).collect();
         let alike = names::alike(&people, self.store());
         let rows = mine.iter().map(|request| self.open_row(request, &known, &alike)).collect();
-        let workspace = self.tools.workspaces.then(|| self.caller.workspace.as_str()).unwrap_or_default();
+        let workspace = self.workspace();
         let later = address("/trackgate/requests", &[("workspace", workspace), ("after", &after.to_string())]);
         let page = RequestsPage {
             frame: self.frame("requests"),
@@ -346,7 +346,7 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     fn own_address(&self, page: &str, done: &str) -> String {
-        let workspace = self.tools.workspaces.then(|| self.caller.workspace.as_str()).unwrap_or_default();
+        let workspace = self.workspace();
         address(page, &[("workspace", workspace), ("done", done)])
     }
 }

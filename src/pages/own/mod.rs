@@ -180,6 +180,11 @@ impl<A: Ask> Desk<'_, A> {
         }
     }
 
+    /// The workspace as addresses name it; nothing where there is but one.
+    fn workspace(&self) -> &str {
+        if self.tools.workspaces { self.caller.workspace.as_str() } else { "" }
+    }
+
     fn field(&self, name: &str) -> &str {
         self.tools.fields.one(name).unwrap_or_default()
     }

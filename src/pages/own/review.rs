@@ -154,7 +154,7 @@ impl<A: Ask> Desk<'_, A> {
             row.name = known.get(row.what.as_str()).filter(|_| row.kind == Kind::Experiment.as_str()).cloned();
             row.alike = alike.get(&row.who).filter(|_| row.sort == "person").cloned();
         }
-        let workspace = self.tools.workspaces.then(|| self.caller.workspace.as_str()).unwrap_or_default();
+        let workspace = self.workspace();
         let file = |by| address("/trackgate/review.csv", &[("workspace", workspace), ("by", by), ("person", person)]);
         let later = next.map(|next| address("/trackgate/review", &[("workspace", workspace), ("after", &next.to_string())]));
         let page = ReviewPage {

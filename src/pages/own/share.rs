@@ -113,7 +113,7 @@ pub(super) fn read_seen(text: &str) -> Option<Seen> {
 
 impl<A: Ask> Desk<'_, A> {
     pub(super) fn share_address(&self, kind: Kind, id: &str, done: &str) -> String {
-        let workspace = self.tools.workspaces.then(|| self.caller.workspace.as_str()).unwrap_or_default();
+        let workspace = self.workspace();
         address("/trackgate/share", &[("workspace", workspace), ("kind", kind.as_str()), ("id", id), ("done", done)])
     }
 
