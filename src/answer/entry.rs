@@ -39,9 +39,10 @@ pub async fn with_entry(answer: Response<Body>, shared: &Shared) -> Result<Respo
 
 /// Whether the answer is a page that can be read whole.
 fn is_page(answer: &Response<Body>) -> bool {
-    let html = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
-        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
-    });
+    let html =
+        answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+        });
     let small = answer.body().size_hint().exact().is_some_and(|size| size > 0 && size <= MOST);
     html && small && answer.status() == http::StatusCode::OK && !answer.headers().contains_key(CONTENT_ENCODING)
 }
@@ -65,7 +66,8 @@ fn written(page: &[u8], entry: &Entry) -> Option<String> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "<!doctype html><html><head><title>MLflow</title></head><body><div id=\"root\"></div></body></html>";
+    const PAGE: &str =
+        "<!doctype html><html><head><title>MLflow</title></head><body><div id=\"root\"></div></body></html>";
 
     fn entered(page: &str) -> Option<String> {
         written(page.as_bytes(), &Entry { head: "<link>".into(), body: "<a></a>".into() })

@@ -34,10 +34,10 @@ use futures_util::{StreamExt as _, future, stream};
 use http::Response;
 
 pub use self::effect::{Judged, look_over};
+pub use self::entry::{Entry, with_entry};
 pub use self::filter::BadAnswer;
 pub use self::held::Crowded;
 pub use self::json::BadJson;
-pub use self::entry::{Entry, with_entry};
 pub use self::query::BadQuery;
 pub(crate) use self::version::ask as ask_version;
 use crate::access::decide::Permitted;
@@ -70,7 +70,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { list_budget: 10, list_answer: 64 * 1024 * 1024, answers_at_once: 512 * 1024 * 1024, most_links: 1000, entry: None }
+        Self {
+            list_budget: 10,
+            list_answer: 64 * 1024 * 1024,
+            answers_at_once: 512 * 1024 * 1024,
+            most_links: 1000,
+            entry: None,
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use super::fault::StoreFault;
 use super::news::{self, News, Part};
 use super::postgres;
 use super::read;
-use super::requests::{self, AccessRequest, Wanted};
 use super::records::GrantRecord;
+use super::requests::{self, AccessRequest, Wanted};
 use super::review::{self, After};
 use super::session::{Session, SessionKey, Sessions};
 use super::snapshot::{Given, Snapshot};
@@ -86,10 +86,24 @@ fn millis(duration: Duration) -> u64 {
 /// What the keeper is asked for.
 #[derive(Debug)]
 pub(super) enum Order {
-    Make { change: Change, by: By, reply: oneshot::Sender<Result<Done, StoreFault>> },
-    Requests { wanted: Wanted, reply: oneshot::Sender<Result<Vec<AccessRequest>, StoreFault>> },
-    Grants { workspace: WorkspaceName, after: After, most: u32, reply: oneshot::Sender<Result<Vec<GrantRecord>, StoreFault>> },
-    Close { reply: oneshot::Sender<()> },
+    Make {
+        change: Change,
+        by: By,
+        reply: oneshot::Sender<Result<Done, StoreFault>>,
+    },
+    Requests {
+        wanted: Wanted,
+        reply: oneshot::Sender<Result<Vec<AccessRequest>, StoreFault>>,
+    },
+    Grants {
+        workspace: WorkspaceName,
+        after: After,
+        most: u32,
+        reply: oneshot::Sender<Result<Vec<GrantRecord>, StoreFault>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 pub(super) struct Keeper {

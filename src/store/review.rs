@@ -65,9 +65,11 @@ pub(super) async fn read(
     now: u64,
 ) -> Result<Vec<GrantRecord>, StoreFault> {
     let mut t = link.read().await?;
-    let query = sql("SELECT id, subject_kind, subject, kind, form, pattern, permission, expires, created, created_by FROM grants \
+    let query = sql(
+        "SELECT id, subject_kind, subject, kind, form, pattern, permission, expires, created, created_by FROM grants \
                      WHERE workspace = $1 AND (kind, form, pattern, id) > ($2, $3, $4, $5) \
-                     AND (expires IS NULL OR expires > $6) ORDER BY kind, form, pattern, id LIMIT $7");
+                     AND (expires IS NULL OR expires > $6) ORDER BY kind, form, pattern, id LIMIT $7",
+    );
     let query = query.bind(workspace.as_str()).bind(after.kind.as_str()).bind(after.form.as_str());
     let query = query.bind(after.pattern.as_str()).bind(after.id).bind(now).bind(u64::from(most));
     let rows: Vec<Row> = t.all(query).await?;

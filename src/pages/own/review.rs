@@ -117,9 +117,14 @@ fn looks_over(caller: &Principal, record: &GrantRecord) -> bool {
 /// Whether the caller manages things that they do not hold one by one.
 fn manages_many(caller: &Principal) -> bool {
     let pattern = |kind| {
-        caller.grants.iter().flat_map(move |set| set.patterns(kind)).any(|(_, permission)| permission == Permission::Manage)
+        caller
+            .grants
+            .iter()
+            .flat_map(move |set| set.patterns(kind))
+            .any(|(_, permission)| permission == Permission::Manage)
     };
-    holds(caller, Action::Manage, &Resource::of_workspace(&caller.workspace)).is_ok() || Kind::ALL.into_iter().any(pattern)
+    holds(caller, Action::Manage, &Resource::of_workspace(&caller.workspace)).is_ok()
+        || Kind::ALL.into_iter().any(pattern)
 }
 
 /// The things that the caller manages one by one.
@@ -145,7 +150,8 @@ impl<A: Ask> Desk<'_, A> {
             Ok(reviewed) => reviewed,
             Err(fault) => return self.not_stored(&fault),
         };
-        let ids = rows.iter().filter(|row| row.kind == Kind::Experiment.as_str()).map(|row| Arc::from(row.what.as_str()));
+        let ids =
+            rows.iter().filter(|row| row.kind == Kind::Experiment.as_str()).map(|row| Arc::from(row.what.as_str()));
         let ids: Vec<Arc<str>> = ids.collect();
         let known = self.tools.resolver.experiment_names(&ids, self.tools.upstream).await;
         let people: Vec<&str> = rows.iter().filter(|row| row.sort == "person").map(|row| &*row.who).collect();
@@ -156,7 +162,8 @@ impl<A: Ask> Desk<'_, A> {
         }
         let workspace = self.workspace();
         let file = |by| address("/trackgate/review.csv", &[("workspace", workspace), ("by", by), ("person", person)]);
-        let later = next.map(|next| address("/trackgate/review", &[("workspace", workspace), ("after", &next.to_string())]));
+        let later =
+            next.map(|next| address("/trackgate/review", &[("workspace", workspace), ("after", &next.to_string())]));
         let page = ReviewPage {
             frame: self.frame("review"),
             admin: self.caller.admin,
@@ -264,7 +271,9 @@ fn held_by(store: &Store, caller: &Principal, user: &UserName) -> Vec<(GrantReco
             Subject::Group(name) => format!("group {name}"),
             Subject::User(_) | Subject::Role(_) => "by themselves".to_owned(),
         };
-        held.extend(store.grants_of(&subject, Some(&caller.workspace)).into_iter().map(|record| (record, through.clone())));
+        held.extend(
+            store.grants_of(&subject, Some(&caller.workspace)).into_iter().map(|record| (record, through.clone())),
+        );
         for assignment in store.assignments_to(&subject) {
             let (_, role) = who(store, &Subject::Role(assignment.role));
             for mut record in store.grants_of(&Subject::Role(assignment.role), Some(&caller.workspace)) {
@@ -282,12 +291,16 @@ fn held_by(store: &Store, caller: &Principal, user: &UserName) -> Vec<(GrantReco
 fn reached(store: &Store, subject: &Subject) -> Vec<(Option<UserName>, String)> {
     match subject {
         Subject::User(name) => vec![(Some(name.clone()), "by themselves".to_owned())],
-        Subject::Group(name) if name.as_str() == crate::store::EVERYBODY => vec![(None, "everybody who signs in".to_owned())],
+        Subject::Group(name) if name.as_str() == crate::store::EVERYBODY => {
+            vec![(None, "everybody who signs in".to_owned())]
+        }
         Subject::Group(name) => {
             let via = format!("group {name}");
             let members = store.group(name).map(|group| group.members).unwrap_or_default();
             // Others may be in it by the word of their identity provider.
-            std::iter::once((None, via.clone())).chain(members.into_iter().map(|member| (Some(member), via.clone()))).collect()
+            std::iter::once((None, via.clone()))
+                .chain(members.into_iter().map(|member| (Some(member), via.clone())))
+                .collect()
         }
         Subject::Role(id) => {
             let (_, role) = who(store, subject);
