@@ -44,7 +44,7 @@ impl Store {
         to: Option<(Permission, Option<u64>)>,
         by: By,
     ) -> Result<(), StoreFault> {
-        self.make(Change::ChangeSeen { seen, to }, by).await.map(drop)
+        self.make(Change::AlterSeen { seen, to }, by).await.map(drop)
     }
 }
 

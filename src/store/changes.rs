@@ -60,9 +60,9 @@ pub(super) enum Change {
     AddMember(GroupName, UserName),
     RemoveMember(GroupName, UserName),
     Grant { workspace: WorkspaceName, grant: Grant, expires: Option<u64>, over: Over },
-    ChangeGrant { id: u64, permission: Permission, expires: Option<u64> },
+    AlterGrant { id: u64, permission: Permission, expires: Option<u64> },
     RemoveGrant(u64),
-    ChangeSeen { seen: Seen, to: Option<(Permission, Option<u64>)> },
+    AlterSeen { seen: Seen, to: Option<(Permission, Option<u64>)> },
     Revoke { workspace: WorkspaceName, subject: Subject, kind: Kind, pattern: Pattern },
     Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
     Rename { workspace: WorkspaceName, kind: Kind, old: Arc<str>, new: Arc<str> },
@@ -192,17 +192,18 @@ impl Change {
             Self::Ask(wish) => requests::entry(wish),
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
-            // These say by themselves what they found.
-            Self::ChangeGrant { .. }
-            | Self::ChangeSeen { .. }
+            // The first say by themselves what they found, sessions come and go.
+            Self::AlterGrant { .. }
+            | Self::AlterSeen { .. }
             | Self::RemoveGrant(_)
             | Self::RemoveRule(_)
             | Self::Decide { .. }
             | Self::SweepEnded { .. }
-            | Self::Batch(_) => {
-                return None;
-            }
-            Self::OpenSession(_) | Self::EndSession(_) | Self::SeenSessions(_) | Self::SweepSessions { .. } => {
+            | Self::Batch(_)
+            | Self::OpenSession(_)
+            | Self::EndSession(_)
+            | Self::SeenSessions(_)
+            | Self::SweepSessions { .. } => {
                 return None;
             }
         })
@@ -244,11 +245,11 @@ impl Change {
             }
             Self::AddMember(group, user) => people::add_member(t, group, user, now).await,
             Self::RemoveMember(group, user) => people::remove_member(t, group, user).await,
-            Self::ChangeGrant { id, permission, expires } => {
+            Self::AlterGrant { id, permission, expires } => {
                 holdings::change(t, *id, *permission, *expires, by, now).await
             }
             Self::RemoveGrant(id) => holdings::remove(t, *id, now).await,
-            Self::ChangeSeen { seen, to } => careful::change(t, *seen, *to, by, now).await,
+            Self::AlterSeen { seen, to } => careful::change(t, *seen, *to, by, now).await,
             Self::Revoke { workspace, subject, kind, pattern } => {
                 holdings::revoke(t, workspace, subject, *kind, pattern).await
             }

@@ -151,7 +151,7 @@ impl Store {
         expires: Option<u64>,
         by: By,
     ) -> Result<GrantRecord, StoreFault> {
-        self.make(Change::ChangeGrant { id, permission, expires }, by).await?;
+        self.make(Change::AlterGrant { id, permission, expires }, by).await?;
         self.grant_by_id(id).ok_or_else(|| gone("grant", id))
     }
 

@@ -141,12 +141,12 @@ pub(super) async fn end_session(t: &mut Tx<'_>, key: SessionKey) -> Result<u64, 
 pub(super) async fn end_sessions_of(t: &mut Tx<'_>, user: &UserName) -> Result<u64, StoreFault> {
     let ended = sql("DELETE FROM sessions WHERE user_name = $1 RETURNING id").bind(user.as_str());
     let ended = t.all(ended).await?;
-    sessions_touched(t, ended)
+    Ok(sessions_touched(t, ended))
 }
 
 pub(super) async fn end_all_sessions(t: &mut Tx<'_>) -> Result<u64, StoreFault> {
     let ended = t.all(sql("DELETE FROM sessions RETURNING id")).await?;
-    sessions_touched(t, ended)
+    Ok(sessions_touched(t, ended))
 }
 
 pub(super) async fn seen_sessions(t: &mut Tx<'_>, seen: &[(SessionKey, u64)]) -> Result<u64, StoreFault> {
@@ -160,10 +160,10 @@ pub(super) async fn seen_sessions(t: &mut Tx<'_>, seen: &[(SessionKey, u64)]) ->
 pub(super) async fn sweep_sessions(t: &mut Tx<'_>, now: i64, used_before: u64) -> Result<u64, StoreFault> {
     let sweep = sql("DELETE FROM sessions WHERE ends <= $1 OR last_seen < $2 RETURNING id");
     let ended = t.all(sweep.bind(now).bind(signed(used_before))).await?;
-    sessions_touched(t, ended)
+    Ok(sessions_touched(t, ended))
 }
 
-fn sessions_touched(t: &mut Tx<'_>, ended: Vec<(String,)>) -> Result<u64, StoreFault> {
+fn sessions_touched(t: &mut Tx<'_>, ended: Vec<(String,)>) -> u64 {
     let count = ended.len() as u64;
     for (id,) in ended {
         // A row that is no session is in nobody's memory.
@@ -171,7 +171,7 @@ fn sessions_touched(t: &mut Tx<'_>, ended: Vec<(String,)>) -> Result<u64, StoreF
             t.touch(Part::Session(key));
         }
     }
-    Ok(count)
+    count
 }
 
 // --- what there must be ---

@@ -15,14 +15,14 @@ type Shard<K, V> = Arc<HashMap<K, V, RandomState>>;
 
 #[derive(Debug)]
 pub(super) struct Shards<K, V> {
-    shards: Arc<[Shard<K, V>]>,
+    parts: Arc<[Shard<K, V>]>,
     hasher: RandomState,
     len: usize,
 }
 
 impl<K, V> Clone for Shards<K, V> {
     fn clone(&self) -> Self {
-        Self { shards: Arc::clone(&self.shards), hasher: self.hasher.clone(), len: self.len }
+        Self { parts: Arc::clone(&self.parts), hasher: self.hasher.clone(), len: self.len }
     }
 }
 
@@ -30,7 +30,7 @@ impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         let hasher = RandomState::new();
         let empty = Arc::new(HashMap::with_hasher(hasher.clone()));
-        Self { shards: std::iter::repeat_n(empty, SHARDS).collect(), hasher, len: 0 }
+        Self { parts: std::iter::repeat_n(empty, SHARDS).collect(), hasher, len: 0 }
     }
 }
 
@@ -39,7 +39,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Shards<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.shards[self.place(key)].get(key)
+        self.parts[self.place(key)].get(key)
     }
 
     /// Puts a value, or takes it out.
@@ -52,7 +52,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Shards<K, V> {
     /// Makes the value of a key anew out of the old one.
     pub(super) fn edit(&mut self, key: K, edit: impl FnOnce(Option<V>) -> Option<V>) {
         let place = self.place(&key);
-        let shard = Arc::make_mut(&mut Arc::make_mut(&mut self.shards)[place]);
+        let shard = Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[place]);
         let before = shard.len();
         let old = shard.remove(&key);
         if let Some(value) = edit(old) {
@@ -66,7 +66,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Shards<K, V> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.shards.iter().flat_map(|shard| shard.iter())
+        self.parts.iter().flat_map(|shard| shard.iter())
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {

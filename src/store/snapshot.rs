@@ -42,8 +42,11 @@ pub(super) struct Snapshot {
     /// Which grants there are on exactly this object.
     on_objects: Shards<(WorkspaceName, Kind, Arc<str>), Arc<Vec<u64>>>,
     /// Which grants there are on patterns.
-    on_patterns: Shards<(WorkspaceName, Kind), Arc<Vec<(Pattern, u64)>>>,
+    on_patterns: Shards<(WorkspaceName, Kind), Numbered>,
 }
+
+/// Patterns with the numbers of the grants on them.
+type Numbered = Arc<Vec<(Pattern, u64)>>;
 
 /// Where a grant is found: workspace, kind and pattern.
 type Key<'a> = (&'a WorkspaceName, Kind, &'a Pattern);
