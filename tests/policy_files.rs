@@ -193,3 +193,222 @@ fn an_audit_log_is_judged_again_with_the_policy_that_files_would_make() {
     let json: serde_json::Value = serde_json::from_str(&place.ends("policy replay audit.jsonl --json", 0)).unwrap();
     assert_eq!(json["told"]["judged"], 2, "{json}");
 }
+
+/// A database as the real program made it (tests/fixtures/import/capture.py).
+fn captured(place: &Place, name: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name);
+    let text = fs::read_to_string(file).unwrap();
+    let path = place.0.join("auth.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+fn contains_each(said: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(said.lines().any(|said| said.starts_with(line)), "{line}: {said}");
+    }
+}
+
+#[test]
+fn basic_auth_of_mlflow_3_17_is_imported_with_its_roles() {
+    let place = Place::new();
+    captured(&place, "mlflow-3.17.2.sql");
+    let said = place.ends("import basic-auth auth.db --dry-run", 0);
+    contains_each(
+        &said,
+        &[
+            "+ user alice@example.com",
+            "+ role readers",
+            "+ role readers in workspace team-a",
+            "+ role readers for user bob@example.com",
+            "+ user:alice@example.com MANAGE on experiment 1",
+            "+ user:bob@example.com EDIT on scorer 1/is%20it%20good%3F",
+            "+ user:alice@example.com MANAGE on workspace * in workspace team-a",
+            "+ role:readers READ on experiment *",
+            "+ role:readers EDIT on prompt greeting",
+            "+ role:readers DENY on experiment 9 in workspace team-a",
+            "not imported: user `Carol Smith` with all that they hold",
+            "not imported: that admin were administrators",
+            "note: 4 passwords are not imported",
+        ],
+    );
+    assert!(!said.contains("hash"), "{said}");
+    assert!(place.ends("user list", 0).contains("no users"), "nothing was done");
+    fs::write(place.0.join("names.toml"), "[users]\n\"Carol Smith\" = \"carol@example.com\"\n").unwrap();
+    let said = place.ends("import basic-auth sqlite:///auth.db --domain example.com --names names.toml --admins", 0);
+    contains_each(
+        &said,
+        &["changed: user `admin` is admin@example.com here", "+ user:carol@example.com READ on registered_model fraud"],
+    );
+    assert!(place.ends("user list", 0).contains("admin@example.com  admin"));
+    let why = place.ends("explain bob@example.com GET /api/2.0/mlflow/experiments/get?experiment_id=5", 0);
+    assert!(why.contains("role readers#"), "{why}");
+    let again = place.ends("import basic-auth auth.db --domain example.com --names names.toml", 0);
+    assert!(again.contains("\n0 changes made"), "twice is once: {again}");
+    assert!(place.ends("grant list", 0).contains("import tester"));
+    place.ends("import oidc-auth auth.db", 1);
+    place.ends("import basic-auth nowhere.db", 1);
+    place.ends("import basic-auth trackgate.toml", 1);
+}
+
+#[test]
+fn basic_auth_of_mlflow_3_11_is_imported_by_its_tables() {
+    let place = Place::new();
+    captured(&place, "mlflow-3.11.1.sql");
+    place.ends("grant add user:alice@example.com experiment 2 EDIT", 0);
+    let said = place.ends("import basic-auth auth.db", 0);
+    contains_each(
+        &said,
+        &[
+            "+ user:alice@example.com MANAGE on registered_model churn",
+            "+ user:alice@example.com MANAGE on prompt churn",
+            "+ user:bob@example.com USE on gateway_endpoint e-22222222222222222222222222222222",
+            "+ user:bob@example.com EDIT on experiment * in workspace team-c",
+            "+ user:bob@example.com USE on workspace * in workspace team-c",
+            "+ user:bob@example.com READ on experiment * in workspace team-b",
+            "changed: user:bob@example.com READ on workspace team-b: READ on everything in it, and nothing can be created",
+            "not imported: user:bob@example.com NO_PERMISSIONS on experiment 3: NO_PERMISSIONS is the absence of a grant",
+            "not imported: user:alice@example.com READ on experiment 2: there is EDIT already, which stays",
+        ],
+    );
+    assert!(!said.contains("USE on workspace * in workspace team-b"), "READ let nobody create: {said}");
+}
+
+#[test]
+fn a_role_that_is_there_already_gives_nobody_more_by_an_import() {
+    let place = Place::new();
+    captured(&place, "mlflow-3.17.2.sql");
+    place.ends("role add readers", 0);
+    let said = place.ends("import basic-auth auth.db", 0);
+    assert!(said.contains("not imported: role readers with all that it holds: there is a role of this name"), "{said}");
+    assert!(said.contains("+ role readers in workspace team-a"), "{said}");
+    assert!(place.ends("grant list role:readers", 0).contains("no such grants"));
+}
+
+#[test]
+fn mlflow_oidc_auth_is_imported_where_it_maps_and_tells_where_it_does_not() {
+    let place = Place::new();
+    captured(&place, "oidc-auth-11.sql");
+    let said = place.ends("import oidc-auth auth.db", 1);
+    contains_each(
+        &said,
+        &[
+            "+ group research",
+            "+ user alice@example.com to group research",
+            "+ user:alice@example.com DENY on experiment 2",
+            "+ group:research MANAGE on experiment 1",
+            "+ group:research EDIT on prompt greeting",
+            "+ user:alice@example.com READ on registered_model team-a-*",
+            "+ user:alice@example.com EDIT on registered_model exact",
+            "+ group:research EDIT on registered_model research-*",
+            "+ group:research READ on prompt research.*",
+            "+ user:robot READ on experiment *",
+            "+ user:robot EDIT on scorer 1/is%20it%20good%3F",
+            "+ user:alice@example.com MANAGE on workspace * in workspace team-a",
+            "+ group:research READ on experiment * in workspace team-a",
+            "changed: user:alice@example.com NO_PERMISSIONS on experiment 2: DENY",
+            "not imported: group `data science` with all that it holds",
+            "not imported: user:alice@example.com READ on experiment by the expression `team-a/.*`, priority 1: it is on names of",
+            "not imported: user:alice@example.com EDIT on registered_model by the expression `team-[ab]-.*`, priority 5: it is no beginning",
+            "not imported: user:alice@example.com MANAGE on registered_model by the expression `.*`, priority 9: one of a better",
+            "not imported: user:robot USE on gateway_endpoint gpt",
+            "WIDER: user:alice@example.com: user:alice@example.com has READ on experiment 1, and group:research MANAGE on",
+        ],
+    );
+    assert!(said.contains("nothing was done: somebody would hold more here than there"), "{said}");
+    assert!(place.ends("grant list", 0).contains("no such grants"));
+    place.ends("import oidc-auth auth.db --accept-wider", 0);
+    assert!(place.ends("grant list group:research", 0).contains("research-*"));
+    let json: serde_json::Value =
+        serde_json::from_str(&place.ends("import oidc-auth auth.db --accept-wider --dry-run --json", 0)).unwrap();
+    assert_eq!(json["maps"].as_array().unwrap().len(), 0, "twice is once: {json}");
+}
+
+/// Answers as MLflow does, as long as the test runs.
+fn mlflow() -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let line = lines.next().and_then(Result::ok).unwrap_or_default();
+            while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+            let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            let experiment = |id: u8, stage: &str| {
+                format!("{{\"experiment_id\":\"{id}\",\"name\":\"e{id}\",\"lifecycle_stage\":\"{stage}\"}}")
+            };
+            let gone = r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no such thing"}"#.to_owned();
+            let (status, body) = match target.split('?').next().unwrap_or_default() {
+                "/api/2.0/mlflow/experiments/search" if target.contains("page_token=next%2B") => {
+                    (200, format!("{{\"experiments\":[{},{}]}}", experiment(3, "active"), experiment(4, "deleted")))
+                }
+                "/api/2.0/mlflow/experiments/search" => (
+                    200,
+                    format!(
+                        "{{\"experiments\":[{},{}],\"next_page_token\":\"next+\"}}",
+                        experiment(1, "active"),
+                        experiment(2, "active")
+                    ),
+                ),
+                "/api/2.0/mlflow/registered-models/search" if target.contains("filter=") => {
+                    (200, r#"{"registered_models":[{"name":"greeting"}]}"#.to_owned())
+                }
+                "/api/2.0/mlflow/registered-models/search" => {
+                    (200, r#"{"registered_models":[{"name":"churn"},{"name":"greeting"}]}"#.to_owned())
+                }
+                _ => (404, gone),
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn doctor_lists_what_nobody_owns_and_grants_on_what_is_no_more() {
+    let place = Place::new();
+    let file = place.0.join("trackgate.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("url = \"http://127.0.0.1:9\"", &format!("url = \"{}\"", mlflow()), 1)).unwrap();
+    let run = "0123456789abcdef0123456789abcdef";
+    for line in [
+        "grant add user:alice experiment 1 MANAGE".to_owned(),
+        "grant add user:alice experiment 2 EDIT".to_owned(),
+        "role add owners".to_owned(),
+        "grant add role:owners experiment 3 MANAGE".to_owned(),
+        "grant add user:alice experiment 4 READ".to_owned(),
+        "grant add user:alice experiment 9 READ".to_owned(),
+        "grant add user:alice registered_model ch* MANAGE".to_owned(),
+        "grant add user:alice registered_model gone READ".to_owned(),
+        "grant add user:alice registered_model_version gone/1 READ".to_owned(),
+        "grant add user:alice scorer 9/x READ".to_owned(),
+        format!("grant add user:alice run {run} READ"),
+    ] {
+        place.ends(&line, 0);
+    }
+    let said = String::from_utf8(place.run("doctor").stdout).unwrap();
+    let (unowned, gone) = said
+        .split_once("without an owner: nobody holds MANAGE on them: 3\n")
+        .and_then(|(_, rest)| rest.split_once("grants on what no longer exists: 5\n"))
+        .unwrap_or_else(|| panic!("{said}"));
+    for line in ["experiment 2 (e2)", "experiment 3 (e3)", "prompt greeting"] {
+        assert!(unowned.contains(line), "{line}: {said}");
+    }
+    for line in ["on experiment 9 (grant", "on registered_model gone", "gone/1", "on scorer 9/x", run] {
+        assert!(gone.contains(line), "{line}: {said}");
+    }
+    place.ends("role assign owners user:bob", 0);
+    assert!(String::from_utf8(place.run("doctor").stdout).unwrap().contains("MANAGE on them: 2\n"));
+}

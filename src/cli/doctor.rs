@@ -1,7 +1,8 @@
 //! `trackgate doctor`: would this MLflow server get on with this gate?
 //!
 //! Routes are compared with the table, for a server that runs or one that is to be installed: from a list, or by asking
-//! an installed server's Python. Without either, everything that `trackgate check` looks at is looked at.
+//! an installed server's Python. Without either, everything that `trackgate check` looks at is looked at, and then what belongs
+//! to nobody and which grants are on nothing.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::check::Check;
-use super::{Ended, say};
+use super::{Ended, open_store, orphans, say, sentence};
+use crate::config::Config;
 use crate::mlflow::version::Version;
 use crate::policy::compare::{Difference, compare};
 
@@ -49,6 +51,13 @@ impl Doctor {
             }
             (None, None) => {
                 let ended = Check::whole().run(config).await?;
+                let config = Config::load(config)?;
+                let store = open_store(&config).await?;
+                let told = orphans::tell(&config, &store).await;
+                store.close().await;
+                if let Err(error) = told {
+                    say::line(format!("note  owners and grants were not looked at: {}", sentence(&error)))?;
+                }
                 say::line(
                     "note  routes: name a list (--routes) or an installed server's Python (--python) to compare them",
                 )?;

@@ -12,6 +12,8 @@ mod doctor;
 mod explain;
 mod given;
 mod grants;
+mod import;
+mod orphans;
 mod people;
 mod policy;
 mod roles;
@@ -63,7 +65,8 @@ enum Command {
     Serve,
     /// Read the configuration and report every fault; try certificate, database, issuers and MLflow.
     Check(check::Check),
-    /// Say whether an MLflow server gets on with this gate: which of its routes the table lacks, and all that `check` tries.
+    /// Say whether an MLflow server gets on with this gate: which of its routes the table lacks, or all that `check` tries, what has
+    /// no owner, and grants on what no longer exists.
     Doctor(doctor::Doctor),
     /// The configuration.
     #[command(subcommand)]
@@ -89,6 +92,8 @@ enum Command {
     /// The database itself.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Take over the permissions of MLflow's basic-auth or of mlflow-oidc-auth, in one transaction.
+    Import(import::ImportCommand),
     /// Browser sessions.
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -201,6 +206,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
             with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
         }
         Command::Store(command) => block_on(command.run()),
+        Command::Import(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Explain(explain) => block_on(explain.run(&line.config)),
     }

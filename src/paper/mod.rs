@@ -6,6 +6,7 @@
 //! judged anew (`replay`).
 
 pub mod after;
+pub mod import;
 pub mod lookalike;
 pub mod plan;
 pub mod present;

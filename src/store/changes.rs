@@ -31,6 +31,8 @@ pub enum By {
     Operator(String),
     /// Policy files, applied by the operator of this name.
     Files(String),
+    /// Another program's database, imported by the operator of this name.
+    Import(String),
     /// Trackgate itself.
     Trackgate,
 }
@@ -41,6 +43,7 @@ impl std::fmt::Display for By {
             Self::User(name) => write!(f, "user {name}"),
             Self::Operator(name) => write!(f, "operator {name}"),
             Self::Files(name) => write!(f, "policy-files {name}"),
+            Self::Import(name) => write!(f, "import {name}"),
             Self::Trackgate => f.write_str("trackgate"),
         }
     }
