@@ -20,6 +20,7 @@ use crate::paper::read::shown;
 use crate::store::{By, Store};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     after_help = "Example: trackgate import basic-auth sqlite:////srv/mlflow/basic_auth.db --domain example.com --dry-run"
 )]
@@ -175,9 +176,10 @@ async fn dump(url: &str, tables: &[(String, Vec<&'static str>)]) -> anyhow::Resu
             continue;
         }
         // The names stand in this program, not in the database.
-        let cells = columns.iter().map(|column| match known.iter().any(|name| name == column) {
-            true => format!("CAST(\"{column}\" AS TEXT)"),
-            false => "CAST(NULL AS TEXT)".to_owned(),
+        let cells = columns.iter().map(|column| {
+            let cell =
+                if known.iter().any(|name| name == column) { format!("\"{column}\"") } else { "NULL".to_owned() };
+            format!("CAST({cell} AS TEXT)")
         });
         let query = format!("SELECT {} FROM \"{table}\"", cells.collect::<Vec<_>>().join(", "));
         let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *t).await?;

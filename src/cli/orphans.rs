@@ -50,7 +50,8 @@ struct Page {
 
 #[derive(Deserialize)]
 struct Experiment {
-    experiment_id: String,
+    #[serde(rename = "experiment_id")]
+    id: String,
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -103,11 +104,11 @@ fn list(what: &str, lines: &[String]) -> anyhow::Result<()> {
 async fn ask(upstream: &Upstream, prefix: &str) -> anyhow::Result<There> {
     let mut there = There::default();
     pages(upstream, prefix, "experiments/search", "&view_type=ALL", |page| {
-        for Experiment { experiment_id, name, lifecycle_stage } in page.experiments {
+        for Experiment { id, name, lifecycle_stage } in page.experiments {
             if lifecycle_stage != "deleted" {
-                there.live.push((experiment_id.clone(), name));
+                there.live.push((id.clone(), name));
             }
-            there.experiments.insert(experiment_id);
+            there.experiments.insert(id);
         }
     })
     .await?;

@@ -204,7 +204,8 @@ mod tests {
             "asked": [["holds", "read", "run", "r", "experiment", "7"]],
             "decision": "deny", "reason": "no-grant", "because": "read wanted; no grant speaks of run r", "status": 403,
         });
-        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let serde_json::Value::Object(more) = more else { panic!("fields of a record") };
+        line.as_object_mut().unwrap().extend(more);
         line.to_string()
     }
 

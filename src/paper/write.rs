@@ -15,6 +15,9 @@ use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::store::{Held, Named, Spot};
 
 /// A group and, where that is said, who is in it.
+///
+/// # Errors
+/// None, as a `String` takes everything.
 pub fn group<'a>(
     out: &mut String,
     name: &GroupName,
@@ -38,6 +41,9 @@ pub fn group<'a>(
 }
 
 /// A role.
+///
+/// # Errors
+/// None, as a `String` takes everything.
 pub fn role(out: &mut String, role: &RoleKey, description: &str) -> fmt::Result {
     out.push_str("[[role]]\n");
     text(out, "name", role.name.as_str())?;
@@ -50,6 +56,9 @@ pub fn role(out: &mut String, role: &RoleKey, description: &str) -> fmt::Result 
 }
 
 /// That somebody has a role.
+///
+/// # Errors
+/// None, as a `String` takes everything.
 pub fn assignment(out: &mut String, assigned: &Assigned, expires: Option<u64>) -> fmt::Result {
     out.push_str("[[assignment]]\n");
     text(out, "role", assigned.role.name.as_str())?;
@@ -66,6 +75,9 @@ pub fn assignment(out: &mut String, assigned: &Assigned, expires: Option<u64>) -
 }
 
 /// A grant.
+///
+/// # Errors
+/// None, as a `String` takes everything.
 pub fn grant(out: &mut String, at: &Spot, (permission, expires): Held) -> fmt::Result {
     out.push_str("[[grant]]\n");
     spot(out, at)?;
@@ -76,6 +88,9 @@ pub fn grant(out: &mut String, at: &Spot, (permission, expires): Held) -> fmt::R
 }
 
 /// A rule of what may be created.
+///
+/// # Errors
+/// None, as a `String` takes everything.
 pub fn rule(out: &mut String, at: &Spot, expires: Option<u64>) -> fmt::Result {
     out.push_str("[[create]]\n");
     spot(out, at)?;

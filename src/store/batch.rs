@@ -54,8 +54,11 @@ pub struct Spot {
     pub pattern: Pattern,
 }
 
-/// How much, and until when in milliseconds since the epoch.
-pub type Held = (Permission, Option<u64>);
+/// Until when, in milliseconds since the epoch; `None`: for good.
+pub type End = Option<u64>;
+
+/// How much, and until when.
+pub type Held = (Permission, End);
 
 /// One change of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +109,7 @@ pub enum Step {
         /// A user or a group.
         to: Subject,
         /// The end it had, if it was assigned.
-        was: Option<Option<u64>>,
+        was: Option<End>,
         /// The end it gets.
         expires: Option<u64>,
     },
@@ -140,7 +143,7 @@ pub enum Step {
         /// Which rule.
         at: Spot,
         /// The end it had, if there was one like it.
-        was: Option<Option<u64>>,
+        was: Option<End>,
         /// The end it gets.
         expires: Option<u64>,
     },
@@ -289,21 +292,18 @@ impl Known {
         if self.stood_for.insert((subject.clone(), at.workspace.clone())) {
             roles::stand_for(t, &subject, &at.workspace, now).await?;
         }
-        let statement = match old {
-            Some(old) => {
-                sql("UPDATE grants SET permission = $2, expires = $3, created = $4, created_by = $5 WHERE id = $1")
-                    .bind(old.id)
-            }
-            None => {
-                let id = number(t, "grants").await?;
-                let insert = key(
-                    at,
-                    &subject,
-                    "INSERT INTO grants (workspace, subject_kind, subject, kind, form, pattern, id, permission, expires, \
+        let statement = if let Some(old) = old {
+            sql("UPDATE grants SET permission = $2, expires = $3, created = $4, created_by = $5 WHERE id = $1")
+                .bind(old.id)
+        } else {
+            let id = number(t, "grants").await?;
+            let insert = key(
+                at,
+                &subject,
+                "INSERT INTO grants (workspace, subject_kind, subject, kind, form, pattern, id, permission, expires, \
                      created, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                );
-                insert.bind(id)
-            }
+            );
+            insert.bind(id)
         };
         let statement = statement.bind(permission.as_str()).bind(expires).bind(now).bind(by.to_string());
         let rows = t.run(statement).await?;
@@ -329,7 +329,7 @@ impl Known {
         &mut self,
         t: &mut Tx<'_>,
         at: &Spot,
-        was: Option<Option<u64>>,
+        was: Option<End>,
         expires: Option<u64>,
         by: &By,
         now: i64,
@@ -418,13 +418,7 @@ fn lives(expires: Option<u64>, now: i64) -> bool {
 }
 
 /// Whether a role is assigned as the plan found it.
-async fn assigned(
-    t: &mut Tx<'_>,
-    role: RoleId,
-    to: &Subject,
-    was: Option<Option<u64>>,
-    now: i64,
-) -> Result<(), StoreFault> {
+async fn assigned(t: &mut Tx<'_>, role: RoleId, to: &Subject, was: Option<End>, now: i64) -> Result<(), StoreFault> {
     let (kind, name) = subject_columns(to);
     let query = sql("SELECT expires FROM assignments WHERE role_id = $1 AND subject_kind = $2 AND subject = $3");
     let row: Option<(Option<i64>,)> = t.one(query.bind(role.0).bind(kind).bind(&*name)).await?;

@@ -50,7 +50,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::address::BadAddress;
-pub use self::batch::{Held, Named, Spot, Step};
+pub use self::batch::{End, Held, Named, Spot, Step};
 pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
 pub use self::copy::copy;

@@ -2,7 +2,7 @@
 //!
 //! Each kind has four tables: of users, of groups, and for each of both of regular expressions with priorities (11.0.2,
 //! `permission_kinds.py`). There the first of these four that speaks of a thing decides; here everything is added up and a
-//! DENY wins. So NO_PERMISSIONS becomes DENY, and where adding up gives somebody more than the first word there, it is told.
+//! DENY wins. So `NO_PERMISSIONS` becomes DENY, and where adding up gives somebody more than the first word there, it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -127,6 +127,9 @@ struct Work {
 
 type Rows = Vec<Vec<Option<String>>>;
 
+/// A pattern, where the expression is one, its permission and its priority.
+type Expression = (Option<Pattern>, Option<Permission>, String);
+
 impl Work {
     fn holder(&self, of_group: bool, id: &str) -> Option<Named> {
         if of_group { self.groups.get(id).cloned() } else { self.users.get(id).cloned() }
@@ -193,8 +196,7 @@ impl Work {
         let mut sorted: Vec<_> = rows.into_iter().flatten().collect();
         sorted.sort_by_key(|row| text(row, 5).parse::<i64>().unwrap_or(i64::MAX));
         // What stands before, by holder, kind and workspace: the pattern (where it is one), its permission and priority.
-        let mut before: BTreeMap<(Named, Kind, String), Vec<(Option<Pattern>, Option<Permission>, String)>> =
-            BTreeMap::new();
+        let mut before: BTreeMap<(Named, Kind, String), Vec<Expression>> = BTreeMap::new();
         for row in sorted {
             let Some(to) = self.holder(of_group, &text(row, 0)) else { continue };
             let kind = if kind == Kind::RegisteredModel && truth(row, 3) { Kind::Prompt } else { kind };

@@ -200,11 +200,11 @@ fn states() -> impl Strategy<Value = State> {
     let grants = prop::collection::btree_map(spots(), (levels(), ends()), 0..6);
     let rules = prop::collection::btree_map(spots(), ends(), 0..4);
     (groups, roles, given, grants, rules).prop_map(move |(groups, roles, given, grants, rules)| {
-        let mut state = State::default();
-        state.groups = groups
+        let groups = groups
             .into_iter()
             .map(|(name, members)| (name, Entry { value: Some(members), origin: Origin::Store(Arc::from("")) }))
             .collect();
+        let mut state = State { groups, ..State::default() };
         for (index, to, end) in given {
             if !roles.is_empty() {
                 let role = roles.keys().nth(index.index(roles.len())).unwrap().clone();

@@ -152,7 +152,7 @@ impl<'t> Table<'t> {
 
     /// Tells of every key that nobody asked for; `hint` knows what is meant by some.
     pub(super) fn done(&mut self, entries: &mut Entries<'_>, what: &str, hint: impl Fn(&str) -> Option<&'static str>) {
-        for (key, _) in self.fields.iter() {
+        for (key, _) in self.fields {
             let word = key.get_ref().as_ref();
             if self.asked.contains(&word) {
                 continue;

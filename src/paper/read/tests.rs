@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 /// 2026-01-01.
@@ -151,7 +153,7 @@ fn names_that_cannot_be_are_faults_whatever_script_they_are_in() {
     ] {
         let mut literal = String::new();
         for letter in name.chars() {
-            literal.push_str(&format!("\\u{:04X}", u32::from(letter)));
+            write!(literal, "\\u{:04X}", u32::from(letter)).unwrap();
         }
         let told =
             faults(&format!("[[grant]]\nto = \"{literal}\"\nkind = \"run\"\npattern = \"*\"\npermission = \"READ\"\n"));

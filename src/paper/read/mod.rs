@@ -76,7 +76,7 @@ impl Reader {
         }
         let mut entries = Entries { file, lines: &lines, faults: &mut self.faults };
         let known = ["group", "role", "assignment", "grant", "create"];
-        for (key, value) in table.get_ref().iter() {
+        for (key, value) in table.get_ref() {
             let word = key.get_ref().as_ref();
             if !known.contains(&word) {
                 let what = format!("there is no `{word}` in policy files; there are {}", known.join(", "));
@@ -238,7 +238,7 @@ fn assignment(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<
 
 fn grant(state: &mut State, ended: &mut Vec<String>, entries: &mut Entries<'_>, mut table: Table<'_>, now: u64) {
     let at = spot(entries, &mut table, pattern);
-    let permission = table.parsed(entries, "permission", |text| text.parse::<Permission>());
+    let permission = table.parsed(entries, "permission", str::parse::<Permission>);
     let expires = table.end(entries);
     table.done(entries, "grant", |key| match key {
         "user" | "group" | "role" | "subject" => Some("write `to = \"user:NAME\"`, `group:NAME` or `role:NAME`"),
@@ -280,14 +280,13 @@ fn spot(
 ) -> Option<Spot> {
     let to = table.parsed(entries, "to", named);
     let workspace = table.workspace(entries);
-    let kind = table.parsed(entries, "kind", |text| text.parse::<Kind>());
+    let kind = table.parsed(entries, "kind", str::parse::<Kind>);
     let exactly = table.truth(entries, "exactly");
-    let pattern = match kind {
-        Some(kind) => table.parsed(entries, "pattern", |text| read(kind, text, exactly)),
-        None => {
-            table.parsed(entries, "pattern", |_| Ok::<(), &str>(()));
-            None
-        }
+    let pattern = if let Some(kind) = kind {
+        table.parsed(entries, "pattern", |text| read(kind, text, exactly))
+    } else {
+        table.parsed(entries, "pattern", |_| Ok::<(), &str>(()));
+        None
     };
     let (to, workspace, kind, pattern) = (to?, workspace?, kind?, pattern?);
     if kind == Kind::Workspace && pattern != Pattern::Prefix(Arc::from("")) && !pattern.matches(workspace.as_str()) {

@@ -18,7 +18,7 @@ use super::state::{Assigned, Entry, Origin, RoleKey, State};
 use crate::access::grant::{Pattern, Subject};
 use crate::mlflow::ids::{GroupName, UserName};
 use crate::mlflow::permission::Permission;
-use crate::store::{Held, Named, Spot, Step};
+use crate::store::{End, Held, Named, Spot, Step};
 
 /// What becomes of what people made and files do not speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -228,7 +228,7 @@ impl<'a> Work<'a> {
                 |work, entry| {
                     work.stays(&entry.origin, false, work.role_goes(&key.role) || work.group_goes_of(&key.to))
                 },
-                |was, becomes| assign(key, was, becomes),
+                |was, becomes| Some(assign(key, was, becomes)),
             );
         }
         for (at, new, old) in both(&self.wanted.grants, &self.present.grants) {
@@ -246,7 +246,7 @@ impl<'a> Work<'a> {
                 new,
                 old,
                 |work, entry| work.stays(&entry.origin, false, work.goes(at)),
-                |was, becomes| rule(at, was, becomes),
+                |was, becomes| Some(rule(at, was, becomes)),
             );
         }
     }
@@ -317,17 +317,17 @@ fn owns(at: &Spot, entry: &Entry<Held>) -> bool {
     own && matches!(at.pattern, Pattern::Exactly(_)) && entry.value == (Permission::Manage, None)
 }
 
-fn item(verb: Verb, what: String, from: &Origin, step: Step) -> Item {
-    Item { verb, what: shown(&what), from: from.clone(), step }
+fn item(verb: Verb, what: impl AsRef<str>, from: &Origin, step: Step) -> Item {
+    Item { verb, what: shown(what.as_ref()), from: from.clone(), step }
 }
 
-fn assign(key: &Assigned, was: Option<Option<u64>>, becomes: Option<Option<u64>>) -> Option<Step> {
+fn assign(key: &Assigned, was: Option<End>, becomes: Option<End>) -> Step {
     let RoleKey { workspace, name: role } = key.role.clone();
     let to = key.to.clone();
-    Some(match becomes {
+    match becomes {
         Some(expires) => Step::Assign { workspace, role, to, was, expires },
         None => Step::Unassign { workspace, role, to },
-    })
+    }
 }
 
 fn grant(at: &Spot, was: Option<Held>, becomes: Option<Held>) -> Option<Step> {
@@ -338,11 +338,11 @@ fn grant(at: &Spot, was: Option<Held>, becomes: Option<Held>) -> Option<Step> {
     })
 }
 
-fn rule(at: &Spot, was: Option<Option<u64>>, becomes: Option<Option<u64>>) -> Option<Step> {
-    Some(match becomes {
+fn rule(at: &Spot, was: Option<End>, becomes: Option<End>) -> Step {
+    match becomes {
         Some(expires) => Step::Allow { at: at.clone(), was, expires },
         None => Step::Disallow { at: at.clone() },
-    })
+    }
 }
 
 /// Every key of either, in order.
