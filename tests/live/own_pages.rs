@@ -116,5 +116,5 @@ fn somebody_asks_is_given_reaches_it_and_loses_it_in_time() {
         assert!(given.elapsed() < Duration::from_secs(150), "it did not end: {}", guest.text());
         std::thread::sleep(Duration::from_secs(1));
     }
-    assert!(given.elapsed() < Duration::from_secs(120), "it ended late: {:?}", given.elapsed());
+    assert!(given.elapsed() < Duration::from_mins(2), "it ended late: {:?}", given.elapsed());
 }

@@ -144,7 +144,7 @@ impl<A: Ask> Desk<'_, A> {
             reason: Arc::from(reason),
         };
         match self.store().ask(wish).await {
-            Ok(number) => self.back_to(
+            Ok(number) => Self::back_to(
                 &self.own_address("/trackgate/ask", "asked"),
                 format!("request {number}: {permission} on {kind} {id}"),
             ),
@@ -175,8 +175,10 @@ impl<A: Ask> Desk<'_, A> {
             return self.decided_by_another().await;
         }
         match self.store().decide(request.id, Verdict::Withdraw, "", self.by()).await {
-            Ok(()) => self
-                .back_to(&self.own_address("/trackgate/ask", "withdrawn"), format!("request {} withdrawn", request.id)),
+            Ok(()) => Self::back_to(
+                &self.own_address("/trackgate/ask", "withdrawn"),
+                format!("request {} withdrawn", request.id),
+            ),
             Err(StoreFault::NoSuch { .. }) => self.decided_by_another().await,
             Err(fault) => self.not_stored(&fault),
         }
@@ -294,7 +296,7 @@ impl<A: Ask> Desk<'_, A> {
         match self.store().decide(request.id, verdict, answer, self.by()).await {
             Ok(()) => {
                 let note = format!("request {}: {permission} to user {}", request.id, request.wish.user);
-                self.back_to(&self.own_address("/trackgate/requests", "granted"), note)
+                Self::back_to(&self.own_address("/trackgate/requests", "granted"), note)
             }
             Err(StoreFault::NoSuch { .. } | StoreFault::Changed) => self.decided_by_another().await,
             Err(StoreFault::EndPassed) => {
@@ -314,7 +316,7 @@ impl<A: Ask> Desk<'_, A> {
         match self.store().decide(request.id, Verdict::Decline, answer, self.by()).await {
             Ok(()) => {
                 let note = format!("request {} of user {} declined", request.id, request.wish.user);
-                self.back_to(&self.own_address("/trackgate/requests", "declined"), note)
+                Self::back_to(&self.own_address("/trackgate/requests", "declined"), note)
             }
             Err(StoreFault::NoSuch { .. }) => self.decided_by_another().await,
             Err(fault) => self.not_stored(&fault),

@@ -101,7 +101,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
     };
     let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
     if caller.identity.proof == Proof::Bearer && call.row.name != "ReviewCsv" {
-        return desk.only_pages();
+        return only_pages();
     }
     if call.row.verb == Verb::Post {
         let token = desk.field("token");
@@ -197,18 +197,6 @@ impl<A: Ask> Desk<'_, A> {
         By::User(self.caller.identity.user.clone())
     }
 
-    /// A program came by.
-    fn only_pages(&self) -> Answered {
-        let message = "This is a page for people who signed in with a browser. Programs use MLflow's permission API, such \
-                       as POST /api/3.0/mlflow/users/permissions/grant.";
-        let body = error::body(ErrorCode::InvalidParameterValue, message);
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        html::protect(response.headers_mut());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Answered { refused: Some(("only-for-browsers", String::new())), ..Answered::plain(response) }
-    }
-
     fn refuse(
         &self,
         status: StatusCode,
@@ -231,9 +219,21 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     /// Looks at a page after a form did its work (RFC 9110 section 15.4.4), with a word of what was done.
-    fn back_to(&self, address: &str, note: String) -> Answered {
+    fn back_to(address: &str, note: String) -> Answered {
         Answered { note: Some(note), ..Answered::plain(redirect(address)) }
     }
+}
+
+/// A program came by.
+fn only_pages() -> Answered {
+    let message = "This is a page for people who signed in with a browser. Programs use MLflow's permission API, such \
+                   as POST /api/3.0/mlflow/users/permissions/grant.";
+    let body = error::body(ErrorCode::InvalidParameterValue, message);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    html::protect(response.headers_mut());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Answered { refused: Some(("only-for-browsers", String::new())), ..Answered::plain(response) }
 }
 
 /// A page's address.

@@ -340,7 +340,9 @@ async fn write(of: Of, to: Pieces) {
     csv::line(&mut text, head.iter().copied());
     let sent = match of {
         Of::Person(user, held) => {
-            held.iter().for_each(|(record, via)| person_line(&mut text, Some(&user), via, record));
+            for (record, via) in &held {
+                person_line(&mut text, Some(&user), via, record);
+            }
             true
         }
         Of::Objects(reader) => read_all(reader, false, &mut text, &to).await,

@@ -150,7 +150,7 @@ impl<A: Ask> Desk<'_, A> {
         let note = format!("{permission} to {subject}{}", ends(until));
         let grant = Grant { subject, kind: thing.kind, pattern: Pattern::Exactly(Arc::clone(&thing.id)), permission };
         match self.store().add_grant(&self.caller.workspace, grant, until, self.by()).await {
-            Ok(_) => self.back_to(&self.share_address(thing.kind, &thing.id, "given"), note),
+            Ok(_) => Self::back_to(&self.share_address(thing.kind, &thing.id, "given"), note),
             Err(StoreFault::Exists { .. }) => {
                 let text = format!("{} holds something already: change it below.", self.field("to"));
                 self.again(StatusCode::CONFLICT, text, self.draft()).await
@@ -168,7 +168,7 @@ impl<A: Ask> Desk<'_, A> {
         match self.store().change_seen(seen, Some((permission, until)), self.by()).await {
             Ok(()) => {
                 let note = format!("{permission} to {}{}", record.grant.subject, ends(until));
-                self.back_to(&self.share_address(thing.kind, &thing.id, "changed"), note)
+                Self::back_to(&self.share_address(thing.kind, &thing.id, "changed"), note)
             }
             Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another().await,
             Err(StoreFault::EndPassed) => self.passed(Draft::default()).await,
@@ -182,7 +182,7 @@ impl<A: Ask> Desk<'_, A> {
         match self.store().change_seen(seen, None, self.by()).await {
             Ok(()) => {
                 let note = format!("{} taken from {}", record.grant.permission, record.grant.subject);
-                self.back_to(&self.share_address(thing.kind, &thing.id, "removed"), note)
+                Self::back_to(&self.share_address(thing.kind, &thing.id, "removed"), note)
             }
             Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another().await,
             Err(fault) => self.not_stored(&fault),

@@ -185,6 +185,19 @@ fn spots() -> impl Strategy<Value = Spot> {
     })
 }
 
+/// Of rules: only some things are made under names, experiments among them.
+fn names_to_be() -> impl Strategy<Value = Spot> {
+    let to = prop_oneof![user().prop_map(Named::User), group().prop_map(Named::Group)];
+    let kinds = prop::sample::select(vec![Kind::Experiment, Kind::RegisteredModel, Kind::Prompt]);
+    (workspaces(), to, kinds, texts()).prop_map(|(workspace, to, kind, text)| {
+        let pattern = match text.len() % 2 {
+            0 => Pattern::Exactly(Arc::from(text)),
+            _ => Pattern::Prefix(Arc::from(text.replace('*', ""))),
+        };
+        Spot { workspace, to, kind, pattern }
+    })
+}
+
 fn levels() -> impl Strategy<Value = Permission> {
     use Permission::{Deny, Edit, Manage, Read, Use};
     prop::sample::select(vec![Read, Use, Edit, Manage, Deny])
@@ -198,7 +211,7 @@ fn states() -> impl Strategy<Value = State> {
     let to = prop_oneof![user().prop_map(Subject::User), group().prop_map(Subject::Group)];
     let given = prop::collection::vec((any::<prop::sample::Index>(), to, ends()), 0..4);
     let grants = prop::collection::btree_map(spots(), (levels(), ends()), 0..6);
-    let rules = prop::collection::btree_map(spots(), ends(), 0..4);
+    let rules = prop::collection::btree_map(names_to_be(), ends(), 0..4);
     (groups, roles, given, grants, rules).prop_map(move |(groups, roles, given, grants, rules)| {
         let groups = groups
             .into_iter()

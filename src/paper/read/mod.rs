@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use self::entry::{Entries, Lines, Table};
 use super::state::{Assigned, Entry, Origin, RoleKey, State, place};
 use crate::access::grant::{Pattern, Subject};
-use crate::mlflow::ids::{GroupName, RoleName, UserName};
+use crate::mlflow::ids::{ExperimentName, GroupName, RoleName, UserName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Grantable, Kind};
 use crate::store::{EVERYBODY, Named, Spot};
@@ -310,8 +310,15 @@ fn pattern(kind: Kind, text: &str, exactly: bool) -> Result<Pattern, String> {
 
 /// Names of things that are still to be made.
 fn names(kind: Kind, text: &str, exactly: bool) -> Result<Pattern, String> {
-    if exactly && kind.grantable() == Grantable::ByName {
-        return pattern(kind, text, exactly);
+    // Whether such things are made under names at all is told by the kind alone.
+    Pattern::of_names(kind, "*").map_err(|error| error.to_string())?;
+    if exactly {
+        return match kind {
+            Kind::Experiment => ExperimentName::parse(text)
+                .map(|name| Pattern::Exactly(name.to_shared()))
+                .map_err(|error| error.to_string()),
+            _ => pattern(kind, text, exactly),
+        };
     }
     Pattern::of_names(kind, text).map_err(|error| error.to_string())
 }

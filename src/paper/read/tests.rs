@@ -181,6 +181,24 @@ fn patterns_that_name_nothing_are_faults() {
 }
 
 #[test]
+fn a_rule_is_on_names_of_what_is_made_under_names_and_on_nothing_else() {
+    let rule = |kind: &str, pattern: &str, more: &str| {
+        read(&format!("[[create]]\nto = \"user:x\"\nkind = \"{kind}\"\npattern = \"{pattern}\"\n{more}"))
+    };
+    for (kind, pattern, more) in [
+        ("experiment", "research/*", ""),
+        ("experiment", "odd*name", "exactly = true\n"),
+        ("prompt", "*", ""),
+        ("registered_model", "a*b", "exactly = true\n"),
+    ] {
+        assert!(rule(kind, pattern, more).is_ok(), "{kind} {pattern}");
+    }
+    for kind in ["run", "scorer", "gateway_secret", "workspace"] {
+        assert!(rule(kind, "*", "").is_err() && rule(kind, "x", "exactly = true\n").is_err(), "{kind}");
+    }
+}
+
+#[test]
 fn an_end_is_a_moment_and_one_that_has_passed_is_told_of_and_left_out() {
     let with = |end: &str| {
         format!("[[grant]]\nto = \"user:x\"\nkind = \"run\"\npattern = \"*\"\npermission = \"READ\"\nexpires = {end}\n")

@@ -13,7 +13,7 @@ client = MlflowClient()
 used = set()
 
 
-def call(name, *words, **named):
+def call(name, /, *words, **named):
     """One of its methods, noted."""
     used.add(name)
     return getattr(auth, name)(*words, **named)
