@@ -171,6 +171,7 @@ const HARMLESS: &[(&str, &str, &str)] = &[
 ];
 
 /// The fields of query and body that a row names.
+#[expect(clippy::too_many_lines, reason = "one arm for each word of the table")]
 fn named(row: &Row) -> Vec<&'static str> {
     let mut fields = Vec::new();
     for need in row.needs {
@@ -186,7 +187,10 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::OnArtifact { field, .. }
             | Need::OnNamed { field, .. }
             | Need::OnExperimentNamed { field, .. }
-            | Need::NewOf { given: Some(field), .. } => field,
+            | Need::NewOf { given: Some(field), .. }
+            | Need::Oneself { field, .. }
+            | Need::OnRole { field, .. }
+            | Need::InEach(field) => field,
             Need::Under { field, parent, .. } => {
                 fields.extend(names(field));
                 parent
@@ -196,7 +200,6 @@ fn named(row: &Row) -> Vec<&'static str> {
                 fields.extend(mark.iter().copied().flat_map(names));
                 name
             }
-            Need::Oneself { field, .. } | Need::OnRole { field, .. } | Need::InEach(field) => field,
             Need::Gives { what, to: other } | Need::Takes { what, from: other } => {
                 fields.extend(what.level().into_iter().chain(*other).flat_map(names));
                 match what {

@@ -122,7 +122,7 @@ file = "{audit}"
         );
         let mut config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}"));
         change(&mut config);
-        let open = cli::serve::assemble(config, Clock::System).await.unwrap().open().unwrap();
+        let open = Box::pin(cli::serve::assemble(config, Clock::System)).await.unwrap().open().unwrap();
         Self { open: Some(open), issuer, upstream, folder, audit }
     }
 

@@ -285,7 +285,7 @@ async fn ask_for(bob: &mut Browser<'_>, kind: &str, id: &str, level: &str, reaso
     if told.status != 303 {
         return told;
     }
-    bob.visit(&told.header("location").unwrap().to_owned()).await
+    bob.visit(told.header("location").unwrap()).await
 }
 
 #[tokio::test]

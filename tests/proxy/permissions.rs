@@ -323,10 +323,10 @@ async fn a_prompt_is_given_as_a_prompt() {
 
 #[tokio::test]
 async fn a_page_of_another_site_changes_nothing_with_our_cookie() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
     let gate = super::login::gate().await;
     let mut browser = super::login::Browser::at(&gate);
     browser.sign_in("/").await;
-    const JSON: (&str, &str) = ("content-type", "application/json");
     let body = json!({"username": "x@example.com", "password": "x"}).to_string();
     for (method, path) in [
         ("POST", "/ajax-api/2.0/mlflow/users/create"),
