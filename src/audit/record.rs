@@ -210,7 +210,7 @@ impl Record {
         }
     }
 
-    /// What was asked of the caller: by this it can be judged again with another policy. Of more than [`ASKED`] nothing is
+    /// What was asked of the caller: by this it can be judged again with another policy. Of more than `ASKED` nothing is
     /// kept.
     pub fn asked(&mut self, requirements: &[Requirement]) {
         if let Some(entry) = &mut self.entry

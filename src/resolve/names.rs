@@ -17,7 +17,7 @@ const MOST: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Resolver {
-    /// The names of these experiments, of the first [`MOST`] at most, as far as MLflow tells them in time.
+    /// The names of these experiments, of the first `MOST` at most, as far as MLflow tells them in time.
     pub async fn experiment_names<A: Ask>(
         &self,
         ids: impl IntoIterator<Item = &Arc<str>>,

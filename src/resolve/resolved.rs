@@ -20,7 +20,7 @@ pub struct Resolved {
     pub requirements: Vec<Requirement>,
     /// The objects that the request names, for the audit log.
     pub objects: Vec<Object>,
-    /// Those of them that MLflow does not have yet, and makes on the way ([`Need::OnOrCreate`]).
+    /// Those of them that MLflow does not have yet, and makes on the way (`Need::OnOrCreate`).
     pub absent: Vec<Object>,
     /// The same, once they are many.
     pub(super) seen: HashSet<Object>,
