@@ -388,7 +388,7 @@ async fn the_server_is_not_sent_to_read_or_write_anywhere() {
     let create = async |location: &str| {
         post(&upstream, "experiments/create", &format!(r#"{{"name":"x","artifact_location":"{location}"}}"#)).await
     };
-    let free = vec!["create workspace default".to_owned(), "not denied every experiment".to_owned()];
+    let free = vec!["creates experiment x in workspace default".to_owned(), "not denied every experiment".to_owned()];
     assert_eq!(create("").await, free);
     assert_eq!(create("s3://ours/mlflow/team").await, free);
     for location in ["s3://other", "s3://ours/mlflowx", "s3://ours/mlflow/../x", "/etc", "mlflow-artifacts:/1"] {
@@ -651,7 +651,10 @@ async fn what_is_made_is_not_denied_by_its_name_nor_as_such() {
         told(&resolve(&resolver(), Verb::Post, &path, None, body, &upstream).await.unwrap())
     };
     let model = make("2.0/mlflow/registered-models/create", r#"{"name":"secret-x"}"#).await;
-    assert_eq!(model, ["create workspace default", "not denied registered_model secret-x"]);
+    assert_eq!(
+        model,
+        ["creates registered_model secret-x in workspace default", "not denied registered_model secret-x"]
+    );
     let server = make("3.0/mlflow/mcp-servers", r#"{"name":"com.example/xyz"}"#).await;
     assert_eq!(server[1], "not denied mcp_server com.example/xyz");
     assert_eq!(server[2], "not denied every mcp_server_version");

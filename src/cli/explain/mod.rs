@@ -23,7 +23,7 @@ use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::path::Path;
 use crate::policy::print::{follows, needs, path};
-use crate::policy::route::{Answer, Verb};
+use crate::policy::route::{Answer, BodyClass, Verb};
 use crate::resolve::{Ask, Known, Resolver};
 use crate::store::{PrincipalFault, Store};
 use crate::upstream::Upstream;
@@ -220,6 +220,10 @@ impl Explain {
 
     /// Puts the fields where the call takes them from, and reads them as the gate would.
     fn fields(&self, call: &Call, query: Option<&str>) -> anyhow::Result<Fields> {
+        if call.row.body == BodyClass::Form {
+            let given = Given::read(&self.fields, false)?;
+            return Ok(fields::read(call, &given.headers, query, Some(given.query(None).as_bytes()))?);
+        }
         let given = Given::read(&self.fields, call.wants_body())?;
         let headers = given.headers.clone();
         if call.wants_body() {

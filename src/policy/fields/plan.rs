@@ -638,7 +638,9 @@ pub(crate) struct Sample {
 #[cfg(test)]
 pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample> {
     // These go together, and are looked at as one.
-    const TOGETHER: [(&str, &str); 6] = [
+    const TOGETHER: [(&str, &str); 8] = [
+        ("kind", "experiment"),
+        ("id", "1"),
         ("resource_type", "experiment"),
         ("resource_id", "1"),
         ("resource_pattern", "1"),
