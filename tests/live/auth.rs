@@ -9,7 +9,7 @@ use crate::stage::python::Environment;
 #[test]
 fn every_method_of_the_client_with_roles_works_unpatched() {
     let said = shared().play_by(&Environment::with_basic_auth().unwrap(), "auth_roles.py");
-    assert!(said.contains("20 methods of AuthServiceClient"), "{said}");
+    assert!(said.contains("22 methods of AuthServiceClient"), "{said}");
     // Who did it stands in the log.
     shared().audit(|record| record["call"] == "AssignRole" && record["user"] == "admin@demo.example");
 }
