@@ -213,6 +213,16 @@ impl Reason {
 }
 
 impl Reason {
+    /// Which of several tells most of why something was allowed: the last grant or rule, else the last that asked for
+    /// anything.
+    #[must_use]
+    pub fn telling(reasons: &[Self]) -> Option<&Self> {
+        let held = |reason: &&Self| matches!(reason, Self::Grant { .. } | Self::Rule { .. });
+        let asked = |reason: &&Self| !matches!(reason, Self::NothingAsked);
+        let last = || reasons.iter().rev();
+        last().find(held).or_else(|| last().find(asked)).or(reasons.last())
+    }
+
     /// Whether the grant that spoke allows `action`.
     fn allows(&self, action: Action) -> bool {
         matches!(self, Self::Grant { permission, .. } if permission.allows(action))

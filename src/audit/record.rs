@@ -223,12 +223,7 @@ impl Record {
     /// It was allowed, for these reasons. The last grant among them is named as the deciding one.
     pub fn allowed(&mut self, reasons: &[Reason]) {
         let Some(entry) = &mut self.entry else { return };
-        let telling = reasons
-            .iter()
-            .rev()
-            .find(|reason| matches!(reason, Reason::Grant { .. } | Reason::Rule { .. }))
-            .or_else(|| reasons.iter().rev().find(|reason| !matches!(reason, Reason::NothingAsked)))
-            .or(reasons.last());
+        let telling = Reason::telling(reasons);
         entry.outcome = Outcome::Allow;
         entry.reason = Cow::Borrowed(telling.map_or("nothing-asked", Reason::code));
         entry.grant = telling.cloned();

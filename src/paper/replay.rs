@@ -143,7 +143,7 @@ fn again(
         (false, "the user is disabled".to_owned())
     } else {
         match decide(Some(principal), &requirements, ()) {
-            Ok(permitted) => (true, telling(permitted.reasons())),
+            Ok(permitted) => (true, Reason::telling(permitted.reasons()).map_or_else(String::new, ToString::to_string)),
             Err(denial) => (false, refusal(&denial)),
         }
     };
@@ -175,12 +175,6 @@ fn by_policy(code: &str) -> bool {
 
 fn refusal(denial: &Denial) -> String {
     denial.reason.to_string()
-}
-
-/// As audit records choose among several: the last grant, else the last reason.
-fn telling(reasons: &[Reason]) -> String {
-    let grant = reasons.iter().rev().find(|reason| matches!(reason, Reason::Grant { .. }));
-    grant.or(reasons.last()).map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]

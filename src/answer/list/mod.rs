@@ -122,36 +122,8 @@ fn asked_rows(query: &Query, list: &List) -> Option<u32> {
 }
 
 fn narrowed_field(row: &Row) -> Option<(Kind, &'static str)> {
-    row.needs.iter().find_map(|need| match need {
-        Need::On { kind, field, count: Count::Narrowed, .. } => Some((*kind, *field)),
-        Need::On { count: Count::One | Count::Optional | Count::Each | Count::AnyEach | Count::ByRow, .. }
-        | Need::Under { .. }
-        | Need::NewOf { .. }
-        | Need::NewNamed { .. }
-        | Need::Anyone
-        | Need::SignedIn
-        | Need::Admin(_)
-        | Need::Nobody(_)
-        | Need::Create
-        | Need::CreateNamed { .. }
-        | Need::OnOrCreate { .. }
-        | Need::OnArtifact { .. }
-        | Need::OnExperimentNamed { .. }
-        | Need::OnNamed { .. }
-        | Need::OnEvery { .. }
-        | Need::Lenient { .. }
-        | Need::OnExperimentOf { .. }
-        | Need::NotDenied { .. }
-        | Need::OnAllIn { .. }
-        | Need::NoneDenied(_)
-        | Need::OnQueue { .. }
-        | Need::ForOneself { .. }
-        | Need::Gives { .. }
-        | Need::Takes { .. }
-        | Need::Oneself { .. }
-        | Need::OnRole { .. }
-        | Need::InEach(_)
-        | Need::Checked(_) => None,
+    row.needs.iter().find_map(|need| {
+        if let Need::On { kind, field, count: Count::Narrowed, .. } = need { Some((*kind, *field)) } else { None }
     })
 }
 

@@ -194,36 +194,7 @@ impl Row {
     /// Whether the row is closed to everybody, and why.
     #[must_use]
     pub fn closed(&self) -> Option<&'static str> {
-        self.needs.iter().find_map(|need| match need {
-            Need::Nobody(why) => Some(*why),
-            Need::Anyone
-            | Need::SignedIn
-            | Need::Admin(_)
-            | Need::Create
-            | Need::CreateNamed { .. }
-            | Need::OnOrCreate { .. }
-            | Need::On { .. }
-            | Need::OnArtifact { .. }
-            | Need::OnExperimentNamed { .. }
-            | Need::Under { .. }
-            | Need::NoneDenied(_)
-            | Need::NewOf { .. }
-            | Need::NewNamed { .. }
-            | Need::OnNamed { .. }
-            | Need::OnEvery { .. }
-            | Need::Lenient { .. }
-            | Need::OnExperimentOf { .. }
-            | Need::NotDenied { .. }
-            | Need::OnAllIn { .. }
-            | Need::OnQueue { .. }
-            | Need::ForOneself { .. }
-            | Need::Gives { .. }
-            | Need::Takes { .. }
-            | Need::Oneself { .. }
-            | Need::OnRole { .. }
-            | Need::InEach(_)
-            | Need::Checked(_) => None,
-        })
+        self.needs.iter().find_map(|need| if let Need::Nobody(why) = need { Some(*why) } else { None })
     }
 
     /// Whether strangers may call it.
