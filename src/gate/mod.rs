@@ -185,7 +185,8 @@ impl Gate {
             }
             return Box::pin(self.serve(principal, request, &call, &fields, record)).await;
         }
-        let asked_at = house.answer.now();
+        // Before anything is looked up: what is made after this may have been made by somebody else.
+        let known = house.store.newest_change();
         let resolved = house.resolver.resolve_for(principal.as_ref(), &call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
         record.asked(&resolved.requirements);
@@ -202,7 +203,7 @@ impl Gate {
         if call.is_local() {
             return Ok(Box::pin(self.answer_ourselves(permitted, &call, &credentials, record)).await);
         }
-        self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, asked_at)).await
+        self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, known)).await
     }
 
     /// Writes the caller's own name where the request says who did it, and the row knows that place.
@@ -373,14 +374,14 @@ impl Gate {
         upgrade: Option<OnUpgrade>,
         call: &Call,
         fields: &Fields,
-        (resolved, at): (&Resolved, u64),
+        (resolved, known): (&Resolved, u64),
     ) -> Result<Response<Body>, Refusal> {
         if !answer::must_finish(call.row) {
-            return self.carry_out(permitted, upgrade, call, fields, (resolved, at)).await;
+            return self.carry_out(permitted, upgrade, call, fields, (resolved, known)).await;
         }
         // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
         let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
-        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, (&resolved, at)).await };
+        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, (&resolved, known)).await };
         self.house.forward.tunnels.carry(whole).await.unwrap_or_else(|| Err(faults::panicked()))
     }
 
@@ -390,7 +391,7 @@ impl Gate {
         upgrade: Option<OnUpgrade>,
         call: &Call,
         fields: &Fields,
-        (resolved, at): (&Resolved, u64),
+        (resolved, known): (&Resolved, u64),
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let forward = match (call.row.body, call.row.fetches) {
@@ -428,7 +429,7 @@ impl Gate {
                 let principal = permitted.principal().cloned();
                 let head_only = permitted.get().head_only;
                 let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await?;
-                let judged = answer::Judged { objects: &resolved.objects, absent: &resolved.absent, at };
+                let judged = answer::Judged { objects: &resolved.objects, absent: &resolved.absent, known };
                 let answer = answer::look_over(answer, principal.as_deref(), call, fields, judged, &tools).await?;
                 // Whatever is left of it is not for a HEAD, and ends here unread.
                 Ok(if head_only { answer.map(|_| Body::Empty) } else { answer })

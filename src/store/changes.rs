@@ -67,7 +67,7 @@ pub(super) enum Change {
     RemoveGrant(u64),
     AlterSeen { seen: Seen, to: Option<(Permission, Option<u64>)> },
     Revoke { workspace: WorkspaceName, subject: Subject, kind: Kind, pattern: Pattern },
-    Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_since: Option<u64> },
+    Own { workspace: WorkspaceName, kind: Kind, id: Arc<str>, user: UserName, unless_after: Option<u64> },
     Rename { workspace: WorkspaceName, kind: Kind, old: Arc<str>, new: Arc<str> },
     Forget { workspace: WorkspaceName, kind: Kind, id: Arc<str> },
     CreateRole { workspace: WorkspaceName, name: RoleName, description: Arc<str> },
@@ -256,8 +256,8 @@ impl Change {
             Self::Revoke { workspace, subject, kind, pattern } => {
                 holdings::revoke(t, workspace, subject, *kind, pattern).await
             }
-            Self::Own { workspace, kind, id, user, unless_since } => match unless_since {
-                Some(since) if holdings::made_by_another(t, workspace, *kind, id, user, *since).await? => Ok(0),
+            Self::Own { workspace, kind, id, user, unless_after } => match unless_after {
+                Some(after) if holdings::made_by_another(t, workspace, *kind, id, user, *after).await? => Ok(0),
                 _ => holdings::own(t, workspace, *kind, id, user, by, now).await,
             },
             Self::Rename { workspace, kind, old, new } => holdings::rename(t, workspace, *kind, old, new).await,

@@ -258,12 +258,12 @@ pub(super) async fn made_by_another(
     kind: Kind,
     id: &str,
     user: &UserName,
-    since: u64,
+    after: u64,
 ) -> Result<bool, StoreFault> {
-    let made = sql("SELECT seq FROM changes WHERE object = $1 AND at >= $2 \
+    let made = sql("SELECT seq FROM changes WHERE object = $1 AND seq > $2 \
                     AND (verb = 'rename' OR (verb = 'own' AND detail <> $3)) AND NOT EXISTS (SELECT 1 FROM changes AS gone \
                     WHERE gone.object = $1 AND gone.verb = 'forget' AND gone.seq > changes.seq) LIMIT 1");
-    let made = made.bind(named(workspace, kind, id)).bind(since).bind(user.to_string());
+    let made = made.bind(named(workspace, kind, id)).bind(after).bind(user.to_string());
     Ok(t.one::<(i64,)>(made).await?.is_some())
 }
 

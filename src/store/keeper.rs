@@ -43,6 +43,8 @@ pub(super) struct Memory {
     pub(super) sessions: ArcSwap<Sessions>,
     /// A change was made that is not in memory.
     behind: AtomicBool,
+    /// The number of a change up to which all are in memory.
+    newest: AtomicU64,
     /// Until when the two are known to be what the database held, in milliseconds after `begun`.
     known: AtomicU64,
     begun: Instant,
@@ -55,10 +57,16 @@ impl Memory {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             sessions: ArcSwap::from_pointee(Sessions::default()),
             behind: AtomicBool::new(true),
+            newest: AtomicU64::new(0),
             known: AtomicU64::new(0),
             begun: Instant::now(),
             stale_after,
         }
+    }
+
+    /// The number of a change up to which all are in memory.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Acquire)
     }
 
     /// Whether memory is known to be what the database held not longer ago than the bound. It ends by itself: whoever
@@ -287,6 +295,7 @@ impl Keeper {
         }
         within(TURN, t.commit()).await?;
         self.seen = Some(newest);
+        self.memory.newest.store(newest, Ordering::Release);
         self.memory.confirm(begun);
         Ok(())
     }

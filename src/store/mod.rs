@@ -273,12 +273,19 @@ impl Store {
         user: &UserName,
     ) -> Result<(), StoreFault> {
         let workspace = workspace.clone();
-        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_since: None };
+        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_after: None };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 
+    /// The number of the newest change that is in memory. Later changes have higher numbers, in whichever process they
+    /// are made: unlike times, they are in one order. Memory only.
+    #[must_use]
+    pub fn newest_change(&self) -> u64 {
+        self.memory.newest()
+    }
+
     /// The same for an object that the call may have found: nothing, when somebody else has come to own it (or to name
-    /// another so) since `since`, in milliseconds.
+    /// another so) after the change of number `after`, see [`Store::newest_change`].
     ///
     /// # Errors
     /// [`StoreFault`]; then nothing is changed.
@@ -288,10 +295,10 @@ impl Store {
         kind: Kind,
         id: &str,
         user: &UserName,
-        since: u64,
+        after: u64,
     ) -> Result<(), StoreFault> {
         let workspace = workspace.clone();
-        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_since: Some(since) };
+        let change = Change::Own { workspace, kind, id: Arc::from(id), user: user.clone(), unless_after: Some(after) };
         self.make(change, By::User(user.clone())).await.map(drop)
     }
 

@@ -27,8 +27,8 @@ use crate::store::{Store, StoreFault};
 
 /// Where the grants that follow from success are written.
 pub(crate) trait Ledger {
-    /// `user` gets MANAGE on a new object; with `since` (milliseconds), unless somebody else made it after that.
-    fn own(&self, object: &Object, user: &UserName, since: Option<u64>)
+    /// `user` gets MANAGE on a new object; with `after` (the number of a change), unless somebody else made it after that.
+    fn own(&self, object: &Object, user: &UserName, after: Option<u64>)
     -> impl Future<Output = Result<(), StoreFault>>;
     /// Grants move to a new name.
     fn rename(&self, object: &Object, new: &str, user: &UserName) -> impl Future<Output = Result<(), StoreFault>>;
@@ -43,11 +43,11 @@ struct Book<'a> {
 }
 
 impl Ledger for Book<'_> {
-    async fn own(&self, object: &Object, user: &UserName, since: Option<u64>) -> Result<(), StoreFault> {
+    async fn own(&self, object: &Object, user: &UserName, after: Option<u64>) -> Result<(), StoreFault> {
         let Self { store, workspace } = self;
-        match since {
+        match after {
             None => store.own(workspace, object.kind, &object.id, user).await,
-            Some(since) => store.own_if_unmade(workspace, object.kind, &object.id, user, since).await,
+            Some(after) => store.own_if_unmade(workspace, object.kind, &object.id, user, after).await,
         }
     }
 
@@ -99,8 +99,8 @@ pub struct Judged<'a> {
     pub objects: &'a [Object],
     /// Those that were not there yet, when it was judged.
     pub absent: &'a [Object],
-    /// When that was, in milliseconds.
-    pub at: u64,
+    /// The newest change of the store that was known before: nobody else may have made any of it after that.
+    pub known: u64,
 }
 
 /// The values of a request's field or path capture.
@@ -168,8 +168,8 @@ async fn over(
     let (parts, body) = whole::read_counted(answer, shared.settings.list_answer, &mut share).await?;
     let value = Value::parse(&body).map_err(BadAnswer::from)?;
     if let Some(user) = owns {
-        for (object, since) in made(value, row, named, judged)? {
-            let written = ledger.own(&object, user, since).await;
+        for (object, after) in made(value, row, named, judged)? {
+            let written = ledger.own(&object, user, after).await;
             written.map_err(|source| AnswerFault::Effect { object, source })?;
         }
     }
@@ -204,7 +204,7 @@ async fn over(
     Ok(Response::from_parts(parts, Body::Full(body)))
 }
 
-/// What the call has made, each with the time since when nobody else may have made it.
+/// What the call has made, each with the change after which nobody else may have made it.
 fn made(
     answer: Value<'_>,
     row: &Row,
@@ -213,7 +213,7 @@ fn made(
 ) -> Result<Vec<(Object, Option<u64>)>, BadAnswer> {
     let mut made = Vec::new();
     if let Effect::Owns { kind, id, new } = row.effect {
-        let at = judged.at;
+        let known = judged.known;
         match new {
             New::Always => match id.split_once("[].") {
                 None => made.push((object(answer, kind, id, named)?, None)),
@@ -227,7 +227,7 @@ fn made(
             },
             New::IfAbsent => {
                 made.extend(
-                    judged.absent.iter().filter(|absent| absent.kind == kind).map(|one| (one.clone(), Some(at))),
+                    judged.absent.iter().filter(|absent| absent.kind == kind).map(|one| (one.clone(), Some(known))),
                 );
             }
             New::First(number) => {
@@ -244,7 +244,7 @@ fn made(
         && judged.absent.iter().any(|absent| absent.kind == kind)
         && let Ok(object) = object(answer, kind, id, named)
     {
-        made.push((object, Some(judged.at)));
+        made.push((object, Some(judged.known)));
     }
     Ok(made)
 }

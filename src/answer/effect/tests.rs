@@ -27,9 +27,9 @@ impl Notes {
 }
 
 impl Ledger for Notes {
-    async fn own(&self, object: &Object, user: &UserName, since: Option<u64>) -> Result<(), StoreFault> {
-        let since = since.map(|at| format!(" unless made since {at}")).unwrap_or_default();
-        self.note(format!("{user} owns {object}{since}"))
+    async fn own(&self, object: &Object, user: &UserName, after: Option<u64>) -> Result<(), StoreFault> {
+        let unless = after.map(|change| format!(" unless made after {change}")).unwrap_or_default();
+        self.note(format!("{user} owns {object}{unless}"))
     }
 
     async fn rename(&self, object: &Object, new: &str, user: &UserName) -> Result<(), StoreFault> {
@@ -75,7 +75,7 @@ async fn after_row(
         "new_name" => vec!["lily".into()],
         _ => Vec::new(),
     };
-    let judged = Judged { objects, absent: objects, at: 7 };
+    let judged = Judged { objects, absent: objects, known: 7 };
     let answer = over(answer, Some(&principal), row, &named, judged, &shared, ledger, ledger).await?;
     let (_, body) = whole::read(answer, 1000).await.unwrap();
     Ok(String::from_utf8(body.to_vec()).unwrap())
@@ -140,13 +140,13 @@ async fn what_was_there_before_is_not_given_away() {
     after_row(&ledger, &row, 200, r#"{"name": "a/old"}"#, &[]).await.unwrap();
     assert!(ledger.written.borrow().is_empty());
     after_row(&ledger, &row, 200, r#"{"name": "a/new"}"#, &new).await.unwrap();
-    assert_eq!(*ledger.written.borrow(), ["ann owns mcp_server a/new unless made since 7"]);
+    assert_eq!(*ledger.written.borrow(), ["ann owns mcp_server a/new unless made after 7"]);
     let row = with(Effect::Owns { kind: Kind::Skill, id: "name", new: New::First("version") });
     after_row(&ledger, &row, 200, r#"{"name": "s", "version": 2}"#, &[]).await.unwrap();
     assert!(after_row(&ledger, &row, 200, r#"{"name": "s"}"#, &[]).await.is_err());
     assert_eq!(ledger.written.borrow().len(), 1);
     after_row(&ledger, &row, 200, r#"{"name": "s", "version": 1}"#, &[]).await.unwrap();
-    assert_eq!(ledger.written.borrow()[1], "ann owns skill s unless made since 0");
+    assert_eq!(ledger.written.borrow()[1], "ann owns skill s unless made after 0");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_call_that_makes_an_experiment_on_the_way_gives_it_to_the_caller() {
     after_row(&ledger, &row, 200, r#"{"e": {}}"#, &absent).await.unwrap();
     assert!(ledger.written.borrow().is_empty(), "none was made");
     after_row(&ledger, &row, 200, body, &absent).await.unwrap();
-    assert_eq!(*ledger.written.borrow(), ["ann owns experiment 12 unless made since 7"]);
+    assert_eq!(*ledger.written.borrow(), ["ann owns experiment 12 unless made after 7"]);
 }
 
 #[tokio::test]

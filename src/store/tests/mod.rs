@@ -306,8 +306,8 @@ async fn what_somebody_else_made_meanwhile_is_theirs(place: Place) {
     let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
     assert_eq!(left, ["user alice@example.com: mcp_server a/b MANAGE"]);
     // Of a name that was free again when the call was judged, the old owner keeps nothing.
-    let later = Clock::System.millis() + 1_000_000;
-    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &bob, later).await.unwrap();
+    let known = store.newest_change();
+    store.own_if_unmade(&home(), Kind::McpServer, "a/b", &bob, known).await.unwrap();
     let left: Vec<String> = store.grants().iter().map(|record| record.grant.to_string()).collect();
     assert_eq!(left, ["user bob@example.com: mcp_server a/b MANAGE"]);
 }
