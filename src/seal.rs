@@ -4,6 +4,9 @@
 //! the house as sealed texts: AES-256-GCM with a random nonce (NIST SP 800-38D section 8.2.2), base64url without padding.
 //! The purpose is bound in as associated data, so that a text sealed for one purpose does not open for another.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -12,14 +15,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// The length of a key in bytes.
 pub const KEY_LENGTH: usize = 32;
 
-/// Seals with the newest key, opens with any.
+/// Seals with the first key, opens with any.
 pub struct Seal {
-    keys: Vec<RandomizedNonceKey>,
+    keys: ArcSwap<Vec<RandomizedNonceKey>>,
 }
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Seal({} keys)", self.keys.len())
+        write!(f, "Seal({} keys)", self.keys.load().len())
     }
 }
 
@@ -40,14 +43,16 @@ impl Seal {
     /// # Errors
     /// [`SealError`] without a key, or when the crypto library takes none of that length.
     pub fn new(keys: &[[u8; KEY_LENGTH]]) -> Result<Self, SealError> {
-        if keys.is_empty() {
-            return Err(SealError::NoKey);
-        }
-        let keys = keys
-            .iter()
-            .map(|key| RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| SealError::Refused))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        Ok(Self { keys: ArcSwap::from_pointee(ring(keys)?) })
+    }
+
+    /// Other keys from now on.
+    ///
+    /// # Errors
+    /// As [`Seal::new`]; then the keys stay what they are.
+    pub fn replace(&self, keys: &[[u8; KEY_LENGTH]]) -> Result<(), SealError> {
+        self.keys.store(Arc::new(ring(keys)?));
+        Ok(())
     }
 
     /// A key that no other process knows: what it seals is unreadable after a restart.
@@ -65,7 +70,8 @@ impl Seal {
     /// # Errors
     /// [`SealError::Refused`] when the crypto library does.
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Result<String, SealError> {
-        let key = self.keys.first().ok_or(SealError::NoKey)?;
+        let keys = self.keys.load();
+        let key = keys.first().ok_or(SealError::NoKey)?;
         let mut sealed = plain.to_vec();
         let nonce =
             key.seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut sealed).map_err(|_| SealError::Refused)?;
@@ -79,13 +85,20 @@ impl Seal {
     pub fn open(&self, purpose: &str, text: &str) -> Option<Vec<u8>> {
         let raw = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (nonce, sealed) = raw.split_at_checked(NONCE_LEN)?;
-        self.keys.iter().find_map(|key| {
+        self.keys.load().iter().find_map(|key| {
             let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
             let mut sealed = sealed.to_vec();
             let plain = key.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut sealed).ok()?;
             Some(plain.to_vec())
         })
     }
+}
+
+fn ring(keys: &[[u8; KEY_LENGTH]]) -> Result<Vec<RandomizedNonceKey>, SealError> {
+    if keys.is_empty() {
+        return Err(SealError::NoKey);
+    }
+    keys.iter().map(|key| RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| SealError::Refused)).collect()
 }
 
 #[cfg(test)]
@@ -129,5 +142,9 @@ mod tests {
         assert_eq!(both.open("page", &text).as_deref(), Some(&b"x"[..]));
         assert_eq!(old.open("page", &both.seal("page", b"x").unwrap()), None);
         assert_eq!(Seal::new(&[]).unwrap_err(), SealError::NoKey);
+        both.replace(&[[2; KEY_LENGTH]]).unwrap();
+        assert_eq!(both.open("page", &text), None, "a key that was taken away opens nothing");
+        assert_eq!(both.replace(&[]).unwrap_err(), SealError::NoKey);
+        assert!(both.seal("page", b"x").is_ok(), "the keys from before stay");
     }
 }

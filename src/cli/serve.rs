@@ -64,13 +64,17 @@ pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFau
     let tunnels = forward.tunnels.clone();
 
     let store = Store::open(&config.store, clock.clone()).await?;
-    let seal = Arc::new(keyring::open(&config.store.state_dir, &clock)?);
+    let keys = keyring::Place::of(config.seal_keys_file, &config.store.engine, &config.store.state_dir);
+    let seal = Arc::new(keys.open(&store, &clock).await?);
     let authenticator =
         Arc::new(Authenticator::new(config.authenticate, store.clone(), Arc::clone(&seal), clock.clone())?);
     let (audit, writer) = audit::Log::open(&config.audit, clock.clone())?;
     let upstream = Upstream::new(&config.upstream)?;
     let keeper = Arc::clone(&authenticator);
-    let fetching = tokio::spawn(async move { keeper.keep_fresh().await });
+    let (ring, kept, time) = (Arc::clone(&seal), store.clone(), clock.clone());
+    let fetching = tokio::spawn(async move {
+        tokio::join!(keeper.keep_fresh(), keys.keep(&ring, &kept, &time));
+    });
     let house = Arc::new(House {
         authenticator,
         store,

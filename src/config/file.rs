@@ -39,6 +39,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let public_url: Option<PublicUrl> = root.must("public_url", "\"https://mlflow.example.com\"");
     let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
     let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
+    let seal_keys_file: Option<PathBuf> = root.maybe("seal_keys_file");
     let mut serve = listen(root.section("listen"), public_url.as_ref());
     let mut resolve = resolve::Settings::default();
     let mut answer = answer::Settings::default();
@@ -89,6 +90,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         serve,
         upstream,
         store,
+        seal_keys_file,
         audit,
         log,
         keys: report.asked.into_inner(),

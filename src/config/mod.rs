@@ -49,6 +49,8 @@ pub struct Config {
     pub authenticate: authenticate::Settings,
     /// The database.
     pub store: store::Settings,
+    /// The keys that seal what browsers carry, where they are handed to each gate.
+    pub seal_keys_file: Option<PathBuf>,
     /// The audit log.
     pub audit: audit::Settings,
     /// Operational logs.
@@ -185,6 +187,9 @@ impl Config {
         }
         if let Some(ca) = &self.upstream.ca_file {
             look(ca, false);
+        }
+        if let Some(keys) = &self.seal_keys_file {
+            look(keys, true);
         }
         if let store::Engine::Postgres(database) = &self.store.engine {
             if let Some(password) = &database.password_file {

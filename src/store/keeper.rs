@@ -15,7 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::changes::{By, Change, Done};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
-use super::news::{self, News, Part};
+use super::keys::{self, SealKey};
+use super::news::{self, News, Part, Point};
 use super::postgres;
 use super::read;
 use super::records::GrantRecord;
@@ -109,6 +110,11 @@ pub(super) enum Order {
         most: u32,
         reply: oneshot::Sender<Result<Vec<GrantRecord>, StoreFault>>,
     },
+    SealKeys {
+        fresh: SealKey,
+        old: u64,
+        reply: oneshot::Sender<Result<Vec<SealKey>, StoreFault>>,
+    },
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -124,8 +130,8 @@ pub(super) struct Keeper {
     /// Somebody has heard of something new.
     pub(super) wake: Arc<Notify>,
     pub(super) _ear: Option<Ear>,
-    /// The number of the last change that is in memory; `None`: everything must be read anew.
-    pub(super) seen: Option<u64>,
+    /// The last change that is in memory; `None`: everything must be read anew.
+    pub(super) seen: Option<Point>,
     /// What the database said of its version before that.
     pub(super) version: Option<i64>,
 }
@@ -174,6 +180,14 @@ impl Keeper {
                         }
                         let _ = reply.send(found);
                     }
+                    Some(Order::SealKeys { fresh, old, reply }) => {
+                        let wait = self.settings.lock_wait;
+                        let found = within(TURN, async { keys::ring(self.link().await?, wait, &fresh, old).await }).await;
+                        if let Err(fault) = &found {
+                            self.lose(fault);
+                        }
+                        let _ = reply.send(found);
+                    }
                     Some(Order::Close { reply }) => break Some(reply),
                     None => break None,
                 },
@@ -211,25 +225,27 @@ impl Keeper {
         }
     }
 
-    /// After a fault everything is read anew, and a connection that may hang or be gone is given up. Not so after a change
-    /// that was refused for what it asks, or for want of a lock or of room: of that nothing is left.
+    /// After a fault a connection that may hang or be gone is given up. Not so after a change that was refused for what it
+    /// asks, or for want of a lock or of room: of that nothing is left.
     fn lose(&mut self, fault: &StoreFault) {
         if fault.about_the_change() || matches!(fault, StoreFault::Locked | StoreFault::Full) {
             return;
         }
-        self.seen = None;
         self.version = None;
-        if matches!(self.link, Some(Link::Postgres(_))) {
+        if matches!(self.settings.engine, Engine::Postgres(_)) {
             self.link = None;
+        } else {
+            self.seen = None;
         }
     }
 
-    /// The connection, made anew where it was lost: then everything is read anew, as it may lead to another server.
+    /// The connection, made anew where it was lost. It may lead to another server, or to one that has lost something: then
+    /// the mark of the change that was seen last is not there, and everything is read anew.
     async fn link(&mut self) -> Result<&mut Link, StoreFault> {
         if self.link.is_none()
             && let Engine::Postgres(settings) = &self.settings.engine
         {
-            self.seen = None;
+            self.seen = self.seen.take().filter(|seen| seen.mark.is_some());
             let connection = postgres::connect(settings).await?;
             self.link = Some(Link::Postgres(Box::new(connection)));
         }
@@ -278,22 +294,27 @@ impl Keeper {
     async fn catch_up(&mut self, written: bool) -> Result<(), StoreFault> {
         let begun = Instant::now();
         let (memory, given) = (Arc::clone(&self.memory), self.given.clone());
-        // A connection that is made anew has forgotten what was seen before.
+        // A connection that is made anew may have forgotten what was seen before.
         within(TURN, async { self.link().await.map(drop) }).await?;
-        let seen = self.seen;
+        let seen = self.seen.clone();
         let link = self.link().await?;
         let asked = async {
             let mut t = link.read().await?;
-            let told = news::since(&mut t, seen).await?;
+            let told = news::since(&mut t, seen.as_ref()).await?;
             Ok((t, told))
         };
         let (mut t, (newest, news)) = within(TURN, asked).await?;
-        match news {
-            News::Nothing if !written => {}
+        let read = match news {
+            News::Nothing if !written => Read::default(),
             News::Parts(parts) => within(TURN, read_parts(&mut t, &parts, &memory)).await?,
-            News::Nothing | News::Everything => within(LOAD, read_everything(&mut t, given, &memory)).await?,
-        }
+            News::Nothing | News::Everything => {
+                tracing::debug!(seq = newest.seq, "everything is read anew");
+                within(LOAD, read_everything(&mut t, given, &memory)).await?
+            }
+        };
         within(TURN, t.commit()).await?;
+        // INVARIANT: nothing is awaited between these: memory is never ahead of what was seen.
+        read.show(&memory);
         self.seen = Some(newest);
         self.memory.newest.store(newest, Ordering::Release);
         self.memory.confirm(begun);
@@ -369,7 +390,26 @@ impl Keeper {
     }
 }
 
-async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> Result<(), StoreFault> {
+/// What was read and nobody sees yet; `None`: it is as it was.
+#[derive(Default)]
+struct Read {
+    snapshot: Option<Snapshot>,
+    sessions: Option<Sessions>,
+}
+
+impl Read {
+    fn show(self, memory: &Memory) {
+        // INVARIANT: sessions last. Whoever signs in after a change finds what the change made of them.
+        if let Some(snapshot) = self.snapshot {
+            memory.snapshot.store(Arc::new(snapshot));
+        }
+        if let Some(sessions) = self.sessions {
+            memory.sessions.store(Arc::new(sessions));
+        }
+    }
+}
+
+async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> Result<Read, StoreFault> {
     let mut snapshot = Snapshot::clone(&memory.snapshot.load());
     let mut sessions = Sessions::clone(&memory.sessions.load());
     let (mut of_people, mut of_sessions) = (false, false);
@@ -384,25 +424,16 @@ async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> 
             of_people = true;
         }
     }
-    // INVARIANT: sessions last. Whoever signs in after a change finds what the change made of them.
-    if of_people {
-        memory.snapshot.store(Arc::new(snapshot));
-    }
-    if of_sessions {
-        memory.sessions.store(Arc::new(sessions));
-    }
-    Ok(())
+    Ok(Read { snapshot: of_people.then_some(snapshot), sessions: of_sessions.then_some(sessions) })
 }
 
-async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Result<(), StoreFault> {
+async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Result<Read, StoreFault> {
     let snapshot = read::everything(t, given).await?;
     let mut sessions = Sessions::default();
     for session in read::all_sessions(t).await? {
         sessions.set(session.key, Some(kept(&memory.sessions.load(), session)));
     }
-    memory.snapshot.store(Arc::new(snapshot));
-    memory.sessions.store(Arc::new(sessions));
-    Ok(())
+    Ok(Read { snapshot: Some(snapshot), sessions: Some(sessions) })
 }
 
 /// The session as memory has it, which knows of later uses and which requests may hold; else as it was read.

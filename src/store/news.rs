@@ -2,9 +2,12 @@
 //!
 //! Each change has a number, in the order in which changes came to be (`counters`, taken in the transaction), and leaves
 //! a row in `news` for each part that it touched. Whoever has read up to a number reads the rows after it, and these
-//! parts anew.
+//! parts anew. All rows of a change bear its mark, a random one: as changes come to be one after the other, a database that
+//! has a change with its mark has all that came before it, and a backup or a lagging standby that went another way has not.
 
 use std::collections::BTreeSet;
+
+use uuid::Uuid;
 
 use super::engine::{Tx, sql};
 use super::fault::StoreFault;
@@ -66,21 +69,36 @@ impl Part {
     }
 }
 
-/// What changed after the change of number `seen`, up to the newest.
-pub(super) async fn since(t: &mut Tx<'_>, seen: Option<u64>) -> Result<(u64, News), StoreFault> {
-    let newest: Option<(i64,)> = t.one(sql("SELECT last FROM counters WHERE name = 'changes'")).await?;
-    let newest = newest.ok_or_else(|| StoreFault::Corrupt("the counter `changes` is missing".to_owned()))?;
-    let newest = newest.0.unsigned_abs();
+/// Up to which change memory is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) seq: u64,
+    /// What no other change has. `None`: the change left none (there was none yet, or it is from before marks).
+    pub(super) mark: Option<String>,
+}
+
+/// What changed after the change at `seen`, up to the newest.
+pub(super) async fn since(t: &mut Tx<'_>, seen: Option<&Point>) -> Result<(Point, News), StoreFault> {
+    let ask = sql("SELECT last, (SELECT MIN(mark) FROM news WHERE seq = counters.last), \
+                   (SELECT MIN(mark) FROM news WHERE seq = $1) FROM counters WHERE name = 'changes'");
+    let row: Option<(i64, Option<String>, Option<String>)> = t.one(ask.bind(seen.map_or(0, |seen| seen.seq))).await?;
+    let (newest, mark, then) = row.ok_or_else(|| StoreFault::Corrupt("the counter `changes` is missing".to_owned()))?;
+    let marked = |mark: Option<String>| mark.filter(|mark| !mark.is_empty());
+    let newest = Point { seq: newest.unsigned_abs(), mark: marked(mark) };
     let Some(seen) = seen else { return Ok((newest, News::Everything)) };
-    if seen == newest {
+    // INVARIANT: the change that was seen last is there with its mark, or nothing that is there says anything of memory.
+    if seen.mark.is_some() && seen.mark != marked(then) {
+        return Ok((newest, News::Everything));
+    }
+    if seen.seq == newest.seq {
         return Ok((newest, News::Nothing));
     }
     let rows = sql("SELECT seq, part, name FROM news WHERE seq > $1 ORDER BY seq LIMIT $2");
-    let rows: Vec<(i64, String, String)> = t.all(rows.bind(seen).bind(2 * MOST as u64)).await?;
+    let rows: Vec<(i64, String, String)> = t.all(rows.bind(seen.seq).bind(2 * MOST as u64)).await?;
     let changes: BTreeSet<i64> = rows.iter().map(|(seq, _, _)| *seq).collect();
     let parts: BTreeSet<Part> = rows.iter().map(|(_, part, name)| Part::read(part, name)).collect();
     // INVARIANT: a change that is not accounted for, or a database that is older than memory, is read as a whole.
-    let all = newest.checked_sub(seen) == Some(changes.len() as u64) && rows.len() < 2 * MOST;
+    let all = newest.seq.checked_sub(seen.seq) == Some(changes.len() as u64) && rows.len() < 2 * MOST;
     if all && !parts.contains(&Part::Everything) {
         Ok((newest, News::Parts(parts)))
     } else {
@@ -110,9 +128,11 @@ pub(super) async fn publish(t: &mut Tx<'_>, seq: u64) -> Result<(), StoreFault> 
     if parts.len() > MOST || parts.is_empty() {
         parts = [Part::Everything].into();
     }
+    let mark = Uuid::now_v7().to_string();
     for part in parts {
         let (word, name) = part.words();
-        t.run(sql("INSERT INTO news (seq, part, name) VALUES ($1, $2, $3)").bind(seq).bind(word).bind(name)).await?;
+        let row = sql("INSERT INTO news (seq, part, name, mark) VALUES ($1, $2, $3, $4)");
+        t.run(row.bind(seq).bind(word).bind(name).bind(mark.as_str())).await?;
     }
     t.wake().await?;
     // Nobody is so far behind and still reads part by part.

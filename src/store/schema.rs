@@ -17,6 +17,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         (2, "workspaces", include_str!("../../migrations/0002_workspaces.sql")),
         (3, "roles, ends of grants, numbers", include_str!("../../migrations/0003_roles_expiries_ids.sql")),
         (4, "requests for access", include_str!("../../migrations/0004_access_requests.sql")),
+        (5, "marks of changes, keys", include_str!("../../migrations/0005_marks_of_changes_and_keys.sql")),
     ];
     migrations
         .into_iter()

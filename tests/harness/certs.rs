@@ -1,5 +1,8 @@
 //! Throw-away certificates.
 
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, clippy::new_without_default, reason = "for tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,8 +47,14 @@ impl Authority {
 
     /// A certificate and its key, as PEM.
     pub fn issue(&self) -> (String, String) {
+        self.issue_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same for these names.
+    pub fn issue_for(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 

@@ -33,9 +33,7 @@ fn make_readers() -> Vec<Step> {
     ]
 }
 
-#[tokio::test]
-async fn a_role_made_by_a_batch_holds_and_is_given_in_the_same_batch() {
-    let place = Place::new();
+async fn a_role_made_by_a_batch_holds_and_is_given_in_the_same_batch(place: Place) {
     let store = place.open().await;
     assert!(store.apply(make_readers(), By::Files("tester".to_owned())).await.unwrap().anything());
     let bob = identity("bob", "2");
@@ -51,9 +49,7 @@ async fn a_role_made_by_a_batch_holds_and_is_given_in_the_same_batch() {
     assert!(store.grants().is_empty() && store.create_rules(None).is_empty());
 }
 
-#[tokio::test]
-async fn what_somebody_else_changed_since_the_plan_stops_the_whole_batch() {
-    let place = Place::new();
+async fn what_somebody_else_changed_since_the_plan_stops_the_whole_batch(place: Place) {
     let store = place.open().await;
     let at = spot(Named::User(user("alice")), Kind::Experiment, "1");
     let held = |permission| (permission, None);
@@ -81,9 +77,7 @@ async fn what_somebody_else_changed_since_the_plan_stops_the_whole_batch() {
     assert!(store.grants().is_empty());
 }
 
-#[tokio::test]
-async fn a_batch_changes_ends_and_another_process_sees_all_of_it() {
-    let place = Place::new();
+async fn a_batch_changes_ends_and_another_process_sees_all_of_it(place: Place) {
     let (one, other) = (place.open().await, place.open().await);
     one.apply(make_readers(), by()).await.unwrap();
     let end = Some(Clock::System.millis() + 3_600_000);
@@ -111,4 +105,10 @@ async fn a_batch_changes_ends_and_another_process_sees_all_of_it() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(&*other.role(role.id).unwrap().description, "others");
+}
+
+super::on_both! {
+    a_role_made_by_a_batch_holds_and_is_given_in_the_same_batch,
+    what_somebody_else_changed_since_the_plan_stops_the_whole_batch,
+    a_batch_changes_ends_and_another_process_sees_all_of_it,
 }

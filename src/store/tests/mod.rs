@@ -1,8 +1,14 @@
 mod batch;
+#[path = "../../../tests/harness/certs.rs"]
+mod certs;
+#[path = "../../../tests/harness/cluster.rs"]
 mod cluster;
 mod kill;
+mod reconnect;
 mod replicas;
+mod requests;
 mod roles;
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -47,7 +53,7 @@ impl Place {
     }
 
     async fn on_postgres() -> Option<Self> {
-        Some(Self::with(Engine::Postgres(cluster::database().await?)))
+        Some(Self::with(Engine::Postgres(Postgres::parse(&cluster::database().await?).unwrap())))
     }
 
     fn with(engine: Engine) -> Self {
@@ -63,6 +69,17 @@ impl Place {
             Engine::Postgres(database) => {
                 let mut connection = postgres::connect(database).await.unwrap();
                 sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
+    /// Reads past Trackgate.
+    async fn read(&self, query: &'static str) -> Vec<(String, String, String)> {
+        match &self.1 {
+            Engine::Sqlite => sqlx::query_as(query).fetch_all(&mut second_connection(self).await).await.unwrap(),
+            Engine::Postgres(database) => {
+                let mut connection = postgres::connect(database).await.unwrap();
+                sqlx::query_as(query).fetch_all(&mut connection).await.unwrap()
             }
         }
     }
@@ -452,9 +469,7 @@ async fn what_does_not_exist_is_named(place: Place) {
     assert_eq!(fault.to_string(), "there is no group `none`");
 }
 
-#[tokio::test]
-async fn every_change_leaves_its_line_in_the_log_of_changes() {
-    let place = Place::new();
+async fn every_change_leaves_its_line_in_the_log_of_changes(place: Place) {
     let store = place.open().await;
     let alice = user("alice@example.com");
     store.own(&home(), Kind::Experiment, "3", &alice).await.unwrap();
@@ -462,9 +477,7 @@ async fn every_change_leaves_its_line_in_the_log_of_changes() {
     store.forget(&home(), Kind::Experiment, "3", &alice).await.unwrap();
     store.forget(&home(), Kind::Experiment, "3", &alice).await.unwrap();
     store.close().await;
-    let mut connection = sqlite::open(&place.0.join("trackgate.db"), Duration::from_secs(1), None).await.unwrap();
-    let lines: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT actor, verb, object FROM changes ORDER BY id").fetch_all(&mut connection).await.unwrap();
+    let lines = place.read("SELECT actor, verb, object FROM changes ORDER BY id").await;
     let lines: Vec<String> = lines.iter().map(|(actor, verb, object)| format!("{actor}: {verb} {object}")).collect();
     assert_eq!(
         lines,
@@ -482,21 +495,49 @@ async fn second_connection(place: &Place) -> sqlx::SqliteConnection {
     sqlite::open(&place.0.join("trackgate.db"), Duration::from_secs(1), None).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_locked_database_refuses_changes_and_answers_reads() {
-    let place = Place::new();
+/// Whoever else is writing, for as long as it is kept.
+enum Writer {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
+}
+
+impl Writer {
+    async fn at(place: &Place) -> Self {
+        match &place.1 {
+            Engine::Sqlite => {
+                let mut other = second_connection(place).await;
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+                Self::Sqlite(other)
+            }
+            Engine::Postgres(database) => {
+                let mut other = postgres::connect(database).await.unwrap();
+                sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+                sqlx::query("SELECT pg_advisory_xact_lock(8390876135376249204)").execute(&mut other).await.unwrap();
+                Self::Postgres(other)
+            }
+        }
+    }
+
+    async fn end(self) {
+        match self {
+            Self::Sqlite(mut other) => drop(sqlx::query("ROLLBACK").execute(&mut other).await.unwrap()),
+            Self::Postgres(mut other) => drop(sqlx::query("ROLLBACK").execute(&mut other).await.unwrap()),
+        }
+    }
+}
+
+async fn a_locked_database_refuses_changes_and_answers_reads(place: Place) {
     let store = place.open().await;
     let alice = identity("alice@example.com", "1");
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
-    let mut other = second_connection(&place).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let other = Writer::at(&place).await;
     let read = grant("user:alice@example.com", Kind::Experiment, "7", Permission::Read);
     let fault = store.grant(&home(), read.clone(), by()).await.unwrap_err();
     assert!(matches!(fault, StoreFault::Locked), "{fault}");
     assert!(store.principal(Arc::clone(&alice), &home()).is_ok(), "reads go on");
     let fault = store.recognise(&identity("bob@example.com", "2")).await.unwrap_err();
     assert!(matches!(fault, RecogniseFault::Store(StoreFault::Locked)), "{fault}");
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.end().await;
     store.grant(&home(), read, by()).await.unwrap();
     assert!(may(&store, &alice, Action::Read, &experiment("7")).await);
 }
@@ -553,7 +594,11 @@ async fn a_running_store_that_cannot_read_what_was_written_stops_answering(place
     store.recognise(&alice).await.unwrap();
     place.write(CASTLE).await;
     // SQLite says that something was written; PostgreSQL says nothing of what is in no news.
-    place.write("INSERT INTO news SELECT last + 1, 'everything', '' FROM counters WHERE name = 'changes'").await;
+    place
+        .write(
+            "INSERT INTO news (seq, part, name) SELECT last + 1, 'everything', '' FROM counters WHERE name = 'changes'",
+        )
+        .await;
     place.write("UPDATE counters SET last = last + 1 WHERE name = 'changes'").await;
     until("nobody is a principal", || {
         store.principal(Arc::clone(&alice), &home()).is_err_and(|fault| fault == PrincipalFault::NotCurrent)
@@ -564,18 +609,15 @@ async fn a_running_store_that_cannot_read_what_was_written_stops_answering(place
     until("the store answers again", || store.principal(Arc::clone(&alice), &home()).is_ok()).await;
 }
 
-#[tokio::test]
-async fn a_newer_schema_keeps_the_store_shut() {
-    let place = Place::new();
+async fn a_newer_schema_keeps_the_store_shut(place: Place) {
     place.open().await.close().await;
-    let mut other = second_connection(&place).await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
-         VALUES (9999, 'from the future', CURRENT_TIMESTAMP, 1, x'00', 0)",
-    )
-    .execute(&mut other)
-    .await
-    .unwrap();
+    place
+        .write(
+            "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+             SELECT 9999, 'from the future', CURRENT_TIMESTAMP, success, checksum, 0 FROM _sqlx_migrations \
+             WHERE version = 1",
+        )
+        .await;
     let fault = Store::open(&place.settings(), Clock::System).await.unwrap_err();
     assert!(matches!(fault, StoreFault::SchemaNewer(9999)), "{fault}");
 }
@@ -709,6 +751,9 @@ on_both! {
     uses_of_a_session_are_written_before_the_store_closes,
     a_removed_user_comes_back_with_nothing,
     what_does_not_exist_is_named,
+    every_change_leaves_its_line_in_the_log_of_changes,
+    a_locked_database_refuses_changes_and_answers_reads,
+    a_newer_schema_keeps_the_store_shut,
     a_grant_that_cannot_be_read_could_be_a_deny_and_keeps_the_store_shut,
     a_running_store_that_cannot_read_what_was_written_stops_answering,
     the_same_pattern_is_another_grant_in_another_workspace,

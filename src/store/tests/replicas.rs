@@ -20,21 +20,28 @@ const MARGIN: Duration = Duration::from_secs(10);
 const BOUND: Duration = Duration::from_secs(2);
 
 /// A store as another process would have it, whose way to the server can be cut.
-struct Replica {
-    store: Store,
-    wire: Arc<Wire>,
+pub(super) struct Replica {
+    pub(super) store: Store,
+    pub(super) wire: Arc<Wire>,
+    settings: Settings,
     _place: Place,
 }
 
 /// What lies between a store and its server.
 #[derive(Default)]
-struct Wire {
+pub(super) struct Wire {
     /// Nothing passes, and nobody is told.
-    silent: AtomicBool,
-    cut: Notify,
+    pub(super) silent: AtomicBool,
+    pub(super) cut: Notify,
 }
 
-async fn replica(cluster: &Cluster, database: &Postgres) -> Replica {
+impl Replica {
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+}
+
+pub(super) async fn replica(cluster: &Cluster, database: &Postgres) -> Replica {
     let wire = Arc::new(Wire::default());
     let place = Place::with(Engine::Postgres(Postgres { host: String::new(), ..database.clone() }));
     let far = cluster.folder.join(".s.PGSQL.5432");
@@ -48,7 +55,7 @@ async fn replica(cluster: &Cluster, database: &Postgres) -> Replica {
         ..place.settings()
     };
     let store = Store::open(&settings, Clock::System).await.unwrap();
-    Replica { store, wire, _place: place }
+    Replica { store, wire, settings, _place: place }
 }
 
 async fn pass(near: UnixListener, far: PathBuf, wire: Arc<Wire>) {
@@ -78,9 +85,9 @@ async fn carry(from: &mut tokio::net::unix::OwnedReadHalf, to: &mut tokio::net::
     }
 }
 
-async fn three(name: &str) -> Option<(Cluster, Postgres, Vec<Replica>)> {
+pub(super) async fn three(name: &str) -> Option<(Cluster, Postgres, Vec<Replica>)> {
     let cluster = start(name)?;
-    let database = cluster.database().await;
+    let database = Postgres::parse(&cluster.address(&cluster.database().await)).unwrap();
     let mut replicas = Vec::new();
     for _ in 0..3 {
         replicas.push(replica(&cluster, &database).await);

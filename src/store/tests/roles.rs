@@ -246,10 +246,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn what_counts_is_what_was_given_and_has_not_ended(steps in prop::collection::vec(step(), 1..25)) {
+    fn what_counts_is_what_was_given_and_has_not_ended(
+        steps in prop::collection::vec(step(), 1..25),
+        shared in any::<bool>(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (place, clock) = (Place::new(), standing());
+            let place = if shared { Place::on_postgres().await } else { None };
+            let (place, clock) = (place.unwrap_or_else(Place::new), standing());
             let store = with_clock(&place, &clock).await;
             let alice = identity("alice", "1");
             store.recognise(&alice).await.unwrap();

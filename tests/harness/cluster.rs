@@ -1,4 +1,9 @@
 //! A PostgreSQL of this test program alone: a fresh cluster in the temporary folder, on a socket, gone with the program.
+//!
+//! For the tests of the store and of whole gates.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -10,15 +15,14 @@ use std::time::{Duration, Instant};
 
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::store::Postgres;
-
 /// Ends with the pipe that this program holds, however it ends.
 const KEEPER: &str = r#"exec 3<&0 </dev/null; "$@" 3<&- & read -r nothing <&3
 kill -INT "$(head -n 1 "$FOLDER/data/postmaster.pid")"
 while [ -e "$FOLDER/data/postmaster.pid" ]; do sleep 0.05; done; rm -rf "$FOLDER""#;
 
-pub(super) struct Cluster {
-    pub(super) folder: PathBuf,
+pub(crate) struct Cluster {
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
     programs: PathBuf,
     other: Option<(u32, u32)>,
     _keeper: Child,
@@ -27,34 +31,60 @@ pub(super) struct Cluster {
 static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// A new and empty database; `None`, and a word of it, where the machine has no PostgreSQL and need not have one.
-pub(super) async fn database() -> Option<Postgres> {
-    Some(CLUSTER.get_or_init(|| start("shared")).as_ref()?.database().await)
+/// The address of a new and empty database; `None`, and a word of it, where the machine has no PostgreSQL and need not have one.
+pub(crate) async fn database() -> Option<String> {
+    let cluster = CLUSTER.get_or_init(|| start("shared")).as_ref()?;
+    Some(cluster.address(&cluster.database().await))
+}
+
+/// How a cluster is reached besides its socket.
+#[derive(Debug, Clone)]
+pub(crate) enum Door {
+    /// Not at all.
+    None,
+    /// On an address of this host, without TLS.
+    Plain,
+    /// With this certificate and key (PEM).
+    Tls { certificate: String, key: String },
 }
 
 impl Cluster {
-    /// A new and empty database.
-    pub(super) async fn database(&self) -> Postgres {
+    /// The name of a new and empty database.
+    pub(crate) async fn database(&self) -> String {
         let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        let mut admin = options(&self.folder, "postgres").connect().await.unwrap();
+        let mut admin = self.connect("postgres").await;
         admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
         admin.close().await.unwrap();
-        Postgres {
-            host: self.folder.display().to_string(),
-            port: 5432,
-            user: "trackgate".to_owned(),
-            database: name,
-            password_file: None,
-            ca: None,
-            plain: true,
-        }
+        name
+    }
+
+    /// Where a database is, by its socket.
+    pub(crate) fn address(&self, database: &str) -> String {
+        format!("postgres://trackgate@localhost:{}/{database}?host={}", self.port, self.folder.display())
+    }
+
+    /// A connection of the administrator's.
+    pub(crate) async fn connect(&self, database: &str) -> sqlx::PgConnection {
+        sqlx::postgres::PgConnectOptions::new_without_pgpass()
+            .host(&self.folder.display().to_string())
+            .port(self.port)
+            .username("trackgate")
+            .database(database)
+            .connect()
+            .await
+            .unwrap()
     }
 
     /// Ends the server as a crash does, and starts it again.
-    pub(super) fn crash(&self) {
+    pub(crate) fn crash(&self) {
+        self.restart("immediate");
+    }
+
+    /// Ends the server in order (its connections are broken off), and starts it again.
+    pub(crate) fn restart(&self, mode: &str) {
         let mut line = as_other(self.other, &self.programs.join("pg_ctl"));
         line.extend(["-D".to_owned(), self.folder.join("data").display().to_string()]);
-        line.extend(["-m", "immediate", "-w", "-l"].map(str::to_owned));
+        line.extend(["-m", mode, "-w", "-l"].map(str::to_owned));
         line.extend([self.folder.join("again").display().to_string(), "restart".to_owned()]);
         let mut restart = Command::new(&line[0]);
         restart.args(&line[1..]).current_dir(&self.folder).env("LC_ALL", "C");
@@ -74,15 +104,13 @@ fn as_other(other: Option<(u32, u32)>, program: &Path) -> Vec<String> {
     line
 }
 
-pub(super) fn options(folder: &Path, database: &str) -> sqlx::postgres::PgConnectOptions {
-    sqlx::postgres::PgConnectOptions::new_without_pgpass()
-        .host(&folder.display().to_string())
-        .username("trackgate")
-        .database(database)
+/// A cluster of its own, for a test that breaks it.
+pub(crate) fn start(name: &str) -> Option<Cluster> {
+    start_with(name, &Door::None)
 }
 
-/// A cluster of its own, for a test that breaks it.
-pub(super) fn start(name: &str) -> Option<Cluster> {
+/// The same, with a door besides its socket.
+pub(crate) fn start_with(name: &str, door: &Door) -> Option<Cluster> {
     let Some(programs) = programs() else {
         assert!(std::env::var_os("CI").is_none(), "no PostgreSQL here: install the package `postgresql`");
         eprintln!("not run on PostgreSQL: the machine has none");
@@ -109,12 +137,35 @@ pub(super) fn start(name: &str) -> Option<Cluster> {
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut more: Vec<String> = Vec::new();
+    let mut port = 5432;
+    if !matches!(door, Door::None) {
+        // Nobody else on this host takes it in the moment until the server does.
+        port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        more.extend(["-p".to_owned(), port.to_string(), "-c".to_owned(), "listen_addresses=127.0.0.1".to_owned()]);
+    } else {
+        more.extend(["-c".to_owned(), "listen_addresses=".to_owned()]);
+    }
+    if let Door::Tls { certificate, key } = door {
+        more.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        for (setting, name, text) in [("ssl_cert_file", "server.crt", certificate), ("ssl_key_file", "server.key", key)]
+        {
+            let file = folder.join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((uid, gid)) = other {
+                chown(&file, Some(uid), Some(gid)).unwrap();
+            }
+            more.extend(["-c".to_owned(), format!("{setting}={}", file.display())]);
+        }
+    }
     let log = fs::File::create(folder.join("log")).unwrap();
     let keeper = Command::new("sh")
         .args(["-c", KEEPER, "sh"])
         .args(run("postgres"))
-        .args(["-D", &data, "-k", &folder.display().to_string(), "-c", "listen_addresses=", "-c", "fsync=off"])
+        .args(["-D", &data, "-k", &folder.display().to_string(), "-c", "fsync=off"])
         .args(["-c", "max_connections=200"])
+        .args(more)
         .env("FOLDER", &folder)
         .env("LC_ALL", "C")
         .current_dir(&folder)
@@ -128,7 +179,7 @@ pub(super) fn start(name: &str) -> Option<Cluster> {
         assert!(begun.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Some(Cluster { folder, programs, other, _keeper: keeper })
+    Some(Cluster { folder, port, programs, other, _keeper: keeper })
 }
 
 fn programs() -> Option<PathBuf> {
