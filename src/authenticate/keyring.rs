@@ -28,7 +28,7 @@ const MOST_KEYS: usize = 2;
 /// How often shared keys are read again.
 const AGAIN: Duration = Duration::from_mins(10);
 /// So long a new key in the database only opens: every gate has read it by then.
-const KNOWN: Duration = Duration::from_mins(60);
+const KNOWN: Duration = Duration::from_hours(1);
 
 type Key = Zeroizing<[u8; KEY_LENGTH]>;
 

@@ -139,12 +139,12 @@ pub(crate) fn start_with(name: &str, door: &Door) -> Option<Cluster> {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut more: Vec<String> = Vec::new();
     let mut port = 5432;
-    if !matches!(door, Door::None) {
+    if matches!(door, Door::None) {
+        more.extend(["-c".to_owned(), "listen_addresses=".to_owned()]);
+    } else {
         // Nobody else on this host takes it in the moment until the server does.
         port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         more.extend(["-p".to_owned(), port.to_string(), "-c".to_owned(), "listen_addresses=127.0.0.1".to_owned()]);
-    } else {
-        more.extend(["-c".to_owned(), "listen_addresses=".to_owned()]);
     }
     if let Door::Tls { certificate, key } = door {
         more.extend(["-c".to_owned(), "ssl=on".to_owned()]);
