@@ -315,8 +315,8 @@ impl Keeper {
         within(TURN, t.commit()).await?;
         // INVARIANT: nothing is awaited between these: memory is never ahead of what was seen.
         read.show(&memory);
+        self.memory.newest.store(newest.seq, Ordering::Release);
         self.seen = Some(newest);
-        self.memory.newest.store(newest, Ordering::Release);
         self.memory.confirm(begun);
         Ok(())
     }
