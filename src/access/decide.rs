@@ -77,6 +77,8 @@ pub enum Requirement {
     Lastingly {
         /// The caller with that alone; `None` where nobody has looked.
         lasting: Option<Arc<Principal>>,
+        /// Until when it is given, in milliseconds since the epoch; `None`: for good.
+        until: Option<u64>,
         /// What is asked.
         of: Box<Requirement>,
     },
@@ -93,8 +95,17 @@ pub enum Requirement {
     Bears {
         /// The number.
         role: u64,
+        /// `role:NAME`, or whose hidden role it is (`user:NAME`, `group:NAME`).
+        whose: Arc<str>,
         /// Whether the caller has it.
         has: bool,
+    },
+    /// To have some business in each of these workspaces.
+    Belongs {
+        /// Their names.
+        to: Vec<Arc<str>>,
+        /// Whether the caller has.
+        does: bool,
     },
 }
 
@@ -175,6 +186,8 @@ pub enum Reason {
     TooShort,
     /// The caller has the role.
     Bears(u64),
+    /// The caller has some business in the workspace.
+    Belongs,
 }
 
 impl Reason {
@@ -208,6 +221,7 @@ impl Reason {
             Self::NotOneself => "not-oneself",
             Self::TooShort => "held-too-short",
             Self::Bears(_) => "has-role",
+            Self::Belongs => "belongs",
         }
     }
 }
@@ -259,6 +273,7 @@ impl fmt::Display for Reason {
             Self::NotOneself => f.write_str("it is for somebody else"),
             Self::TooShort => f.write_str("what the caller holds ends before what they would give"),
             Self::Bears(role) => write!(f, "the caller has role #{role}"),
+            Self::Belongs => f.write_str("the caller belongs there"),
         }
     }
 }
@@ -366,7 +381,8 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         | Requirement::Lastingly { .. }
         | Requirement::Oneself { .. }
         | Requirement::Another(_)
-        | Requirement::Bears { .. } => match principal {
+        | Requirement::Bears { .. }
+        | Requirement::Belongs { .. } => match principal {
             Some(principal) => meets(principal, requirement),
             None => Err(Reason::Stranger),
         },
@@ -385,13 +401,16 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         Requirement::NotDenied(resource) => not_denied(principal, resource),
         Requirement::NoneDenied(kind) => none_denied(principal, *kind),
         Requirement::Whole(kind) => people::whole(principal, *kind),
-        Requirement::Lastingly { lasting, of } => people::lastingly(principal, lasting.as_deref(), of),
+        Requirement::Lastingly { lasting, of, until: _ } => people::lastingly(principal, lasting.as_deref(), of),
         Requirement::Oneself { name, managers } => people::oneself(principal, name, *managers),
         Requirement::Another(name) => people::another(principal, name),
-        Requirement::Bears { role, has: true } => Ok(Reason::Bears(*role)),
+        Requirement::Bears { role, has: true, .. } => Ok(Reason::Bears(*role)),
         Requirement::Bears { has: false, .. } => {
             holds(principal, Action::Manage, &Resource::of_workspace(&principal.workspace))
         }
+        Requirement::Belongs { does: true, .. } => Ok(Reason::Belongs),
+        Requirement::Belongs { does: false, .. } if principal.admin => Ok(Reason::Admin),
+        Requirement::Belongs { does: false, .. } => Err(Reason::Absent("there is no such workspace")),
         Requirement::Nothing
         | Requirement::SignedIn
         | Requirement::Admin(_)

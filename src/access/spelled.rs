@@ -3,6 +3,7 @@
 //! As a list of words: what is asked, then the object and what it lies in. Audit records carry these, and `policy replay`
 //! reads them with another policy at hand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::decide::{Named, Requirement};
@@ -12,15 +13,43 @@ use crate::mlflow::resource::{Object, Resource};
 /// Why something was asked is not written down.
 const ONCE: &str = "as it was asked";
 
-/// The words of a requirement. `None`: it depends on no policy, or on more than words say.
+/// The words of a requirement.
 #[must_use]
-pub fn write(requirement: &Requirement) -> Option<Vec<&str>> {
-    Some(match requirement {
+pub fn write(requirement: &Requirement) -> Vec<Cow<'_, str>> {
+    match requirement {
+        Requirement::Lastingly { of, until, lasting: _ } => {
+            let until = until.map_or(Cow::Borrowed("-"), |end| Cow::Owned(end.to_string()));
+            let mut words = vec![Cow::Borrowed("lastingly"), until];
+            words.extend(write(of));
+            words
+        }
+        Requirement::Bears { role, whose, has: _ } => {
+            vec![Cow::Borrowed("bears"), Cow::Owned(role.to_string()), Cow::Borrowed(whose)]
+        }
+        other => plain(other).into_iter().map(Cow::Borrowed).collect(),
+    }
+}
+
+fn plain(requirement: &Requirement) -> Vec<&str> {
+    match requirement {
+        Requirement::Nothing => vec!["nothing"],
         Requirement::SignedIn => vec!["signed-in"],
         Requirement::Admin(_) => vec!["admin"],
         Requirement::Absent(_) => vec!["absent"],
         Requirement::NoName(name) => vec!["no-name", name],
         Requirement::Nobody(_) => vec!["nobody"],
+        Requirement::Whole(kind) => vec!["whole", kind.as_str()],
+        Requirement::Oneself { name, managers } => {
+            vec!["oneself", name, if *managers { "or-manager" } else { "alone" }]
+        }
+        Requirement::Another(name) => vec!["another", name],
+        Requirement::Belongs { to, does: _ } => {
+            let mut words = vec!["belongs"];
+            words.extend(to.iter().map(|name| &**name));
+            words
+        }
+        // Written above: they have numbers.
+        Requirement::Lastingly { .. } | Requirement::Bears { .. } => Vec::new(),
         Requirement::Holds { action, resource } => {
             let mut words = vec!["holds", action.as_str()];
             place(&mut words, resource);
@@ -50,9 +79,7 @@ pub fn write(requirement: &Requirement) -> Option<Vec<&str>> {
             }
             words
         }
-        // Whoever may do it unasked may do it under any policy.
-        _ => return None,
-    })
+    }
 }
 
 fn place<'a>(words: &mut Vec<&'a str>, resource: &'a Resource) {
@@ -61,10 +88,29 @@ fn place<'a>(words: &mut Vec<&'a str>, resource: &'a Resource) {
     }
 }
 
-/// What such words ask. `None`: they are not understood.
+/// What such words ask. `None`: they are not understood. What the caller had then (`lasting`, `has`, `does`) is not in
+/// them: whoever judges again looks anew.
 #[must_use]
 pub fn read(words: &[&str]) -> Option<Requirement> {
     Some(match words {
+        ["nothing"] => Requirement::Nothing,
+        ["whole", kind] => Requirement::Whole(kind.parse().ok()?),
+        ["oneself", name, who @ ("or-manager" | "alone")] => {
+            Requirement::Oneself { name: Arc::from(*name), managers: *who == "or-manager" }
+        }
+        ["another", name] => Requirement::Another(Arc::from(*name)),
+        ["bears", role, whose] => {
+            Requirement::Bears { role: role.parse().ok()?, whose: Arc::from(*whose), has: false }
+        }
+        ["belongs", to @ ..] if !to.is_empty() => {
+            Requirement::Belongs { to: to.iter().map(|name| Arc::from(*name)).collect(), does: false }
+        }
+        // One within another is none of ours.
+        ["lastingly", _, "lastingly", ..] => return None,
+        ["lastingly", until, of @ ..] => {
+            let until = if *until == "-" { None } else { Some(until.parse().ok()?) };
+            Requirement::Lastingly { lasting: None, until, of: Box::new(read(of)?) }
+        }
         ["signed-in"] => Requirement::SignedIn,
         ["admin"] => Requirement::Admin(ONCE),
         ["absent"] => Requirement::Absent("it did not exist"),
@@ -120,7 +166,20 @@ mod tests {
         let model = Resource::top(Kind::RegisteredModel, Arc::from("a b - \"c\""));
         let named = |user: &str, least| Named { users: vec![Arc::from(user)], least };
         for requirement in [
+            Requirement::Nothing,
             Requirement::SignedIn,
+            Requirement::Whole(Kind::Run),
+            Requirement::Oneself { name: Arc::from("ann"), managers: true },
+            Requirement::Oneself { name: Arc::from("alone"), managers: false },
+            Requirement::Another(Arc::from("ann")),
+            Requirement::Bears { role: 7, whose: Arc::from("role:a b"), has: false },
+            Requirement::Belongs { to: vec![Arc::from("a"), Arc::from("b")], does: false },
+            Requirement::Lastingly {
+                lasting: None,
+                until: Some(12),
+                of: Box::new(Requirement::Holds { action: Action::Manage, resource: run.clone() }),
+            },
+            Requirement::Lastingly { lasting: None, until: None, of: Box::new(Requirement::Whole(Kind::Prompt)) },
             Requirement::Admin(ONCE),
             Requirement::Absent("it did not exist"),
             Requirement::NoName(Arc::from("x")),
@@ -141,10 +200,24 @@ mod tests {
                 named: vec![named("-", Action::Read), named("bob", Action::Use)],
             },
         ] {
-            assert_eq!(read(&write(&requirement).unwrap()), Some(requirement));
+            let words = write(&requirement);
+            assert_eq!(read(&words.iter().map(|word| &**word).collect::<Vec<_>>()), Some(requirement));
         }
-        assert_eq!(write(&Requirement::Nothing), None);
-        for words in [&[][..], &["holds"], &["holds", "fly", "run", "x"], &["holds", "read", "run"], &["castle"]] {
+        for words in [
+            &[][..],
+            &["holds"],
+            &["holds", "fly", "run", "x"],
+            &["holds", "read", "run"],
+            &["castle"],
+            &["whole", "castle"],
+            &["oneself", "ann"],
+            &["oneself", "ann", "maybe"],
+            &["bears", "x", "role:a"],
+            &["belongs"],
+            &["lastingly", "-"],
+            &["lastingly", "soon", "signed-in"],
+            &["lastingly", "-", "lastingly", "-", "signed-in"],
+        ] {
             assert_eq!(read(words), None, "{words:?}");
         }
     }

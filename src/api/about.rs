@@ -34,6 +34,11 @@ pub fn place(call: &Call, fields: &Fields, active: &WorkspaceName, store: &Store
 pub fn known(call: &Call, fields: &Fields, principal: &Arc<Principal>, store: &Store) -> Known {
     let role = role_of(call.row, fields, store).map(|role| KnownRole {
         id: role.id.0,
+        whose: match &role.owner {
+            Some(Subject::User(name)) => format!("user:{name}").into(),
+            Some(Subject::Group(name)) => format!("group:{name}").into(),
+            Some(Subject::Role(_)) | None => format!("role:{}", role.name).into(),
+        },
         has: has(principal, &role, store),
         on: on(call.row, fields, &role, store),
     });
@@ -52,7 +57,7 @@ pub fn known(call: &Call, fields: &Fields, principal: &Arc<Principal>, store: &S
             there.is_some_and(|there| there.belongs())
         })
     });
-    Known { role, lasting, belongs }
+    Known { role, lasting, until, belongs }
 }
 
 /// The role that a call names by its number, or by that of one of its permissions.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fault::ApiFault;
 use super::permissions::of_store;
-use super::{Answered, Desk, Said};
+use super::{Desk, Said, Tried};
 use crate::access::grant::{Grant, Pattern};
 use crate::mlflow::granting;
 use crate::mlflow::resource::Kind;
@@ -64,7 +64,7 @@ pub(super) fn object(record: &GrantRecord, user_id: Option<u64>) -> Option<Value
 }
 
 impl Desk<'_> {
-    pub(super) async fn legacy(&self) -> Answered {
+    pub(super) async fn legacy(&self) -> Tried {
         let named = self.call.row.needs.iter().find_map(|need| match need {
             Need::Gives { what: What::One { kind, field, .. }, .. }
             | Need::Takes { what: What::One { kind, field, .. }, .. }

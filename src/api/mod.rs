@@ -29,7 +29,7 @@ use crate::access::decide::Permitted;
 use crate::access::identity::Principal;
 use crate::authenticate::Authenticator;
 use crate::message::{Body, Request};
-use crate::mlflow::error;
+use crate::mlflow::error::{self, ErrorCode};
 use crate::mlflow::resource::{Object, Resource};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
@@ -65,16 +65,37 @@ enum Said {
     NoContent,
 }
 
-type Answered = Result<Said, ApiFault>;
+type Tried = Result<Said, ApiFault>;
+
+/// What a call was answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub response: Response<Body>,
+    /// Why what was allowed is not done, if it is not.
+    pub not_done: Option<NotDone>,
+}
+
+/// Why something that was allowed is not done.
+#[derive(Debug)]
+pub struct NotDone {
+    /// The answer's error code.
+    pub code: ErrorCode,
+    /// What the caller reads.
+    pub message: String,
+    /// Whether that is our own fault and not the call's.
+    pub ours: bool,
+}
 
 /// Answers one of the rows.
-pub async fn answer(permitted: Permitted<Request>, call: &Call, tools: Tools<'_>) -> Response<Body> {
+pub async fn answer(permitted: Permitted<Request>, call: &Call, tools: Tools<'_>) -> Answered {
     let (request, principal, _) = permitted.into_parts();
     let said = match &principal {
         Some(caller) => Desk { tools, call, caller }.serve().await,
         // No row of these is for strangers.
         None => Err(ApiFault::NotServed),
     };
+    let mut not_done = None;
     let mut answer = match said {
         Ok(Said::Json(value)) => whole(StatusCode::OK, serde_json::to_vec(&value).unwrap_or_default()),
         Ok(Said::NoContent) => {
@@ -87,11 +108,15 @@ pub async fn answer(permitted: Permitted<Request>, call: &Call, tools: Tools<'_>
             if let ApiFault::Store(cause) = &fault {
                 tracing::warn!(error = %cause, call = call.row.name, "a change of permissions was not made");
             }
-            whole(status, error::body(code, &fault.to_string()))
+            let message = fault.to_string();
+            let body = error::body(code, &message);
+            not_done = Some(NotDone { code, message, ours: status.is_server_error() });
+            whole(status, body)
         }
     };
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if request.head_only { answer.map(|_| Body::Empty) } else { answer }
+    let response = if request.head_only { answer.map(|_| Body::Empty) } else { answer };
+    Answered { response, not_done }
 }
 
 fn whole(status: StatusCode, body: Vec<u8>) -> Response<Body> {
@@ -102,7 +127,7 @@ fn whole(status: StatusCode, body: Vec<u8>) -> Response<Body> {
 }
 
 impl Desk<'_> {
-    async fn serve(&self) -> Answered {
+    async fn serve(&self) -> Tried {
         match self.call.row.name {
             "CreateUser" => self.create_user().await,
             "GetUser" => self.get_user(),

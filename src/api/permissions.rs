@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::fault::ApiFault;
-use super::{Answered, Desk, Said};
+use super::{Desk, Said, Tried};
 use crate::access::decide::{Reason, holds};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::access::identity::{Identity, Principal};
@@ -20,7 +20,7 @@ use crate::policy::fields::Fields;
 use crate::store::{EVERYBODY, GrantRecord, Role, StoreFault, User};
 
 impl Desk<'_> {
-    pub(super) async fn grant(&self) -> Answered {
+    pub(super) async fn grant(&self) -> Tried {
         let (target, permission) = self.target("resource_id", Calls::OfPeople)?;
         let (subject, _) = self.named_holder()?;
         let expires = expiry(self.tools.fields)?;
@@ -39,7 +39,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({})))
     }
 
-    pub(super) async fn revoke(&self) -> Answered {
+    pub(super) async fn revoke(&self) -> Tried {
         let target = self.tools.fields.target("resource_type", "resource_id", Calls::OfPeople)?;
         let (subject, _) = self.named_holder()?;
         let who = self.text("username")?;
@@ -51,7 +51,7 @@ impl Desk<'_> {
         if changed.map_err(of_store)?.anything() { Ok(Said::Json(json!({}))) } else { Err(absent()) }
     }
 
-    pub(super) fn get_permission(&self) -> Answered {
+    pub(super) fn get_permission(&self) -> Tried {
         let user = self.named_user()?;
         let held = if user.name == self.caller.identity.user {
             self.level(self.caller)
@@ -94,7 +94,7 @@ impl Desk<'_> {
         Said::Json(json!({"is_admin": self.caller.admin, "permissions": rows}))
     }
 
-    pub(super) fn list_permissions(&self) -> Answered {
+    pub(super) fn list_permissions(&self) -> Tried {
         let user = self.named_user()?;
         let within = (!self.sees_all_of(&user.name)).then_some(&self.caller.workspace);
         let admin = self.store().is_admin(&user.name);

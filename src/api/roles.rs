@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::about::{grants_of, role_of_grant};
 use super::fault::ApiFault;
 use super::permissions::{expiry, of_store, pattern};
-use super::{Answered, Desk, Said, described, json as write};
+use super::{Desk, Said, Tried, described, json as write};
 use crate::access::grant::{Grant, RoleId, Subject};
 use crate::mlflow::granting::{self, Calls};
 use crate::mlflow::ids::{RoleName, WorkspaceName};
 use crate::store::{Assignment, GrantRecord, Role, StoreFault, User};
 
 impl Desk<'_> {
-    pub(super) async fn create_role(&self) -> Answered {
+    pub(super) async fn create_role(&self) -> Tried {
         let name = role_name(self.text("name")?)?;
         let named = self.text("workspace")?;
         let workspace = &self.caller.workspace;
@@ -37,7 +37,7 @@ impl Desk<'_> {
         Ok(self.told(&made))
     }
 
-    pub(super) fn get_role(&self) -> Answered {
+    pub(super) fn get_role(&self) -> Tried {
         let role = self.named_role()?;
         Ok(self.told(&role))
     }
@@ -67,7 +67,7 @@ impl Desk<'_> {
         own.map_or_else(Vec::new, |user| self.having(&user, Some(workspace)))
     }
 
-    pub(super) async fn update_role(&self) -> Answered {
+    pub(super) async fn update_role(&self) -> Tried {
         let role = self.named_role()?;
         let fields = self.tools.fields;
         if !fields.present("name") && !fields.present("description") {
@@ -90,13 +90,13 @@ impl Desk<'_> {
         Ok(self.told(&updated))
     }
 
-    pub(super) async fn delete_role(&self) -> Answered {
+    pub(super) async fn delete_role(&self) -> Tried {
         let role = self.named_role()?;
         self.store().delete_role(role.id, self.by()).await.map_err(|fault| of_role(fault, role.id))?;
         Ok(Said::Json(json!({})))
     }
 
-    pub(super) async fn add_role_permission(&self) -> Answered {
+    pub(super) async fn add_role_permission(&self) -> Tried {
         let role = self.named_role()?;
         let (target, permission) = self.target("resource_pattern", Calls::OfRoles)?;
         let expires = expiry(self.tools.fields)?;
@@ -114,14 +114,14 @@ impl Desk<'_> {
         Ok(Said::Json(json!({"role_permission": write::permission(&record, &role)})))
     }
 
-    pub(super) fn list_role_permissions(&self) -> Answered {
+    pub(super) fn list_role_permissions(&self) -> Tried {
         let role = self.named_role()?;
         let grants = grants_of(&role, self.store());
         let permissions: Vec<Value> = grants.iter().map(|record| write::permission(record, &role)).collect();
         Ok(Said::Json(json!({"role_permissions": permissions})))
     }
 
-    pub(super) async fn update_role_permission(&self) -> Answered {
+    pub(super) async fn update_role_permission(&self) -> Tried {
         let id = self.number("role_permission_id")?;
         let (record, role) = self.role_permission(id)?;
         let permission = granting::level(self.text("permission")?, record.grant.kind)?;
@@ -131,14 +131,14 @@ impl Desk<'_> {
         Ok(Said::Json(json!({"role_permission": write::permission(&record, &role)})))
     }
 
-    pub(super) async fn remove_role_permission(&self) -> Answered {
+    pub(super) async fn remove_role_permission(&self) -> Tried {
         let id = self.number("role_permission_id")?;
         self.role_permission(id)?;
         self.store().remove_grant(id, self.by()).await.map_err(|fault| of_permission(fault, id))?;
         Ok(Said::Json(json!({})))
     }
 
-    pub(super) async fn assign(&self) -> Answered {
+    pub(super) async fn assign(&self) -> Tried {
         let role = self.named_role()?;
         let (to, user) = self.named_holder()?;
         let expires = expiry(self.tools.fields)?;
@@ -151,7 +151,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({"assignment": write::assignment(&made, user.map(|user| user.id))})))
     }
 
-    pub(super) async fn unassign(&self) -> Answered {
+    pub(super) async fn unassign(&self) -> Tried {
         let role = self.named_role()?;
         let (from, user) = self.named_holder()?;
         let who = whose(&from, user.as_deref());
@@ -163,7 +163,7 @@ impl Desk<'_> {
     }
 
     /// Who has a role. Groups stand in a list of their own: MLflow's clients and pages read the numbers of users.
-    pub(super) fn list_role_users(&self) -> Answered {
+    pub(super) fn list_role_users(&self) -> Tried {
         let role = self.named_role()?;
         let number = |subject: &Subject| match subject {
             Subject::User(name) => self.store().user(name).map(|user| user.id),
@@ -184,7 +184,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({"assignments": users, "group_assignments": groups})))
     }
 
-    pub(super) fn list_user_roles(&self) -> Answered {
+    pub(super) fn list_user_roles(&self) -> Tried {
         let user = self.named_user()?;
         let within = (!self.sees_all_of(&user.name)).then_some(&self.caller.workspace);
         Ok(Said::Json(json!({"roles": self.roles_of(&user, within)})))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fault::ApiFault;
 use super::permissions::of_store;
-use super::{Answered, Desk, Said, json as write};
+use super::{Desk, Said, Tried, json as write};
 use crate::access::grant::Subject;
 use crate::mlflow::granting::Holder;
 use crate::mlflow::ids::UserName;
@@ -17,7 +17,7 @@ use crate::mlflow::resource::Kind;
 use crate::store::{GrantRecord, StoreFault, User};
 
 impl Desk<'_> {
-    pub(super) async fn create_user(&self) -> Answered {
+    pub(super) async fn create_user(&self) -> Tried {
         let name = new_name(self.text("username")?)?;
         let read = folded(name.as_str());
         let alike = self.store().users().into_iter().find(|user| folded(user.name.as_str()) == read);
@@ -36,7 +36,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({ "user": self.user_with_grants(&user) })))
     }
 
-    pub(super) fn get_user(&self) -> Answered {
+    pub(super) fn get_user(&self) -> Tried {
         let user = self.named_user()?;
         Ok(Said::Json(json!({ "user": self.user_with_grants(&user) })))
     }
@@ -75,7 +75,7 @@ impl Desk<'_> {
         Said::Json(json!({"user": user, "is_basic_auth": false}))
     }
 
-    pub(super) async fn update_admin(&self) -> Answered {
+    pub(super) async fn update_admin(&self) -> Tried {
         let user = self.named_user()?;
         let on = self.text("is_admin")? == "true";
         if !on && self.store().is_admin_by_settings(&user.name) {
@@ -86,7 +86,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({})))
     }
 
-    pub(super) async fn delete_user(&self) -> Answered {
+    pub(super) async fn delete_user(&self) -> Tried {
         let user = self.named_user()?;
         if user.name == self.caller.identity.user {
             return Err(ApiFault::OwnAccount);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fault::ApiFault;
 use super::permissions::of_store;
-use super::{Answered, Desk, Said};
+use super::{Desk, Said, Tried};
 use crate::access::grant::{Grant, Pattern, Subject};
 use crate::mlflow::granting;
 use crate::mlflow::permission::Action;
@@ -14,7 +14,7 @@ use crate::mlflow::resource::Kind;
 use crate::store::GrantRecord;
 
 impl Desk<'_> {
-    pub(super) fn list_workspaces_of_user(&self) -> Answered {
+    pub(super) fn list_workspaces_of_user(&self) -> Tried {
         let user = self.named_user()?;
         let held = self.store().grants_of(&Subject::User(user.name.clone()), None);
         let held: Vec<Value> = held
@@ -25,7 +25,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({ "permissions": held })))
     }
 
-    pub(super) fn list_workspace_permissions(&self) -> Answered {
+    pub(super) fn list_workspace_permissions(&self) -> Tried {
         self.named_workspace()?;
         let mut held: Vec<Value> = Vec::new();
         for record in self.store().grants() {
@@ -41,7 +41,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({ "permissions": held })))
     }
 
-    pub(super) async fn set_workspace_permission(&self) -> Answered {
+    pub(super) async fn set_workspace_permission(&self) -> Tried {
         self.named_workspace()?;
         let permission = granting::level(self.text("permission")?, Kind::Workspace)?;
         let (subject, user) = self.named_holder()?;
@@ -51,7 +51,7 @@ impl Desk<'_> {
         Ok(Said::Json(json!({"permission": told(&record, user.map(|user| user.id))})))
     }
 
-    pub(super) async fn delete_workspace_permission(&self) -> Answered {
+    pub(super) async fn delete_workspace_permission(&self) -> Tried {
         self.named_workspace()?;
         let (subject, _) = self.named_holder()?;
         let changed = self.store().revoke(&self.caller.workspace, subject, Kind::Workspace, every(), self.by()).await;

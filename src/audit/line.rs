@@ -72,7 +72,7 @@ impl<'a> Line<'a> {
     }
 
     /// A list of lists of texts.
-    pub(super) fn lists(&mut self, key: &'static str, lists: &[Vec<&str>]) {
+    pub(super) fn lists<T: AsRef<str>>(&mut self, key: &'static str, lists: &[Vec<T>]) {
         self.key(key);
         self.out.push(b'[');
         for (place, list) in lists.iter().enumerate() {
@@ -81,7 +81,7 @@ impl<'a> Line<'a> {
                 if place > 0 {
                     self.out.push(b',');
                 }
-                quote(self.out, text);
+                quote(self.out, text.as_ref());
             }
             self.out.push(b']');
         }

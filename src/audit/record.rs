@@ -51,9 +51,11 @@ pub(super) struct Entry {
     workspace: Option<WorkspaceName>,
     objects: Vec<Object>,
     asked: Vec<Requirement>,
+    asked_more: u64,
     outcome: Outcome,
     reason: Cow<'static, str>,
     why: Option<String>,
+    undone: Option<&'static str>,
     grant: Option<Reason>,
     status: u16,
     bytes: u64,
@@ -104,9 +106,11 @@ impl Record {
             workspace: None,
             objects: Vec::new(),
             asked: Vec::new(),
+            asked_more: 0,
             outcome: Outcome::Error,
             reason: Cow::Borrowed("unfinished"),
             why: None,
+            undone: None,
             grant: None,
             status: 0,
             bytes: 0,
@@ -210,13 +214,14 @@ impl Record {
         }
     }
 
-    /// What was asked of the caller: by this it can be judged again with another policy. Of more than `ASKED` nothing is
-    /// kept.
+    /// What was asked of the caller: by this it can be judged again with another policy. Of more than `ASKED` their
+    /// number is kept.
     pub fn asked(&mut self, requirements: &[Requirement]) {
-        if let Some(entry) = &mut self.entry
-            && requirements.len() <= ASKED
-        {
+        let Some(entry) = &mut self.entry else { return };
+        if requirements.len() <= ASKED {
             entry.asked = requirements.to_vec();
+        } else {
+            entry.asked_more = u64::try_from(requirements.len()).unwrap_or(u64::MAX);
         }
     }
 
@@ -241,6 +246,14 @@ impl Record {
     /// Something to remember about an allowed request, such as an effect that failed.
     pub fn note(&mut self, why: String) {
         if let Some(entry) = &mut self.entry {
+            entry.why = Some(why);
+        }
+    }
+
+    /// It was allowed, and all the same not done: we answered with this error.
+    pub fn not_done(&mut self, code: &'static str, why: String) {
+        if let Some(entry) = &mut self.entry {
+            entry.undone = Some(code);
             entry.why = Some(why);
         }
     }
@@ -302,18 +315,27 @@ impl Entry {
             line.list("objects", named);
         }
         if let Some(identity) = &self.identity
-            && !self.asked.is_empty()
-            && let Some(asked) = self.asked.iter().map(spelled::write).collect::<Option<Vec<_>>>()
+            && (!self.asked.is_empty() || self.asked_more > 0)
         {
             if !identity.groups.is_empty() {
                 line.list("groups", identity.groups.iter());
             }
-            line.lists("asked", &asked);
+            if self.asked_more > 0 {
+                line.number("asked_more", self.asked_more);
+            } else {
+                let asked: Vec<_> = self.asked.iter().map(spelled::write).collect();
+                line.lists("asked", &asked);
+            }
         }
         line.text("decision", self.outcome.as_str());
         line.text("reason", &self.reason);
         if let Some(grant) = &self.grant {
             line.shown("because", grant);
+        }
+        if let Some(code) = self.undone {
+            // Whoever reads `allow` alone must not take it for done.
+            line.truth("done", false);
+            line.text("error_code", code);
         }
         if let Some(why) = &self.why {
             line.text("detail", why);

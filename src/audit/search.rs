@@ -77,6 +77,8 @@ pub struct Found {
     pub detail: Option<String>,
     /// The answer's status.
     pub status: u16,
+    /// The error that we answered what was allowed with, and did not do.
+    pub error_code: Option<String>,
 }
 
 /// What was found, and where to go on; `None`: all was read.

@@ -138,6 +138,7 @@ fn told(
         | Requirement::NoName(_)
         | Requirement::Whole(_)
         | Requirement::Bears { .. }
+        | Requirement::Belongs { .. }
         | Requirement::NotDenied(_)
         | Requirement::NoneDenied(_)
         | Requirement::Nothing
@@ -163,7 +164,9 @@ fn wanted(
         Err(Reason::Grant { permission, .. }) if permission != Permission::Deny => permission.as_str(),
         _ => "nothing",
     };
-    let who = match &*managers(resource) {
+    // A workspace in which the caller has no business looks like one that is not there: it has no managers.
+    let known = !workspace || principal.workspace.is_default() || principal.belongs();
+    let who = match &*(if known { managers(resource) } else { Vec::new() }) {
         [] => "an administrator".to_owned(),
         some => some
             .iter()
@@ -259,6 +262,21 @@ mod tests {
             say(create, &reader, &[]),
             "Permission denied: DeleteRun needs USE on the workspace; you hold nothing. Ask an administrator for it."
         );
+    }
+
+    #[test]
+    fn who_manages_a_workspace_is_told_to_those_who_belong_to_it_alone() {
+        let manages = |workspace: &WorkspaceName| Requirement::Holds {
+            action: Action::Manage,
+            resource: Resource::of_workspace(workspace),
+        };
+        let there = WorkspaceName::parse("team-b").unwrap();
+        let member = Principal { workspace: there.clone(), ..ann(&[(Kind::Experiment, "7", Permission::Read)]) };
+        let stranger = Principal { workspace: there.clone(), ..ann(&[]) };
+        let asked = |principal: &Principal| say(manages(&there), principal, &["user:bob"]);
+        assert!(asked(&member).contains("Ask bob for it") && !asked(&stranger).contains("bob"));
+        // The one that everybody knows of hides nobody.
+        assert!(say(manages(&WorkspaceName::default()), &ann(&[]), &["user:bob"]).contains("Ask bob for it"));
     }
 
     #[test]

@@ -352,6 +352,7 @@ impl Gate {
         let known = api::known(call, fields, &principal, &house.store);
         let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
         record.objects(resolved.objects.clone());
+        record.asked(&resolved.requirements);
         let asker = Arc::clone(&principal);
         let permitted = decide(Some(principal), &resolved.requirements, request)
             .map_err(|denial| denied::denied(*denial, call, fields, Some(&*asker), &house.store))?;
@@ -364,7 +365,15 @@ impl Gate {
             thing: resolved.thing.as_ref(),
             workspaces: house.clean.workspaces,
         };
-        Ok(api::answer(permitted, call, tools).await)
+        let answered = api::answer(permitted, call, tools).await;
+        match answered.not_done {
+            Some(fault) if fault.ours => {
+                record.refused(audit::Outcome::Error, "not-stored", Some(fault.message), None);
+            }
+            Some(fault) => record.not_done(fault.code.as_str(), fault.message),
+            None => {}
+        }
+        Ok(answered.response)
     }
 
     /// A call to one of MLflow's rows.

@@ -13,6 +13,7 @@ use crate::access::identity::{Principal, Proof};
 use crate::audit::Record;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Request};
+use crate::mlflow::error::ErrorCode;
 use crate::pages::own;
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
@@ -42,6 +43,7 @@ impl Gate {
             .map_err(|fault| Refusal::bad("bad-end", fault.to_string()))?;
         let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
         record.objects(resolved.objects.clone());
+        record.asked(&resolved.requirements);
         let asker = Arc::clone(&principal);
         let permitted = decide(Some(principal), &resolved.requirements, request)
             .map_err(|denial| denied::denied(*denial, call, fields, Some(&*asker), &house.store))?;
@@ -64,7 +66,13 @@ impl Gate {
             let outcome = if ours { audit::Outcome::Error } else { audit::Outcome::Deny };
             record.refused(outcome, reason, Some(detail), None);
         } else if let Some(note) = answered.note {
-            record.note(note);
+            match answered.response.status() {
+                StatusCode::CONFLICT => record.not_done(ErrorCode::ResourceAlreadyExists.as_str(), note),
+                status if status.is_client_error() => {
+                    record.not_done(ErrorCode::InvalidParameterValue.as_str(), note);
+                }
+                _ => record.note(note),
+            }
         }
         Ok(answered.response)
     }

@@ -1,6 +1,8 @@
 //! Which requests of the past would another policy have decided otherwise?
 //!
-//! An audit record carries what was asked of the caller, in full (`access::spelled`), and the groups that the issuer named.
+//! An audit record carries what was asked of the caller, in full (`access::spelled`), and the groups that the issuer named;
+//! of what is asked by what the caller had (a role, a workspace, rights that last), only what was asked for, and it is looked
+//! for anew.
 //! That is judged again by the very decision that judged it first, with what the caller would hold. What else refused a
 //! request (a wrong field, a body too large) is no matter of policy and not judged again. Which rows a list showed stands
 //! in no record: a list counts as the request that it is.
@@ -17,6 +19,9 @@ use crate::access::decide::{Denial, Reason, Requirement, decide};
 use crate::access::identity::{Identity, Proof};
 use crate::access::spelled;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
+use crate::mlflow::resource::Kind;
+use crate::policy::classify::rows;
+use crate::policy::route::Scope;
 
 /// What of a record matters here. Others' fields are left alone.
 #[derive(Debug, Deserialize)]
@@ -35,6 +40,7 @@ struct Line {
     #[serde(default)]
     groups: Vec<String>,
     asked: Option<Vec<Vec<String>>>,
+    asked_more: Option<u64>,
     decision: String,
     #[serde(default)]
     reason: String,
@@ -117,10 +123,18 @@ fn again(
         "deny" => false,
         _ => return Err("it failed before or after it was judged"),
     };
+    if !was && line.reason == "no-such-workspace" {
+        return Err("it named a workspace that the caller had no business in: what it would have asked is not known");
+    }
+    if !was && !by_policy(&line.reason) {
+        // Another policy would have let it come as far as that, and no further.
+        return Err("it was refused for another reason than policy");
+    }
+    if line.asked_more.is_some() {
+        return Err("it asked for more at once than a record holds");
+    }
     let Some(asked) = &line.asked else {
-        return Err(
-            "the record does not tell what was asked (an older one, a call about permissions, or one refused before)",
-        );
+        return Err("the record does not tell what was asked: an older version wrote it");
     };
     let unreadable = "the record names something that this version does not know";
     let requirements: Option<Vec<Requirement>> =
@@ -138,19 +152,31 @@ fn again(
         proof: Proof::Session,
         until: SystemTime::UNIX_EPOCH,
     });
-    let principal = holdings.principal(identity, &workspace.map_err(|_| unreadable)?, admin);
+    let workspace = workspace.map_err(|_| unreadable)?;
+    // Our own pages ask nobody whether they belong.
+    let row = line.call.as_deref().and_then(|name| rows().find(|row| row.name == name && !row.is_local()));
+    let scope = row.map(|row| row.scope);
+    let principal = if scope == Some(Scope::Workspaces) {
+        let named: Vec<WorkspaceName> = requirements.iter().filter_map(workspace_of).collect();
+        holdings.tenant(&identity, &workspace, admin, named.iter())
+    } else {
+        holdings.principal(Arc::clone(&identity), &workspace, admin)
+    };
+    let requirements: Vec<Requirement> = requirements
+        .into_iter()
+        .map(|requirement| anew(requirement, holdings, &identity, &workspace, admin))
+        .collect::<Option<_>>()
+        .ok_or(unreadable)?;
     let (is, now) = if disabled {
         (false, "the user is disabled".to_owned())
+    } else if scope == Some(Scope::Inside) && !workspace.is_default() && !principal.belongs() {
+        (false, format!("nothing is held in the workspace {workspace}"))
     } else {
         match decide(Some(principal), &requirements, ()) {
             Ok(permitted) => (true, Reason::telling(permitted.reasons()).map_or_else(String::new, ToString::to_string)),
             Err(denial) => (false, refusal(&denial)),
         }
     };
-    if !was && !by_policy(&line.reason) {
-        // Another policy would have let it come as far as that, and no further.
-        return Err("it was refused for another reason than policy");
-    }
     if is == was {
         return Ok(None);
     }
@@ -166,10 +192,56 @@ fn again(
     }))
 }
 
+/// The requirement with what the caller would have by this policy, where it was asked by what they had then.
+fn anew(
+    requirement: Requirement,
+    holdings: &Holdings,
+    identity: &Arc<Identity>,
+    workspace: &WorkspaceName,
+    admin: bool,
+) -> Option<Requirement> {
+    Some(match requirement {
+        Requirement::Lastingly { until, of, lasting: _ } => {
+            let lasting = Some(holdings.lasting(Arc::clone(identity), workspace, admin, until));
+            Requirement::Lastingly { lasting, until, of }
+        }
+        Requirement::Bears { role, whose, has: _ } => {
+            let has = holdings.bears(identity, workspace, &whose);
+            Requirement::Bears { role, whose, has }
+        }
+        Requirement::Belongs { to, does: _ } => {
+            let names: Option<Vec<_>> = to.iter().map(|name| WorkspaceName::parse(name).ok()).collect();
+            let does =
+                names?.iter().all(|name| holdings.principal(Arc::clone(identity), name, admin).belongs());
+            Requirement::Belongs { to, does }
+        }
+        other => other,
+    })
+}
+
+/// The workspace that is asked for, where it is one.
+fn workspace_of(requirement: &Requirement) -> Option<WorkspaceName> {
+    let Requirement::Holds { resource, .. } = requirement else { return None };
+    if resource.object.kind != Kind::Workspace {
+        return None;
+    }
+    WorkspaceName::parse(&resource.object.id).ok()
+}
+
 /// Whether a reason's code ([`Reason::code`]) is one of those that the decision gives.
 fn by_policy(code: &str) -> bool {
-    let codes =
-        ["denied-by-grant", "grant-too-low", "no-grant", "not-admin", "no-such-object", "closed-route", "not-named"];
+    let codes = [
+        "denied-by-grant",
+        "grant-too-low",
+        "no-grant",
+        "not-admin",
+        "no-such-object",
+        "closed-route",
+        "not-named",
+        "another-person",
+        "to-oneself",
+        "held-too-short",
+    ];
     codes.contains(&code)
 }
 
@@ -243,6 +315,9 @@ mod tests {
         for (more, why) in [
             (json!({"user": null}), "nobody was signed in"),
             (json!({"asked": null}), "the record does not tell"),
+            (json!({"asked": null, "asked_more": 300}), "more at once than a record holds"),
+            (json!({"asked": null, "reason": "no-such-workspace"}), "had no business in"),
+            (json!({"asked": null, "reason": "bad-grant"}), "another reason"),
             (json!({"asked": [["fly"]]}), "does not know"),
             (json!({"workspace": "-"}), "does not know"),
             (json!({"decision": "error"}), "failed"),
@@ -255,6 +330,69 @@ mod tests {
         let mut told = Told::default();
         judge("{\"half", &holdings(""), |_| Standing::default(), &mut told);
         assert_eq!(told.not_judged["the line is no audit record"], 1);
+    }
+
+    #[test]
+    fn what_gives_and_takes_and_looks_at_others_is_judged_again_by_the_same_rules() {
+        let manages = |end: &str| {
+            format!(
+                "[[grant]]\nto = \"user:alice\"\nkind = \"experiment\"\npattern = \"7\"\npermission = \"MANAGE\"\n{end}"
+            )
+        };
+        let of_all = "[[grant]]\nto = \"user:alice\"\nkind = \"workspace\"\npattern = \"*\"\npermission = \"MANAGE\"\n";
+        let less = "[[grant]]\nto = \"user:alice\"\nkind = \"experiment\"\npattern = \"9\"\npermission = \"READ\"\n";
+        let mine = format!("{ROLE}[[group]]\nname = \"ml\"\nmembers = [\"alice\"]\n");
+        let ends = "expires = 2099-01-01T00:00:00Z\n";
+        let (before, after) = ("4070000000000", "4080000000000");
+        let manage = |until: &str| json!([["lastingly", until, "holds", "manage", "experiment", "7"]]);
+        for (policy, asked, call, would) in [
+            (manages(""), manage("-"), "GrantUserPermission", true),
+            (manages(ends), manage("-"), "GrantUserPermission", false),
+            (manages(ends), manage(before), "GrantUserPermission", true),
+            (manages(ends), manage(after), "GrantUserPermission", false),
+            (String::new(), manage(before), "GrantUserPermission", false),
+            (of_all.to_owned(), json!([["whole", "experiment"]]), "GrantUserPermission", true),
+            (format!("{of_all}{less}"), json!([["whole", "experiment"]]), "GrantUserPermission", false),
+            (manages(""), json!([["whole", "experiment"]]), "GrantUserPermission", false),
+            (String::new(), json!([["oneself", "alice", "alone"]]), "GetUser", true),
+            (String::new(), json!([["oneself", "bob", "or-manager"]]), "ListUserRoles", false),
+            (of_all.to_owned(), json!([["oneself", "bob", "or-manager"]]), "ListUserRoles", true),
+            (of_all.to_owned(), json!([["oneself", "bob", "alone"]]), "GetUser", false),
+            (String::new(), json!([["another", "bob"]]), "GrantUserPermission", true),
+            (String::new(), json!([["another", "alice"]]), "GrantUserPermission", false),
+            (mine.clone(), json!([["bears", "9", "role:readers"]]), "GetRole", true),
+            (ROLE.to_owned(), json!([["bears", "9", "role:readers"]]), "GetRole", false),
+            (of_all.to_owned(), json!([["bears", "9", "role:readers"]]), "GetRole", true),
+            (String::new(), json!([["bears", "9", "user:alice"]]), "GetRole", true),
+            (String::new(), json!([["bears", "9", "user:bob"]]), "GetRole", false),
+            (mine.clone(), json!([["bears", "9", "group:ml"]]), "GetRole", true),
+            (mine.clone(), json!([["belongs", "default"]]), "ListRoles", true),
+            (mine.clone(), json!([["belongs", "default", "team-a"]]), "ListRoles", false),
+            (String::new(), json!([["nothing"]]), "GetCurrentUser", true),
+        ] {
+            for was in [true, false] {
+                let (decision, reason) = if was { ("allow", "grant") } else { ("deny", "held-too-short") };
+                let more = json!({"asked": asked, "call": call, "decision": decision, "reason": reason});
+                let (other, told) = judged(&policy, more);
+                assert_eq!(told.judged, 1, "{asked}: {told:?}");
+                assert_eq!(other.map_or(was, |other| !other.was), would, "{asked} with {policy}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_workspace_that_nothing_is_held_in_any_more_is_hidden_again() {
+        let in_a = "[[grant]]\nto = \"user:alice\"\nworkspace = \"team-a\"\nkind = \"experiment\"\npattern = \"7\"\n\
+                    permission = \"READ\"\n";
+        for (asked, call) in [
+            (json!([["signed-in"]]), "SearchExperiments"),
+            (json!([["holds", "read", "workspace", "team-a"]]), "GetWorkspace"),
+            (json!([["holds", "read", "experiment", "7"]]), "GetExperiment"),
+        ] {
+            let was = json!({"workspace": "team-a", "asked": asked, "call": call, "decision": "allow", "reason": "grant"});
+            assert!(judged(in_a, was.clone()).0.is_none(), "{call}");
+            assert!(judged("", was).0.is_some(), "{call}");
+        }
     }
 
     #[test]

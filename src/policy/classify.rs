@@ -74,7 +74,7 @@ impl Call {
     /// Whether the endpoint is our own.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.row.path.starts_with("trackgate/")
+        self.row.is_local()
     }
 }
 

@@ -155,7 +155,8 @@ impl Resolver {
         known: &Known,
         upstream: &A,
     ) -> Result<Resolved, ResolveFault> {
-        let mut resolved = Resolved { asker: asker.cloned(), ..Resolved::default() };
+        let apart = people::on_one_thing(call.row);
+        let mut resolved = Resolved { asker: asker.cloned(), apart, ..Resolved::default() };
         if let Some(switch) = call.row.behind
             && !self.is_on(switch, upstream)
         {

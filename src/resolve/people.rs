@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{Ask, MISSING, ResolveFault, Resolved, Resolver};
+use super::{Ask, ResolveFault, Resolved, Resolver};
 use crate::access::decide::Requirement;
 use crate::access::identity::Principal;
 use crate::mlflow::granting::{Calls, Holder, Target, Which};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
 use crate::policy::fields::Fields;
-use crate::policy::route::{RoleRight, Take, What};
+use crate::policy::route::{Answer, Need, RoleRight, Row, Take, What};
 
 const ALL_WORKSPACES: &str = "without a workspace, the roles of all of them are listed";
 const NO_ROLE: &str = "there is no such role";
@@ -25,19 +25,34 @@ pub struct Known {
     pub role: Option<KnownRole>,
     /// The caller with what they hold for as long as what they would give.
     pub lasting: Option<Arc<Principal>>,
+    /// Until when they would give it, in milliseconds since the epoch; `None`: for good.
+    pub until: Option<u64>,
     /// Whether the caller has some business in each workspace that the call names.
     pub belongs: bool,
 }
 
 /// What the store knows of a role.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct KnownRole {
     /// Its number.
     pub id: u64,
+    /// `role:NAME`, or whose hidden role it is (`user:NAME`, `group:NAME`).
+    pub whose: Arc<str>,
     /// Whether the caller has it.
     pub has: bool,
     /// What it holds permissions on, and how much, as far as the call is about them.
     pub on: Vec<(Target, Permission)>,
+}
+
+/// Whether the row gives, takes or tells a permission on one thing, by its name.
+pub(super) fn on_one_thing(row: &Row) -> bool {
+    let named = |what: What| matches!(what, What::Named { .. } | What::One { .. });
+    row.answer == Answer::Served
+        && row.needs.iter().any(|need| match *need {
+            Need::Gives { what, .. } | Need::Takes { what, .. } => named(what),
+            Need::On { .. } => true,
+            _ => false,
+        })
 }
 
 impl Resolver {
@@ -137,7 +152,8 @@ fn inside(kind: Kind) -> &'static [Kind] {
 pub(super) fn given(from: usize, to: Option<&str>, known: &Known, resolved: &mut Resolved) {
     let asked: Vec<Requirement> = resolved.requirements.iter().skip(from).cloned().collect();
     for requirement in asked {
-        resolved.ask(Requirement::Lastingly { lasting: known.lasting.clone(), of: Box::new(requirement) });
+        let (lasting, until) = (known.lasting.clone(), known.until);
+        resolved.ask(Requirement::Lastingly { lasting, until, of: Box::new(requirement) });
     }
     // What is for a group is for many: being one of them raises nobody who manages what is given.
     if let Some(Ok(Holder::User(name))) = to.map(Holder::parse) {
@@ -148,18 +164,17 @@ pub(super) fn given(from: usize, to: Option<&str>, known: &Known, resolved: &mut
 pub(super) fn on_role(right: RoleRight, known: &Known, resolved: &mut Resolved) {
     match (&known.role, right) {
         (None, _) => resolved.ask(Requirement::Absent(NO_ROLE)),
-        (Some(role), RoleRight::See) => resolved.ask(Requirement::Bears { role: role.id, has: role.has }),
+        (Some(role), RoleRight::See) => {
+            resolved.ask(Requirement::Bears { role: role.id, whose: Arc::clone(&role.whose), has: role.has });
+        }
         (Some(_), RoleRight::Change) => resolved.manage_workspace(),
     }
 }
 
 pub(super) fn in_each(field: &str, fields: &Fields, known: &Known, resolved: &mut Resolved) {
-    if fields.each(field).is_empty() {
-        resolved.ask(Requirement::Admin(ALL_WORKSPACES));
-    } else if known.belongs {
-        resolved.ask(Requirement::SignedIn);
-    } else {
-        resolved.ask(Requirement::Absent(MISSING));
+    match fields.each(field) {
+        [] => resolved.ask(Requirement::Admin(ALL_WORKSPACES)),
+        named => resolved.ask(Requirement::Belongs { to: named.to_vec(), does: known.belongs }),
     }
 }
 

@@ -5,7 +5,8 @@
 //! nothing. Each is granted by a kind of its own.
 //!
 //! The tag can change, and a name can be used again for the other kind: nothing is remembered beyond one request. Nothing
-//! is asked where the answer cannot matter: for administrators, and for whoever may, or may not, whichever it is.
+//! is asked where the answer cannot matter: for administrators, and for whoever may, or may not, whichever it is; but for
+//! calls that give and take permissions on it ([`Resolved::apart`]).
 
 use std::sync::Arc;
 
@@ -72,12 +73,14 @@ impl Resolver {
         };
         let as_model = holds(&asker, action, model).is_ok();
         let as_prompt = holds(&asker, action, &prompt).is_ok();
-        if as_model == as_prompt {
+        if as_model == as_prompt && !(as_model && resolved.apart && !model.object.is_nameless()) {
             resolved.hold_or_miss(action, resource);
             return Ok(());
         }
         let name = Arc::clone(&model.within.as_ref().unwrap_or(&model.object).id);
         match self.kind_of(&name, upstream, resolved).await? {
+            // What is given on something that is not there yet is given on what was named.
+            None if as_model && as_prompt => resolved.hold_or_miss(action, resource),
             Some(Kind::Prompt) if as_prompt => resolved.hold(action, prompt),
             Some(Kind::RegisteredModel) if as_model => resolved.hold_or_miss(action, resource),
             // Hidden and absent look alike: MLflow is asked neither.

@@ -28,6 +28,9 @@ pub struct Resolved {
     pub(super) asker: Option<Arc<Principal>>,
     /// What the names of the registry that this request names turned out to be; `None` where there is no such thing.
     pub(super) registry: HashMap<Arc<str>, Option<Kind>>,
+    /// Whether a name of the registry is looked up even where either kind would be allowed: what is given on it is given
+    /// on what it is.
+    pub(super) apart: bool,
     /// Where the thing lies that the request names and nothing is demanded on ([`crate::policy::route::Take::Thing`]).
     pub thing: Option<Resource>,
     /// While this is kept, nobody else makes what this request would make ([`turns`]).

@@ -106,10 +106,11 @@ fn told(resolved: &Resolved) -> Vec<String> {
             Requirement::NotDenied(resource) => format!("not denied {}", resource.object),
             Requirement::NoneDenied(kind) => format!("none denied {kind}"),
             Requirement::Whole(kind) => format!("whole {kind}"),
-            Requirement::Lastingly { lasting, of } => format!("lastingly {} {of:?}", lasting.is_some()),
+            Requirement::Lastingly { lasting, of, .. } => format!("lastingly {} {of:?}", lasting.is_some()),
             Requirement::Oneself { name, managers } => format!("oneself {name} {managers}"),
             Requirement::Another(name) => format!("another than {name}"),
-            Requirement::Bears { role, has } => format!("role {role} {has}"),
+            Requirement::Belongs { to, does } => format!("belongs to {to:?} {does}"),
+            Requirement::Bears { role, has, .. } => format!("role {role} {has}"),
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::house::{House, folder, part};
 use crate::stage::idp::accounts::{ADMIN, Account, OWNER, READER, TRAINER};
 use crate::stage::mlflow::{Artifacts, Rows};
+use crate::stage::python::Environment;
 use crate::webdriver::Browser;
 
 #[test]
@@ -15,6 +16,17 @@ fn people_of_two_workspaces_never_meet() {
     let house = House::build_with("workspaces", back, true).unwrap();
     house.play("workspaces.py");
     pages_show_the_workspaces_of_who_is_signed_in(&house);
+}
+
+#[test]
+fn who_manages_a_workspace_manages_the_roles_of_that_one_and_hears_of_no_other() {
+    let back = |_: &_, _: &_| (Rows::Sqlite, Artifacts::Folder);
+    let house = House::build_with("workspace-roles", back, true).unwrap();
+    let said = house.play_by(&Environment::with_basic_auth().unwrap(), "auth_workspaces.py");
+    assert!(said.contains("roles of two workspaces"), "{said}");
+    // The record of a change names the workspace that it was made in, which the request did not.
+    let made = house.audit(|record| record["call"] == "AddRolePermission" && record["user"] == OWNER.email);
+    assert!(made.iter().all(|record| record["workspace"] == "perm-a" || record["decision"] == "deny"), "{made:?}");
 }
 
 /// One call by somebody in a workspace.

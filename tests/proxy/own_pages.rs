@@ -521,3 +521,22 @@ async fn an_entry_leads_from_mlflows_page_where_the_setting_says_so() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_form_did_not_do_stands_in_the_log_as_not_done() {
+    let gate = gate().await;
+    let mut root = person(&gate, "root").await;
+    let page = root.visit(SHARE).await;
+    let token = value(&page, "share/give", "token");
+    let mut give = vec![("token", token.as_str()), ("to", "bob@example.com"), ("permission", "READ"), ("lasts", "")];
+    give.extend([("kind", "experiment"), ("id", "1")]);
+    let given = submit(&mut root, "/trackgate/share/give", &give).await;
+    assert_eq!(given.status, 303, "{}", given.text());
+    assert!(gate.record(&given).await["done"].is_null());
+    let again = submit(&mut root, "/trackgate/share/give", &give).await;
+    let record = gate.record(&again).await;
+    let told = (&record["decision"], &record["done"], &record["error_code"]);
+    assert_eq!(told, (&json!("allow"), &json!(false), &json!("RESOURCE_ALREADY_EXISTS")), "{record}");
+    let found = root.visit("/trackgate/audit?object=ShareGive").await.text();
+    assert_eq!(found.matches("not done: RESOURCE_ALREADY_EXISTS").count(), 1, "{found}");
+}

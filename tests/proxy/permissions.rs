@@ -71,6 +71,10 @@ async fn who_manages_a_thing_gives_and_takes_it_and_mlflow_is_never_asked() {
     let record = gate.record(&told).await;
     assert_eq!((&record["call"], &record["user"]), (&json!("GrantUserPermission"), &json!("alice@example.com")));
     assert_eq!(record["objects"][0], "experiment:1");
+    // By this, `policy replay` judges it again.
+    let asked: Vec<&Value> = record["asked"].as_array().unwrap().iter().collect();
+    assert!(asked.contains(&&json!(["lastingly", "-", "holds", "manage", "experiment", "1"])), "{record}");
+    assert!(asked.contains(&&json!(["another", "bob@example.com"])), "{record}");
     // It counts for the next request; the scripted server has no such experiment.
     assert_eq!(gate.bearer("bob").get(read).await.status, 404);
     let again = gate.bearer("alice").post(GRANT, &given("bob", "experiment", "1", "EDIT")).await;
@@ -319,6 +323,62 @@ async fn a_prompt_is_given_as_a_prompt() {
     let path = "/api/2.0/mlflow/registered-models/permissions";
     let got = alice.get(&format!("{path}/get?name=greeting&username=bob@example.com")).await;
     assert_eq!(got.json()["registered_model_permission"]["permission"], "READ", "{}", got.text());
+}
+
+#[tokio::test]
+async fn who_manages_either_kind_gives_a_prompt_as_a_prompt_too() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "workspace", "*", "MANAGE").await;
+    let path = "/api/2.0/mlflow/registered-models/permissions";
+    for who in ["root", "alice"] {
+        let actor = gate.bearer(who);
+        let body = |level: &str| json!({"name": "greeting", "username": "bob@example.com", "permission": level});
+        assert_eq!(actor.post(&format!("{path}/create"), &body("READ")).await.status, 200);
+        let rows = actor.get("/api/3.0/mlflow/users/permissions/list?username=bob@example.com").await.json();
+        let row = &rows["permissions"][0];
+        assert_eq!((&row["resource_type"], &row["resource_pattern"]), (&json!("prompt"), &json!("greeting")), "{who}");
+        assert_eq!(actor.json("PATCH", &format!("{path}/update"), body("EDIT").to_string()).await.status, 200);
+        let got = actor.get(&format!("{path}/get?name=greeting&username=bob@example.com")).await;
+        assert_eq!(got.json()["registered_model_permission"]["permission"], "EDIT", "{who}: {}", got.text());
+        assert_eq!(actor.json("DELETE", &format!("{path}/delete"), body("EDIT").to_string()).await.status, 200);
+        // The newer call names the kind, and is told that it is the other one.
+        let told = actor.post(GRANT, &given("bob", "registered_model", "greeting", "READ")).await;
+        assert!(told.text().contains("use resource_type 'prompt'"), "{who}: {}", told.text());
+        // A model stays a model.
+        let iris = json!({"name": "iris", "username": "bob@example.com", "permission": "READ"});
+        assert_eq!(actor.post(&format!("{path}/create"), &iris).await.status, 200);
+        let rows = actor.get("/api/3.0/mlflow/users/permissions/list?username=bob@example.com").await.json();
+        assert_eq!(rows["permissions"][0]["resource_type"], "registered_model", "{who}");
+        assert_eq!(actor.json("DELETE", &format!("{path}/delete"), iris.to_string()).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_was_allowed_and_not_done_cannot_be_read_as_done() {
+    let gate = gate().await;
+    let root = gate.bearer("root");
+    let grant = given("bob", "experiment", "1", "READ");
+    let done = root.post(GRANT, &grant).await;
+    let record = gate.record(&done).await;
+    assert!(record["done"].is_null() && record["error_code"].is_null(), "{record}");
+    let role = make_role(&gate, "readers").await;
+    let to_nobody = json!({"role_id": role, "username": "nobody@example.com"});
+    let bad = given("bob", "experiment", "2", "OWNER");
+    for (told, code) in [
+        (root.post(GRANT, &grant).await, "RESOURCE_ALREADY_EXISTS"),
+        (root.post(REVOKE, &given("bob", "experiment", "9", "READ")).await, "RESOURCE_DOES_NOT_EXIST"),
+        (root.post("/api/3.0/mlflow/roles/assign", &to_nobody).await, "RESOURCE_DOES_NOT_EXIST"),
+        (root.get("/api/3.0/mlflow/roles/get?role_id=999999").await, "RESOURCE_DOES_NOT_EXIST"),
+        (root.post(GRANT, &bad).await, "INVALID_PARAMETER_VALUE"),
+    ] {
+        let record = gate.record(&told).await;
+        assert_eq!(told.error_code(), code);
+        // A level that is none may be refused before anything is judged: that is a refusal, and reads like one.
+        let refused = record["decision"] == "deny";
+        assert!(refused || (record["done"] == false && record["error_code"] == code), "{record}");
+        assert_eq!(record["status"], told.status);
+        assert!(refused || record["detail"].is_string(), "{record}");
+    }
 }
 
 #[tokio::test]

@@ -88,8 +88,9 @@ pub fn known(
     now: u64,
 ) -> Result<Known, terms::BadTerm> {
     let gives = call.row.needs.iter().any(|need| matches!(need, Need::Gives { .. }));
-    let lasting = if gives { store.lasting(principal, share::end(fields, now)?).ok() } else { None };
-    Ok(Known { lasting, ..Known::default() })
+    let until = if gives { share::end(fields, now)? } else { None };
+    let lasting = if gives { store.lasting(principal, until).ok() } else { None };
+    Ok(Known { lasting, until, ..Known::default() })
 }
 
 /// Answers one of these rows.

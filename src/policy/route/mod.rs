@@ -197,6 +197,12 @@ impl Row {
         self.needs.iter().find_map(|need| if let Need::Nobody(why) = need { Some(*why) } else { None })
     }
 
+    /// Whether the endpoint is our own.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.path.starts_with("trackgate/")
+    }
+
     /// Whether strangers may call it.
     #[must_use]
     pub fn open_to_strangers(&self) -> bool {
