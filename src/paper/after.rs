@@ -51,14 +51,17 @@ fn members(state: &mut State, group: &GroupName, change: impl FnOnce(&mut BTreeS
     }
 }
 
+/// Who holds something, and where.
+type Holder = (Subject, WorkspaceName);
+
 /// What everybody holds under a state, ready to be judged.
 #[derive(Debug)]
 pub struct Holdings {
     groups_of: HashMap<UserName, Vec<GroupName>>,
-    roles_of: HashMap<(Subject, WorkspaceName), Vec<(RoleId, Option<u64>)>>,
-    sets: HashMap<(Subject, WorkspaceName), Arc<GrantSet>>,
+    roles_of: HashMap<Holder, Vec<(RoleId, Option<u64>)>>,
+    sets: HashMap<Holder, Arc<GrantSet>>,
     /// The grants of those sets of which some end, with their ends.
-    ending: HashMap<(Subject, WorkspaceName), Vec<(Spot, Held)>>,
+    ending: HashMap<Holder, Vec<(Spot, Held)>>,
     roles: BTreeMap<RoleKey, RoleId>,
 }
 
