@@ -99,9 +99,7 @@ pub fn read(words: &[&str]) -> Option<Requirement> {
             Requirement::Oneself { name: Arc::from(*name), managers: *who == "or-manager" }
         }
         ["another", name] => Requirement::Another(Arc::from(*name)),
-        ["bears", role, whose] => {
-            Requirement::Bears { role: role.parse().ok()?, whose: Arc::from(*whose), has: false }
-        }
+        ["bears", role, whose] => Requirement::Bears { role: role.parse().ok()?, whose: Arc::from(*whose), has: false },
         ["belongs", to @ ..] if !to.is_empty() => {
             Requirement::Belongs { to: to.iter().map(|name| Arc::from(*name)).collect(), does: false }
         }

@@ -211,8 +211,7 @@ fn anew(
         }
         Requirement::Belongs { to, does: _ } => {
             let names: Option<Vec<_>> = to.iter().map(|name| WorkspaceName::parse(name).ok()).collect();
-            let does =
-                names?.iter().all(|name| holdings.principal(Arc::clone(identity), name, admin).belongs());
+            let does = names?.iter().all(|name| holdings.principal(Arc::clone(identity), name, admin).belongs());
             Requirement::Belongs { to, does }
         }
         other => other,
@@ -389,7 +388,8 @@ mod tests {
             (json!([["holds", "read", "workspace", "team-a"]]), "GetWorkspace"),
             (json!([["holds", "read", "experiment", "7"]]), "GetExperiment"),
         ] {
-            let was = json!({"workspace": "team-a", "asked": asked, "call": call, "decision": "allow", "reason": "grant"});
+            let was =
+                json!({"workspace": "team-a", "asked": asked, "call": call, "decision": "allow", "reason": "grant"});
             assert!(judged(in_a, was.clone()).0.is_none(), "{call}");
             assert!(judged("", was).0.is_some(), "{call}");
         }
