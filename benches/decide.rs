@@ -43,6 +43,7 @@ fn principal() -> Arc<Principal> {
         groups: Vec::new(),
         proof: Proof::Bearer,
         until: SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+        token: None,
     };
     Arc::new(Principal {
         identity: Arc::new(identity),

@@ -77,6 +77,7 @@ fn identity(index: u64) -> Arc<Identity> {
         groups: Vec::new(),
         proof: Proof::Bearer,
         until: SystemTime::now() + Duration::from_hours(1),
+        token: None,
     })
 }
 

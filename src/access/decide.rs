@@ -19,11 +19,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::ceiling::{Ceiling, Scope};
 use super::grant::{GrantSet, Held, Pattern, Subject};
 use super::identity::Principal;
 use super::people;
 use crate::mlflow::permission::{Action, Permission};
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{Home, Kind, Object, Resource};
 
 /// One thing that the caller must hold, with the real object in it. Made in `resolve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +189,17 @@ pub enum Reason {
     Bears(u64),
     /// The caller has some business in the workspace.
     Belongs,
+    /// The token that was shown is for less, whatever its owner holds.
+    AboveCeiling {
+        /// How much it is for.
+        most: Permission,
+        /// What was wanted.
+        action: Action,
+    },
+    /// The token that was shown does not reach this, whatever its owner holds.
+    OutsideScope(Object),
+    /// A token was shown, and this is for people themselves.
+    ByToken,
 }
 
 impl Reason {
@@ -222,6 +234,9 @@ impl Reason {
             Self::TooShort => "held-too-short",
             Self::Bears(_) => "has-role",
             Self::Belongs => "belongs",
+            Self::AboveCeiling { .. } => "above-token-ceiling",
+            Self::OutsideScope(_) => "outside-token-scope",
+            Self::ByToken => "not-by-token",
         }
     }
 }
@@ -274,6 +289,9 @@ impl fmt::Display for Reason {
             Self::TooShort => f.write_str("what the caller holds ends before what they would give"),
             Self::Bears(role) => write!(f, "the caller has role #{role}"),
             Self::Belongs => f.write_str("the caller belongs there"),
+            Self::AboveCeiling { most, action } => write!(f, "{action} wanted; the token is for {most} at most"),
+            Self::OutsideScope(object) => write!(f, "the token does not reach {object}"),
+            Self::ByToken => f.write_str("not by a token: people do this themselves"),
         }
     }
 }
@@ -404,7 +422,10 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         Requirement::Lastingly { lasting, of, until: _ } => people::lastingly(principal, lasting.as_deref(), of),
         Requirement::Oneself { name, managers } => people::oneself(principal, name, *managers),
         Requirement::Another(name) => people::another(principal, name),
-        Requirement::Bears { role, has: true, .. } => Ok(Reason::Bears(*role)),
+        Requirement::Bears { role, has: true, .. } => {
+            principal.identity.ceiling().map_or(Ok(()), |ceiling| ceiling.reaches_all(principal))?;
+            Ok(Reason::Bears(*role))
+        }
         Requirement::Bears { has: false, .. } => {
             holds(principal, Action::Manage, &Resource::of_workspace(&principal.workspace))
         }
@@ -422,7 +443,10 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
 
 /// A rule adds to what is held on the workspace. It is no grant: it rescues from no DENY there.
 fn creates(principal: &Principal, kind: Kind, name: &str, workspace: &Resource) -> Result<Reason, Reason> {
-    let refused = match holds(principal, Action::Create, workspace) {
+    if let Some(ceiling) = principal.identity.ceiling() {
+        ceiling.admits_new(principal, kind, name)?;
+    }
+    let refused = match owner_holds(principal, Action::Create, workspace) {
         Ok(reason) => return Ok(reason),
         Err(denied @ Reason::Grant { permission: Permission::Deny, .. }) => return Err(denied),
         Err(reason) => reason,
@@ -470,6 +494,9 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
     if principal.admin {
         return Ok(Reason::Admin);
     }
+    if let Some(ceiling) = principal.identity.ceiling() {
+        ceiling.reaches(principal, resource)?;
+    }
     let workspace = principal.workspace.object();
     for object in resource.levels().chain([&workspace]) {
         if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object, |_| true) {
@@ -482,6 +509,11 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
 fn none_denied(principal: &Principal, kind: Kind) -> Result<Reason, Reason> {
     if principal.admin {
         return Ok(Reason::Admin);
+    }
+    // What a token does not reach is like denied. Of things that lie in others it reaches all or none: the others are
+    // asked for besides.
+    if let (Some(ceiling), Home::Workspace) = (principal.identity.ceiling(), kind.home()) {
+        ceiling.reaches_all(principal)?;
     }
     for set in &principal.grants {
         let exact = set.exact(kind).map(|(id, permission)| (Pattern::Exactly(Arc::clone(id)), permission));
@@ -501,6 +533,15 @@ fn none_denied(principal: &Principal, kind: Kind) -> Result<Reason, Reason> {
 /// # Errors
 /// The reason why not.
 pub fn holds(principal: &Principal, action: Action, resource: &Resource) -> Result<Reason, Reason> {
+    // INVARIANT: a ceiling only takes away. What it admits is judged as ever.
+    if let Some(ceiling) = principal.identity.ceiling() {
+        ceiling.admits(principal, action, resource)?;
+    }
+    owner_holds(principal, action, resource)
+}
+
+/// The same, whatever the credential is for.
+fn owner_holds(principal: &Principal, action: Action, resource: &Resource) -> Result<Reason, Reason> {
     if principal.admin {
         return Ok(Reason::Admin);
     }
@@ -595,6 +636,36 @@ pub enum Visible {
 /// Which things of `kind` (an experiment or a registered model) `principal` may see.
 #[must_use]
 pub fn visible_of(principal: &Principal, kind: Kind) -> Visible {
+    match principal.identity.ceiling() {
+        Some(ceiling) => visible_below(principal, ceiling, kind),
+        None => owner_sees(principal, kind),
+    }
+}
+
+/// The same under a ceiling: nothing but what it reaches.
+fn visible_below(principal: &Principal, ceiling: &Ceiling, kind: Kind) -> Visible {
+    let owner = owner_sees(principal, kind);
+    let reached: Vec<&Scope> = match &ceiling.only {
+        _ if ceiling.is_elsewhere(principal) => return Visible::Only(Vec::new()),
+        None => return owner,
+        Some(only) => only.iter().filter(|scope| scope.kind == kind).collect(),
+    };
+    let mut exact: Vec<Arc<str>> = Vec::new();
+    for scope in reached {
+        match &scope.pattern {
+            Pattern::Exactly(id) => exact.push(Arc::clone(id)),
+            Pattern::Prefix(prefix) if prefix.is_empty() => return owner,
+            Pattern::Prefix(_) => return Visible::Some,
+        }
+    }
+    exact.retain(|id| visible(principal, &Resource::top(kind, Arc::clone(id))));
+    exact.sort_unstable();
+    exact.dedup();
+    Visible::Only(exact)
+}
+
+/// The same, whatever the credential is for.
+fn owner_sees(principal: &Principal, kind: Kind) -> Visible {
     if principal.admin {
         return Visible::All;
     }

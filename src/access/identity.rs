@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::ceiling::Ceiling;
 use super::grant::GrantSet;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
@@ -22,6 +23,25 @@ pub struct Identity {
     pub proof: Proof,
     /// When the proof ends.
     pub until: SystemTime,
+    /// The token of our own that proved it, if one did.
+    pub token: Option<Arc<ByToken>>,
+}
+
+/// The token of our own by which a caller was recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByToken {
+    /// What it is called in lists and in the audit log; no secret.
+    pub id: Arc<str>,
+    /// What it can be used for at most, where it was narrowed.
+    pub ceiling: Option<Ceiling>,
+}
+
+impl Identity {
+    /// What the caller's credential can be used for at most, where it was narrowed.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<&Ceiling> {
+        self.token.as_ref()?.ceiling.as_ref()
+    }
 }
 
 /// How an identity was proven.
@@ -33,6 +53,8 @@ pub enum Proof {
     Bearer,
     /// Google IAP's signed header.
     Iap,
+    /// A token of our own.
+    Token,
 }
 
 impl Proof {
@@ -43,6 +65,7 @@ impl Proof {
             Self::Session => "session",
             Self::Bearer => "bearer",
             Self::Iap => "iap",
+            Self::Token => "token",
         }
     }
 }
@@ -52,7 +75,7 @@ impl Proof {
 pub struct Principal {
     /// Who.
     pub identity: Arc<Identity>,
-    /// Administrators pass every check but `Nobody`.
+    /// Administrators pass every check but `Nobody`. Nobody is one by a token that was narrowed.
     pub admin: bool,
     /// The workspace that the request acts in. The grants below are those of this workspace and of no other.
     pub workspace: WorkspaceName,

@@ -124,7 +124,7 @@ mod tests {
             set.insert(kind, Pattern::parse(kind, pattern).unwrap(), *permission);
         }
         let (issuer, subject, groups) = ("test".into(), "ann".into(), Vec::new());
-        let identity = Identity { user, issuer, subject, groups, proof: Proof::Bearer, until: UNIX_EPOCH };
+        let identity = Identity { user, issuer, subject, groups, proof: Proof::Bearer, until: UNIX_EPOCH, token: None };
         let grants = vec![Arc::new(set)];
         Principal { identity: Arc::new(identity), admin, workspace: WorkspaceName::default(), grants }
     }

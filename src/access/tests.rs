@@ -33,6 +33,7 @@ fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
             groups: Vec::new(),
             proof: Proof::Bearer,
             until: UNIX_EPOCH,
+            token: None,
         }),
         admin,
         workspace: WorkspaceName::default(),

@@ -69,6 +69,7 @@ pub(crate) fn ann(grants: &[(Kind, &str, Permission)]) -> Principal {
         groups: Vec::new(),
         proof: Proof::Bearer,
         until: SystemTime::UNIX_EPOCH,
+        token: None,
     };
     Principal {
         identity: Arc::new(identity),

@@ -123,6 +123,7 @@ impl Iap {
             groups: Vec::new(),
             proof: Proof::Iap,
             until: claims.expires,
+            token: None,
         })
     }
 }

@@ -226,6 +226,7 @@ impl Issuer {
             groups: self.groups(claims)?,
             proof,
             until: claims.expires,
+            token: None,
         })
     }
 

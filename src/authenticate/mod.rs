@@ -161,7 +161,7 @@ impl Authenticated {
     pub fn is_ambient(&self) -> bool {
         match self.identity.proof {
             Proof::Session | Proof::Iap => true,
-            Proof::Bearer => false,
+            Proof::Bearer | Proof::Token => false,
         }
     }
 }

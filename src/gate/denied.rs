@@ -227,7 +227,7 @@ mod tests {
         }
         let (issuer, subject, groups) = ("test".into(), "ann".into(), Vec::new());
         let (proof, until) = (Proof::Bearer, SystemTime::UNIX_EPOCH);
-        let identity = Arc::new(Identity { user, issuer, subject, groups, proof, until });
+        let identity = Arc::new(Identity { user, issuer, subject, groups, proof, until, token: None });
         Principal { identity, admin: false, workspace: WorkspaceName::default(), grants: vec![Arc::new(set)] }
     }
 

@@ -109,6 +109,18 @@ impl From<PrincipalFault> for Refusal {
                 "subject-changed",
                 "The identity provider now gives this user name to another account; an administrator must relink it.",
             ),
+            PrincipalFault::OwnerGone => Self::new(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthenticated,
+                "token-owner-gone",
+                "Whoever this access token was made for is not known here any more.",
+            ),
+            PrincipalFault::ServiceAccount => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::PermissionDenied,
+                "service-account",
+                "This user name is that of a service account: it is used with access tokens and nobody signs in as it.",
+            ),
             PrincipalFault::NotCurrent | PrincipalFault::Unrecognised => {
                 Self::unavailable("store-not-current", "Permissions cannot be looked up now; try again later.")
             }

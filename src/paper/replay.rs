@@ -151,6 +151,7 @@ fn again(
         groups: groups.map_err(|_| unreadable)?,
         proof: Proof::Session,
         until: SystemTime::UNIX_EPOCH,
+        token: None,
     });
     let workspace = workspace.map_err(|_| unreadable)?;
     // Our own pages ask nobody whether they belong.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::accounts;
 use super::batch::{self, Step};
 use super::careful::{self, Seen};
 use super::engine::{Link, Tx, sql};
@@ -17,6 +18,8 @@ use super::people;
 use super::requests::{self, Verdict, Wish};
 use super::roles::{self, NewRule};
 use super::session::{NewSession, SessionKey};
+use super::token::{NewToken, TokenId, Use};
+use super::tokens;
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
@@ -81,6 +84,15 @@ pub(super) enum Change {
     Batch(Arc<[Step]>),
     Ask(Box<Wish>),
     Decide { id: u64, verdict: Verdict, answer: Arc<str> },
+    AddAccount(UserName),
+    AddOwner(UserName, Subject),
+    RemoveOwner(UserName, Subject),
+    CreateToken(Box<NewToken>),
+    RevokeToken(TokenId),
+    RevokeTokensOf(UserName),
+    SeenTokens(Vec<(TokenId, Vec<Use>)>),
+    SweepTokens { before: u64 },
+    Vouch { user: UserName, issuer: Arc<str>, groups: Vec<GroupName> },
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -133,8 +145,8 @@ impl Change {
         let (rows, made) = self.rows(&mut t, by, now).await?;
         let changed = Changed::rows(rows);
         let mut seq = None;
-        // Uses of sessions are in the memory of whoever writes them, and others read them from time to time.
-        if changed.anything() && !matches!(self, Self::SeenSessions(_)) {
+        // Uses of sessions and tokens are in the memory of whoever writes them, and others read them from time to time.
+        if changed.anything() && !matches!(self, Self::SeenSessions(_) | Self::SeenTokens(_)) {
             let number = number(&mut t, "changes").await?;
             let mut lines = std::mem::take(&mut t.lines);
             lines.extend(self.entry(made));
@@ -193,6 +205,14 @@ impl Change {
             Self::Rename { workspace, kind, old, new } => ("rename", named(workspace, *kind, new), old.to_string()),
             Self::Forget { workspace, kind, id } => ("forget", named(workspace, *kind, id), none()),
             Self::Ask(wish) => requests::entry(wish),
+            Self::AddAccount(account) => ("add", format!("service account {account}"), none()),
+            Self::AddOwner(account, owner) => ("add-owner", format!("service account {account}"), owner.to_string()),
+            Self::RemoveOwner(account, owner) => {
+                ("remove-owner", format!("service account {account}"), owner.to_string())
+            }
+            Self::CreateToken(new) => {
+                ("add", format!("token {}", new.id), format!("{}{}", new.owner, until(Some(new.expires))))
+            }
             Self::EndSessionsOf(user) => ("end-sessions", format!("user {user}"), none()),
             Self::EndAllSessions => ("end-sessions", "everybody".to_owned(), none()),
             // The first say by themselves what they found, sessions come and go.
@@ -203,6 +223,11 @@ impl Change {
             | Self::Decide { .. }
             | Self::SweepEnded { .. }
             | Self::Batch(_)
+            | Self::RevokeToken(_)
+            | Self::RevokeTokensOf(_)
+            | Self::SeenTokens(_)
+            | Self::SweepTokens { .. }
+            | Self::Vouch { .. }
             | Self::OpenSession(_)
             | Self::EndSession(_)
             | Self::SeenSessions(_)
@@ -235,15 +260,21 @@ impl Change {
             Self::Recognise { user, issuer, subject } => people::recognise(t, user, issuer, subject, now).await,
             Self::AddUser(user) => people::add_user(t, user, now).await,
             Self::RemoveUser(user) => {
-                let held = drop_all_of(t, &Subject::User(user.clone())).await? + requests::drop_all_of(t, user).await?;
+                let subject = Subject::User(user.clone());
+                let held = drop_all_of(t, &subject).await? + requests::drop_all_of(t, user).await?;
+                let held = held + tokens::drop_all_of(t, user).await? + accounts::drop_owner(t, &subject).await?;
                 Ok(held + people::remove_user(t, user).await?)
             }
             Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await,
             Self::SetDisabled(user, on) => people::set_disabled(t, user, *on).await,
-            Self::Relink(user) => people::relink(t, user).await,
+            Self::Relink(user) => {
+                // The name is somebody else's from now on, or was stolen: what the one before made counts no longer.
+                Ok(tokens::revoke_all_of(t, user, by, now).await? + people::relink(t, user).await?)
+            }
             Self::AddGroup(group) => people::add_group(t, group, now).await,
             Self::RemoveGroup(group) => {
-                let held = drop_all_of(t, &Subject::Group(group.clone())).await?;
+                let subject = Subject::Group(group.clone());
+                let held = drop_all_of(t, &subject).await? + accounts::drop_owner(t, &subject).await?;
                 Ok(held + people::remove_group(t, group).await?)
             }
             Self::AddMember(group, user) => people::add_member(t, group, user, now).await,
@@ -271,6 +302,15 @@ impl Change {
             Self::Batch(steps) => batch::run(t, steps, by, now).await,
             Self::SweepEnded { before } => holdings::sweep(t, i64::try_from(*before).unwrap_or(i64::MAX)).await,
             Self::Decide { id, verdict, answer } => requests::decide(t, *id, verdict, answer, by, now).await,
+            Self::AddAccount(account) => accounts::add(t, account, now).await,
+            Self::AddOwner(account, owner) => accounts::add_owner(t, account, owner, by, now).await,
+            Self::RemoveOwner(account, owner) => accounts::remove_owner(t, account, owner).await,
+            Self::CreateToken(new) => tokens::create(t, new, by, now).await,
+            Self::RevokeToken(id) => tokens::revoke(t, id, by, now).await,
+            Self::RevokeTokensOf(owner) => tokens::revoke_all_of(t, owner, by, now).await,
+            Self::SeenTokens(seen) => tokens::seen(t, seen).await,
+            Self::SweepTokens { before } => tokens::sweep(t, *before).await,
+            Self::Vouch { user, issuer, groups } => people::vouch(t, user, issuer, groups).await,
             Self::OpenSession(new) => people::open_session(t, new, now).await,
             Self::EndSession(key) => people::end_session(t, *key).await,
             Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await,

@@ -15,8 +15,9 @@ use super::{Engine, Settings, place, postgres, sqlite};
 /// Every table, with its columns; those with a `#` are numbers. A table comes after those that it refers to.
 const TABLES: &[(&str, &[&str])] = &[
     ("counters", &["name", "#last"]),
-    ("users", &["name", "#admin", "#disabled", "#created", "#id"]),
-    ("identities", &["issuer", "user_name", "subject", "#first_seen"]),
+    ("users", &["name", "#admin", "#disabled", "#created", "#id", "kind"]),
+    ("identities", &["issuer", "user_name", "subject", "#first_seen", "vouched"]),
+    ("account_owners", &["account", "owner_kind", "owner", "#created", "created_by"]),
     ("user_groups", &["name", "#created", "#id"]),
     ("memberships", &["group_name", "user_name", "#created"]),
     ("roles", &["#id", "workspace", "name", "description", "owner_kind", "owner", "#created", "created_by"]),
@@ -65,6 +66,26 @@ const TABLES: &[(&str, &[&str])] = &[
             "#created",
             "#last_seen",
             "#ends",
+        ],
+    ),
+    (
+        "tokens",
+        &[
+            "id",
+            "digest",
+            "kind",
+            "owner",
+            "name",
+            "workspace",
+            "ceiling",
+            "scopes",
+            "#created",
+            "created_by",
+            "#expires",
+            "#revoked",
+            "revoked_by",
+            "#last_used",
+            "addresses",
         ],
     ),
     (

@@ -78,6 +78,9 @@ pub enum StoreFault {
     /// More requests are open than one person, or all, may have.
     #[error("too many requests for access are open")]
     TooManyOpen,
+    /// One owner has as many tokens as one may have.
+    #[error("there are as many tokens as one owner may have; revoke some")]
+    TooManyTokens,
     /// Somebody else was faster: the grant is another one by now, or gone.
     #[error("the grant is not what it was when it was looked at")]
     Changed,
@@ -120,6 +123,7 @@ impl StoreFault {
             | Self::EndPassed
             | Self::Moved(_)
             | Self::TooManyOpen
+            | Self::TooManyTokens
             | Self::Changed
             | Self::Everybody => true,
             Self::Locked
@@ -151,6 +155,12 @@ pub enum PrincipalFault {
     /// The issuer gave the name to somebody else (another `sub`): refused until an administrator relinks it.
     #[error("the issuer vouches for another subject under this name than before; an administrator must relink it")]
     SubjectChanged,
+    /// Whoever made the token is not there any more.
+    #[error("the owner of the token was removed")]
+    OwnerGone,
+    /// The name is that of a service account, which no issuer vouches for.
+    #[error("the name is that of a service account, and those are recognised by their tokens alone")]
+    ServiceAccount,
     /// What is in memory may be old: the database has not answered for too long.
     #[error("the store is not known to be current")]
     NotCurrent,

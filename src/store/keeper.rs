@@ -24,6 +24,8 @@ use super::requests::{self, AccessRequest, Wanted};
 use super::review::{self, After};
 use super::session::{Session, SessionKey, Sessions};
 use super::snapshot::{Given, Snapshot};
+use super::token::{Token, Tokens, read_uses};
+use super::tokens;
 use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::mlflow::ids::WorkspaceName;
@@ -34,6 +36,8 @@ const TURN: Duration = Duration::from_secs(10);
 const LOAD: Duration = Duration::from_mins(2);
 /// How often uses of sessions reach the table, and dead ones leave it.
 const FLUSH: Duration = Duration::from_secs(30);
+/// A token that no longer counts is shown for so long.
+const FORGOTTEN: Duration = Duration::from_hours(30 * 24);
 /// What has ended counts for nothing at once; its row goes so much later, when every clock agrees that it has.
 const ENDED: Duration = Duration::from_mins(5);
 
@@ -42,6 +46,7 @@ const ENDED: Duration = Duration::from_mins(5);
 pub(super) struct Memory {
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) sessions: ArcSwap<Sessions>,
+    pub(super) tokens: ArcSwap<Tokens>,
     /// A change was made that is not in memory.
     behind: AtomicBool,
     /// The number of a change up to which all are in memory.
@@ -57,6 +62,7 @@ impl Memory {
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             sessions: ArcSwap::from_pointee(Sessions::default()),
+            tokens: ArcSwap::from_pointee(Tokens::default()),
             behind: AtomicBool::new(true),
             newest: AtomicU64::new(0),
             known: AtomicU64::new(0),
@@ -324,6 +330,7 @@ impl Keeper {
     /// Reads which sessions were used elsewhere of late: a session is idle when no process has seen it.
     async fn learn_uses(&mut self, sessions: &Sessions) -> Result<(), StoreFault> {
         let since = self.clock.millis().saturating_sub(4 * millis(FLUSH));
+        let tokens = self.memory.tokens.load_full();
         let link = self.link().await?;
         if !matches!(link, Link::Postgres(_)) {
             return Ok(());
@@ -339,7 +346,37 @@ impl Keeper {
             },
         )
         .await?;
+        let uses = sql("SELECT id, addresses FROM tokens WHERE last_used > $1").bind(since);
+        t.each(uses, |(id, uses): (String, String)| {
+            if let Some(token) = tokens.get(&*id) {
+                token.learn(read_uses(&uses));
+            }
+            Ok(())
+        })
+        .await?;
         t.commit().await
+    }
+
+    /// Writes the uses of tokens since the last time, and forgets those that counted long ago.
+    async fn flush_tokens(&mut self) {
+        let seen = tokens::used(&self.memory);
+        if !seen.is_empty()
+            && let Err(error) = self.make(&Change::SeenTokens(seen.clone()), &By::Trackgate).await
+        {
+            tracing::warn!(%error, "uses of tokens were not written");
+            let tokens = self.memory.tokens.load();
+            for token in seen.iter().filter_map(|(id, _)| tokens.get(id)) {
+                token.mark_dirty();
+            }
+        }
+        let before = self.clock.millis().saturating_sub(millis(FORGOTTEN));
+        let over =
+            |token: &Arc<Token>| token.expires <= before || token.revoked.as_ref().is_some_and(|(at, _)| *at <= before);
+        if self.memory.tokens.load().values().any(over)
+            && let Err(error) = self.make(&Change::SweepTokens { before }, &By::Trackgate).await
+        {
+            tracing::warn!(%error, "tokens that ended long ago were not swept out");
+        }
     }
 
     /// Sweeps out what has ended.
@@ -374,6 +411,7 @@ impl Keeper {
                 }
             }
         }
+        self.flush_tokens().await;
         if let Err(error) = within(TURN, self.learn_uses(&sessions)).await {
             self.lose(&error);
             tracing::warn!(%error, "what others know of uses of sessions was not read");
@@ -395,6 +433,7 @@ impl Keeper {
 struct Read {
     snapshot: Option<Snapshot>,
     sessions: Option<Sessions>,
+    tokens: Option<Tokens>,
 }
 
 impl Read {
@@ -406,15 +445,24 @@ impl Read {
         if let Some(sessions) = self.sessions {
             memory.sessions.store(Arc::new(sessions));
         }
+        if let Some(tokens) = self.tokens {
+            memory.tokens.store(Arc::new(tokens));
+        }
     }
 }
 
 async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> Result<Read, StoreFault> {
     let mut snapshot = Snapshot::clone(&memory.snapshot.load());
     let mut sessions = Sessions::clone(&memory.sessions.load());
-    let (mut of_people, mut of_sessions) = (false, false);
+    let mut tokens = Tokens::clone(&memory.tokens.load());
+    let (mut of_people, mut of_sessions, mut of_tokens) = (false, false, false);
     for part in parts {
-        if let Part::Session(key) = part {
+        if let Part::Token(id) = part {
+            let read = read::one_token(t, id).await?;
+            let token = read.map(|read| known(&memory.tokens.load(), read));
+            tokens.set(id.clone(), token);
+            of_tokens = true;
+        } else if let Part::Session(key) = part {
             let read = read::one_session(t, *key).await?;
             let session = read.map(|read| kept(&memory.sessions.load(), read));
             sessions.set(*key, session);
@@ -424,7 +472,11 @@ async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> 
             of_people = true;
         }
     }
-    Ok(Read { snapshot: of_people.then_some(snapshot), sessions: of_sessions.then_some(sessions) })
+    Ok(Read {
+        snapshot: of_people.then_some(snapshot),
+        sessions: of_sessions.then_some(sessions),
+        tokens: of_tokens.then_some(tokens),
+    })
 }
 
 async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Result<Read, StoreFault> {
@@ -433,7 +485,19 @@ async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Resul
     for session in read::all_sessions(t).await? {
         sessions.set(session.key, Some(kept(&memory.sessions.load(), session)));
     }
-    Ok(Read { snapshot: Some(snapshot), sessions: Some(sessions) })
+    let mut tokens = Tokens::default();
+    for token in read::all_tokens(t).await? {
+        tokens.set(token.id.clone(), Some(known(&memory.tokens.load(), token)));
+    }
+    Ok(Read { snapshot: Some(snapshot), sessions: Some(sessions), tokens: Some(tokens) })
+}
+
+/// The token as it was read, with the uses that memory knows of.
+fn known(known: &Tokens, read: Token) -> Arc<Token> {
+    if let Some(older) = known.get(&read.id) {
+        read.follow(older);
+    }
+    Arc::new(read)
 }
 
 /// The session as memory has it, which knows of later uses and which requests may hold; else as it was read.

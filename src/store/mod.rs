@@ -13,6 +13,7 @@
 //!
 //! This room does not know what a grant allows (`access`) nor how identities are proven (`authenticate`).
 
+mod accounts;
 mod address;
 mod ahead;
 mod batch;
@@ -41,6 +42,8 @@ mod session;
 mod shards;
 mod snapshot;
 mod sqlite;
+mod token;
+mod tokens;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +65,8 @@ pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord,
 pub use self::requests::{AccessRequest, State, Verdict, Wish};
 pub use self::review::After;
 pub use self::session::{NewSession, Session, SessionKey};
+pub use self::token::{ISSUER, NewToken, Standing, Token, TokenDigest, TokenId, TokenKind, Use};
+pub use self::tokens::{MOST_TOKENS, TokenShown};
 
 use self::changes::{Change, Done};
 use self::engine::Link;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::engine::{Tx, sql};
 use super::fault::StoreFault;
 use super::session::SessionKey;
+use super::token::TokenId;
 use crate::access::grant::{RoleId, Subject};
 use crate::mlflow::ids::{GroupName, UserName};
 
@@ -28,6 +29,8 @@ pub(super) enum Part {
     Holder(Subject),
     /// A session.
     Session(SessionKey),
+    /// A token of our own.
+    Token(TokenId),
     /// All of it.
     Everything,
 }
@@ -49,6 +52,7 @@ impl Part {
             Self::Holder(Subject::Group(name)) => ("of-group", name.to_string()),
             Self::Holder(Subject::Role(id)) => ("of-role", id.to_string()),
             Self::Session(key) => ("session", key.to_hex()),
+            Self::Token(id) => ("token", id.to_string()),
             Self::Everything => ("everything", String::new()),
         }
     }
@@ -63,6 +67,7 @@ impl Part {
             "of-group" => GroupName::parse(name).ok().map(|name| Self::Holder(Subject::Group(name))),
             "of-role" => name.parse().ok().map(|id| Self::Holder(Subject::Role(id))),
             "session" => SessionKey::from_hex(name).map(Self::Session),
+            "token" => TokenId::parse(name).map(Self::Token),
             _ => None,
         };
         known.unwrap_or(Self::Everything)
@@ -158,12 +163,15 @@ mod tests {
             Part::Holder(Subject::Group(group)),
             Part::Holder(Subject::Role(RoleId(7))),
             Part::Session(SessionKey::of(b"x")),
+            Part::Token(TokenId::parse("a1B2c3D4").unwrap()),
             Part::Everything,
         ] {
             let (word, name) = part.words();
             assert_eq!(Part::read(word, &name), part);
         }
-        for (word, name) in [("castle", "1"), ("user", ""), ("role", "x"), ("of-role", "-1"), ("session", "zz")] {
+        for (word, name) in
+            [("castle", "1"), ("user", ""), ("role", "x"), ("of-role", "-1"), ("session", "zz"), ("token", "short")]
+        {
             assert_eq!(Part::read(word, name), Part::Everything, "{word} {name}");
         }
     }

@@ -10,6 +10,7 @@ use super::news::{Part, number};
 use super::records::EVERYBODY;
 use super::roles;
 use super::session::{NewSession, SessionKey};
+use super::token::write_groups;
 use crate::access::grant::Subject;
 use crate::mlflow::ids::{GroupName, UserName};
 
@@ -26,6 +27,21 @@ pub(super) async fn recognise(
     let bind = sql("INSERT INTO identities (issuer, user_name, subject, first_seen) VALUES ($1, $2, $3, $4) \
                     ON CONFLICT (issuer, user_name) DO NOTHING");
     t.run(bind.bind(&**issuer).bind(user.as_str()).bind(&**subject).bind(now)).await
+}
+
+/// Keeps the groups that an issuer names.
+pub(super) async fn vouch(
+    t: &mut Tx<'_>,
+    user: &UserName,
+    issuer: &Arc<str>,
+    groups: &[GroupName],
+) -> Result<u64, StoreFault> {
+    let update = sql("UPDATE identities SET vouched = $3 WHERE issuer = $1 AND user_name = $2 AND vouched <> $3");
+    let rows = t.run(update.bind(&**issuer).bind(user.as_str()).bind(write_groups(groups))).await?;
+    if rows > 0 {
+        t.touch(Part::User(user.clone()));
+    }
+    Ok(rows)
 }
 
 pub(super) async fn add_user(t: &mut Tx<'_>, user: &UserName, now: i64) -> Result<u64, StoreFault> {
@@ -121,9 +137,8 @@ pub(super) async fn remove_member(t: &mut Tx<'_>, group: &GroupName, user: &User
 pub(super) async fn open_session(t: &mut Tx<'_>, new: &NewSession, now: i64) -> Result<u64, StoreFault> {
     let identity = &new.identity;
     known_user(t, &identity.user).await?;
-    let groups: Vec<&str> = identity.groups.iter().map(GroupName::as_str).collect();
-    let groups =
-        serde_json::to_string(&groups).map_err(|error| StoreFault::Broken(sqlx::Error::Encode(error.into())))?;
+    vouch(t, &identity.user, &identity.issuer, &identity.groups).await?;
+    let groups = write_groups(&identity.groups);
     let ends = identity.until.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
     t.touch(Part::Session(new.key));
     let insert = sql("INSERT INTO sessions (id, user_name, issuer, subject, provider, user_groups, logout_hint, \

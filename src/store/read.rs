@@ -14,6 +14,7 @@ use super::news::Part;
 use super::records::{Assignment, Binding, CreateRule, GrantRecord, Role, User};
 use super::session::{Row, Session, SessionKey};
 use super::snapshot::{Given, Snapshot};
+use super::token::{self, Token, TokenId};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
@@ -21,12 +22,17 @@ use crate::mlflow::resource::Kind;
 
 macro_rules! users {
     ($which:literal) => {
-        concat!("SELECT id, name, CAST(admin AS BIGINT), CAST(disabled AS BIGINT), created FROM users ", $which)
+        concat!("SELECT id, name, CAST(admin AS BIGINT), CAST(disabled AS BIGINT), created, kind FROM users ", $which)
     };
 }
 macro_rules! identities {
     ($which:literal) => {
-        concat!("SELECT user_name, issuer, subject FROM identities ", $which, " ORDER BY issuer")
+        concat!("SELECT user_name, issuer, subject, vouched FROM identities ", $which, " ORDER BY issuer")
+    };
+}
+macro_rules! owners {
+    ($which:literal) => {
+        concat!("SELECT account, owner_kind, owner FROM account_owners ", $which, " ORDER BY owner_kind, owner")
     };
 }
 macro_rules! memberships {
@@ -77,21 +83,44 @@ macro_rules! sessions {
     };
 }
 
-type UserRow = (i64, String, i64, i64, i64);
+macro_rules! tokens {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, digest, kind, owner, name, workspace, ceiling, scopes, created, created_by, expires, revoked, \
+             revoked_by, last_used, addresses FROM tokens ",
+            $which
+        )
+    };
+}
+
+#[rustfmt::skip]
+type TokenRow = (
+    String, String, String, String, String, Option<String>, Option<String>, Option<String>,
+    i64, String, i64, Option<i64>, Option<String>, i64, String,
+);
+type UserRow = (i64, String, i64, i64, i64, String);
+type IdentityRow = (String, String, String, String);
+type OwnerRow = (String, String, String);
 type RoleRow = (i64, String, String, String, Option<String>, Option<String>, i64, String);
 type GrantRow = (i64, String, String, String, String, String, String, String, Option<i64>, i64, String);
 type AssignmentRow = (i64, i64, String, String, Option<i64>, i64, String);
 type RuleRow = (i64, String, String, String, String, String, String, Option<i64>, i64, String);
 type SessionRow = (String, String, String, String, String, String, Option<String>, i64, i64, i64);
 
-/// Reads everything but sessions.
+/// Reads everything but sessions and tokens.
 pub(super) async fn everything(t: &mut Tx<'_>, given: Given) -> Result<Snapshot, StoreFault> {
     let mut snapshot = Snapshot::new(given);
     let mut words = Words::default();
-    let mut identities: HashMap<String, Vec<Binding>> = HashMap::new();
-    t.each(sql(identities!("")), |(user, issuer, subject): (String, String, String)| {
+    let mut bound: HashMap<String, Bound> = HashMap::new();
+    t.each(sql(identities!("")), |(user, issuer, subject, vouched): IdentityRow| {
         let binding = Binding { issuer: words.shared(&issuer), subject: Arc::from(subject) };
-        identities.entry(user).or_default().push(binding);
+        let entry = bound.entry(user).or_default();
+        entry.identities.push(binding);
+        words.vouched(&vouched, &mut entry.vouched)
+    })
+    .await?;
+    t.each(sql(owners!("")), |(account, kind, owner): OwnerRow| {
+        bound.entry(account).or_default().owners.push(subject_of(&kind, &owner)?);
         Ok(())
     })
     .await?;
@@ -107,7 +136,7 @@ pub(super) async fn everything(t: &mut Tx<'_>, given: Given) -> Result<Snapshot,
     })
     .await?;
     t.each(sql(users!("")), |row: UserRow| {
-        let (bound, within) = (identities.remove(&row.1), groups.remove(&row.1));
+        let (bound, within) = (bound.remove(&row.1), groups.remove(&row.1));
         let user = user(row, bound.unwrap_or_default(), within.unwrap_or_default())?;
         snapshot.put_user(&user.name.clone(), Some(user));
         Ok(())
@@ -161,14 +190,18 @@ pub(super) async fn part(t: &mut Tx<'_>, part: &Part, snapshot: &mut Snapshot) -
         Part::User(name) => {
             let key = name.as_str();
             let row: Option<UserRow> = t.one(sql(users!("WHERE name = $1")).bind(key)).await?;
-            let bound: Vec<(String, String, String)> =
-                t.all(sql(identities!("WHERE user_name = $1")).bind(key)).await?;
-            let bound = bound
-                .into_iter()
-                .map(|(_, issuer, subject)| Binding { issuer: Arc::from(issuer), subject: Arc::from(subject) });
+            let mut bound = Bound::default();
+            let identities: Vec<IdentityRow> = t.all(sql(identities!("WHERE user_name = $1")).bind(key)).await?;
+            for (_, issuer, subject, vouched) in identities {
+                bound.identities.push(Binding { issuer: Arc::from(issuer), subject: Arc::from(subject) });
+                words.vouched(&vouched, &mut bound.vouched)?;
+            }
+            let owners: Vec<OwnerRow> = t.all(sql(owners!("WHERE account = $1")).bind(key)).await?;
+            bound.owners =
+                owners.iter().map(|(_, kind, owner)| subject_of(kind, owner)).collect::<Result<Vec<_>, _>>()?;
             let within: Vec<(String, String)> = t.all(sql(memberships!("WHERE user_name = $1")).bind(key)).await?;
             let within = within.iter().map(|(_, group)| words.group(group)).collect::<Result<Vec<_>, _>>()?;
-            let user = row.map(|row| user(row, bound.collect(), within)).transpose()?;
+            let user = row.map(|row| user(row, bound, within)).transpose()?;
             snapshot.put_user(name, user);
         }
         Part::Group(name) => {
@@ -203,7 +236,7 @@ pub(super) async fn part(t: &mut Tx<'_>, part: &Part, snapshot: &mut Snapshot) -
             holder.finish();
             snapshot.put_holder(holder);
         }
-        Part::Session(_) | Part::Everything => {}
+        Part::Session(_) | Part::Token(_) | Part::Everything => {}
     }
     Ok(())
 }
@@ -233,12 +266,77 @@ fn session(row: SessionRow) -> Option<Session> {
     Session::loaded(Row { id, user, issuer, subject, provider, groups, logout_hint, created, last_seen, ends })
 }
 
-fn user(row: UserRow, identities: Vec<Binding>, mut groups: Vec<GroupName>) -> Result<User, StoreFault> {
-    let (id, name, admin, disabled, created) = row;
+/// Reads the tokens.
+pub(super) async fn all_tokens(t: &mut Tx<'_>) -> Result<Vec<Token>, StoreFault> {
+    let mut tokens = Vec::new();
+    t.each(sql(tokens!("")), |row: TokenRow| {
+        // A row that cannot be read lets nobody in.
+        tokens.extend(token(row));
+        Ok(())
+    })
+    .await?;
+    Ok(tokens)
+}
+
+/// Reads one token.
+pub(super) async fn one_token(t: &mut Tx<'_>, id: &TokenId) -> Result<Option<Token>, StoreFault> {
+    let row: Option<TokenRow> = t.one(sql(tokens!("WHERE id = $1")).bind(id.as_str())).await?;
+    Ok(row.and_then(token))
+}
+
+fn token(row: TokenRow) -> Option<Token> {
+    let (
+        id,
+        digest,
+        kind,
+        owner,
+        name,
+        workspace,
+        ceiling,
+        scopes,
+        created,
+        created_by,
+        expires,
+        revoked,
+        revoked_by,
+        last_used,
+        addresses,
+    ) = row;
+    Token::loaded(token::Row {
+        id,
+        digest,
+        kind,
+        owner,
+        name,
+        workspace,
+        ceiling,
+        scopes,
+        created,
+        created_by,
+        expires,
+        revoked,
+        revoked_by,
+        last_used,
+        addresses,
+    })
+}
+
+/// What other tables say of a user.
+#[derive(Debug, Default)]
+struct Bound {
+    identities: Vec<Binding>,
+    vouched: Vec<GroupName>,
+    owners: Vec<Subject>,
+}
+
+fn user(row: UserRow, bound: Bound, mut groups: Vec<GroupName>) -> Result<User, StoreFault> {
+    let (id, name, admin, disabled, created, kind) = row;
+    let Bound { identities, vouched, owners } = bound;
     let name = UserName::parse(&name).map_err(|error| StoreFault::Corrupt(error.to_string()))?;
     groups.sort_unstable();
     let (admin, disabled) = (admin != 0, disabled != 0);
-    Ok(User { id: id.unsigned_abs(), name, admin, disabled, created: created.unsigned_abs(), identities, groups })
+    let (id, created, service) = (id.unsigned_abs(), created.unsigned_abs(), kind == "service");
+    Ok(User { id, name, admin, disabled, created, identities, groups, vouched, service, owners })
 }
 
 fn role(row: RoleRow, words: &mut Words) -> Result<Role, StoreFault> {
@@ -337,6 +435,22 @@ impl Words {
         let new = GroupName::parse(name).map_err(|error| StoreFault::Corrupt(error.to_string()))?;
         self.groups.insert(name.to_owned(), new.clone());
         Ok(new)
+    }
+
+    /// Adds the groups that an issuer named to those that others did.
+    fn vouched(&mut self, text: &str, groups: &mut Vec<GroupName>) -> Result<(), StoreFault> {
+        if text == "[]" {
+            return Ok(());
+        }
+        let names: Vec<String> =
+            serde_json::from_str(text).map_err(|_| StoreFault::Corrupt("the groups of an identity".to_owned()))?;
+        for name in names {
+            let group = self.group(&name)?;
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        Ok(())
     }
 
     fn subject(&mut self, kind: &str, name: &str) -> Result<Subject, StoreFault> {

@@ -26,6 +26,12 @@ pub struct User {
     pub identities: Vec<Binding>,
     /// The store's groups that the user is in, in order.
     pub groups: Vec<GroupName>,
+    /// The groups that issuers named when they last vouched for the user.
+    pub vouched: Vec<GroupName>,
+    /// Whether it is a service account: nobody signs in as one.
+    pub service: bool,
+    /// Who looks after a service account: users and groups.
+    pub owners: Vec<Subject>,
 }
 
 /// A user's subject at one issuer.

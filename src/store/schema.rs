@@ -18,6 +18,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         (3, "roles, ends of grants, numbers", include_str!("../../migrations/0003_roles_expiries_ids.sql")),
         (4, "requests for access", include_str!("../../migrations/0004_access_requests.sql")),
         (5, "marks of changes, keys", include_str!("../../migrations/0005_marks_of_changes_and_keys.sql")),
+        (6, "service accounts, tokens", include_str!("../../migrations/0006_tokens.sql")),
     ];
     migrations
         .into_iter()

@@ -28,27 +28,37 @@ impl SessionKey {
     /// As the database and `session list` spell it: 64 hex digits.
     #[must_use]
     pub fn to_hex(self) -> String {
-        self.0
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(|digit| char::from(b"0123456789abcdef"[digit as usize]))
-            .collect()
+        to_hex(&self.0)
     }
 
     /// The reverse of [`SessionKey::to_hex`].
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: Vec<u8> =
-            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
-        if digits.len() != 64 {
-            return None;
-        }
-        let mut key = [0; 32];
-        for (to, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-            *to = pair[0] << 4 | pair[1];
-        }
-        Some(Self(key))
+        from_hex(text).map(Self)
     }
+}
+
+/// 64 hex digits.
+pub(super) fn to_hex(bytes: &[u8; 32]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[digit as usize]))
+        .collect()
+}
+
+/// The reverse.
+pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (to, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *to = pair[0] << 4 | pair[1];
+    }
+    Some(bytes)
 }
 
 /// A session that is about to be opened.
@@ -95,6 +105,7 @@ impl Session {
                 groups: groups.iter().map(|name| GroupName::parse(name)).collect::<Result<_, _>>().ok()?,
                 proof: Proof::Session,
                 until: UNIX_EPOCH + Duration::from_millis(u64::try_from(row.ends).ok()?),
+                token: None,
             }),
             provider: Arc::from(row.provider),
             logout_hint: row.logout_hint.map(Arc::from),

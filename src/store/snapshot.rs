@@ -10,7 +10,7 @@ use super::holder::Holder;
 use super::records::{Assignment, EVERYBODY, GrantRecord, Group, Role, User, counts};
 use super::shards::Shards;
 use crate::access::grant::{GrantSet, Pattern, RoleId, Subject};
-use crate::access::identity::{Identity, Principal};
+use crate::access::identity::{Identity, Principal, Proof};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Kind, Resource};
@@ -261,16 +261,17 @@ impl Snapshot {
         let default = WorkspaceName::default();
         places.insert(&default);
         let mut homes = GrantSet::new(Subject::User(identity.user.clone()));
+        let (admin, instead) = self.pass(Some(user), &identity);
         for name in places {
-            let grants = self.sets(&holders, name, now);
-            let here =
-                Principal { admin: self.admin(user), workspace: name.clone(), grants, identity: Arc::clone(&identity) };
+            let mut grants = self.sets(&holders, name, now);
+            grants.extend(instead.clone());
+            let here = Principal { admin, workspace: name.clone(), grants, identity: Arc::clone(&identity) };
             if here.belongs() {
                 homes.insert(Kind::Workspace, Pattern::Exactly(name.to_shared()), Permission::Read);
             }
         }
         let grants = vec![Arc::new(homes)];
-        Ok(Arc::new(Principal { admin: self.admin(user), workspace: workspace.clone(), grants, identity }))
+        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity }))
     }
 
     /// Whether the identity is known, is who it was before, and is not disabled.
@@ -279,15 +280,39 @@ impl Snapshot {
     }
 
     fn person(&self, identity: &Identity) -> Result<&User, PrincipalFault> {
-        let user = self.users.get(&identity.user).ok_or(PrincipalFault::Unrecognised)?;
+        let user = self.users.get(&identity.user);
+        // By its number, which is never given twice: nobody inherits the tokens of another of that name, and nobody comes
+        // to be known by one.
+        if identity.proof == Proof::Token && user.is_none_or(|user| identity.subject.parse() != Ok(user.id)) {
+            return Err(PrincipalFault::OwnerGone);
+        }
+        let user = user.ok_or(PrincipalFault::Unrecognised)?;
         if user.disabled {
             return Err(PrincipalFault::Disabled);
+        }
+        if identity.proof == Proof::Token {
+            return Ok(user);
+        }
+        if user.service {
+            return Err(PrincipalFault::ServiceAccount);
         }
         match user.identities.iter().find(|known| known.issuer == identity.issuer) {
             None => Err(PrincipalFault::Unrecognised),
             Some(known) if known.subject != identity.subject => Err(PrincipalFault::SubjectChanged),
             Some(_) => Ok(user),
         }
+    }
+
+    /// Whether the caller has an administrator's pass, by this credential; and in its place, where it was narrowed, MANAGE
+    /// on the workspace, which a ceiling lies over.
+    fn pass(&self, user: Option<&User>, identity: &Identity) -> (bool, Option<Arc<GrantSet>>) {
+        let admin = user.map_or_else(|| self.given.admins.contains(&identity.user), |user| self.admin(user));
+        if !admin || identity.ceiling().is_none() {
+            return (admin, None);
+        }
+        let mut set = GrantSet::new(Subject::User(identity.user.clone()));
+        set.insert(Kind::Workspace, Pattern::Prefix(Arc::from("")), Permission::Manage);
+        (false, Some(Arc::new(set)))
     }
 
     fn admin(&self, user: &User) -> bool {
@@ -301,8 +326,9 @@ impl Snapshot {
         workspace: &WorkspaceName,
         now: u64,
     ) -> Arc<Principal> {
-        let grants = self.sets(&self.reaching(user, &identity, now), workspace, now);
-        let admin = user.map_or_else(|| self.given.admins.contains(&identity.user), |user| self.admin(user));
+        let mut grants = self.sets(&self.reaching(user, &identity, now), workspace, now);
+        let (admin, instead) = self.pass(user, &identity);
+        grants.extend(instead);
         Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity })
     }
 
@@ -322,8 +348,9 @@ impl Snapshot {
         let holders = self.reaching(Some(user), &identity, at);
         let everybody = self.given.everybody.iter().filter(|_| workspace.is_default());
         let sets = holders.iter().filter_map(|holder| holder.set_at(workspace, at)).chain(everybody.cloned());
-        let grants = sets.collect();
-        Ok(Arc::new(Principal { admin: self.admin(user), workspace: workspace.clone(), grants, identity }))
+        let (admin, instead) = self.pass(Some(user), &identity);
+        let grants = sets.chain(instead).collect();
+        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity }))
     }
 
     /// Whether somebody is an administrator, by the store or by the settings.
@@ -523,6 +550,7 @@ mod tests {
             groups: vec![GroupName::parse("idp").unwrap(), GroupName::parse("ml").unwrap()],
             proof: Proof::Bearer,
             until: SystemTime::UNIX_EPOCH,
+            token: None,
         })
     }
 
@@ -531,7 +559,18 @@ mod tests {
         let group = GroupName::parse("ml").unwrap();
         let identities = vec![Binding { issuer: Arc::from("https://idp.test"), subject: Arc::from("1") }];
         let groups = vec![group.clone()];
-        let user = User { id: 1, name: name.clone(), admin: false, disabled: false, created: 0, identities, groups };
+        let user = User {
+            id: 1,
+            name: name.clone(),
+            admin: false,
+            disabled: false,
+            created: 0,
+            identities,
+            groups,
+            vouched: Vec::new(),
+            service: false,
+            owners: Vec::new(),
+        };
         let mut snapshot = Snapshot::new(Given::default());
         snapshot.put_user(&name, Some(user));
         snapshot.put_group(&group, Some((1, 0)));

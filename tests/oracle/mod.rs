@@ -50,6 +50,7 @@ pub(crate) fn member(roles: &[Vec<Given>]) -> Arc<Principal> {
             groups: Vec::new(),
             proof: Proof::Bearer,
             until: UNIX_EPOCH,
+            token: None,
         }),
         admin: false,
         workspace: WorkspaceName::default(),

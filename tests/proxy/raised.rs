@@ -260,6 +260,7 @@ impl World<'_> {
             groups: Vec::new(),
             proof: Proof::Bearer,
             until: SystemTime::UNIX_EPOCH,
+            token: None,
         });
         let now = store.principal(identity, &WorkspaceName::default()).unwrap();
         let later = store.lasting(&now, None).unwrap();

@@ -75,7 +75,8 @@ impl LoginFault {
             Self::Exchange(_) => "login-code-not-exchanged",
             Self::Token(fault) => fault.code(),
             Self::Person(PrincipalFault::Disabled) => "user-disabled",
-            Self::Person(PrincipalFault::SubjectChanged) => "subject-changed",
+            Self::Person(PrincipalFault::SubjectChanged | PrincipalFault::OwnerGone) => "subject-changed",
+            Self::Person(PrincipalFault::ServiceAccount) => "service-account",
             Self::Person(PrincipalFault::Unrecognised | PrincipalFault::NotCurrent) | Self::Store(_) => {
                 "store-unavailable"
             }
@@ -87,14 +88,18 @@ impl LoginFault {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Token(fault) if fault.status().is_server_error() => fault.status(),
             Self::NoSuchProvider | Self::NoLoginThere => StatusCode::NOT_FOUND,
             Self::Malformed | Self::NoSuchLogin | Self::TooLate | Self::OtherIssuer => StatusCode::BAD_REQUEST,
-            Self::Refused(_) | Self::Person(PrincipalFault::Disabled | PrincipalFault::SubjectChanged) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Refused(_)
+            | Self::Person(
+                PrincipalFault::Disabled
+                | PrincipalFault::SubjectChanged
+                | PrincipalFault::OwnerGone
+                | PrincipalFault::ServiceAccount,
+            )
+            | Self::Token(_) => StatusCode::FORBIDDEN,
             Self::Exchange(_) => StatusCode::BAD_GATEWAY,
-            Self::Token(fault) if fault.status().is_server_error() => fault.status(),
-            Self::Token(_) => StatusCode::FORBIDDEN,
             Self::ProviderAway
             | Self::Person(PrincipalFault::Unrecognised | PrincipalFault::NotCurrent)
             | Self::Store(_)
@@ -119,7 +124,11 @@ impl LoginFault {
             }
             Self::Token(_) => "The identity provider's confirmation is not accepted here.".to_owned(),
             Self::Person(PrincipalFault::Disabled) => "Your account is disabled on this server.".to_owned(),
-            Self::Person(PrincipalFault::SubjectChanged) => {
+            Self::Person(PrincipalFault::ServiceAccount) => {
+                "Your user name is that of a service account here; an administrator must give one of you another."
+                    .to_owned()
+            }
+            Self::Person(PrincipalFault::SubjectChanged | PrincipalFault::OwnerGone) => {
                 "Your account has changed at the identity provider; an administrator must confirm it.".to_owned()
             }
             Self::Person(PrincipalFault::Unrecognised | PrincipalFault::NotCurrent)

@@ -242,6 +242,7 @@ impl Explain {
             groups,
             proof: Proof::Session,
             until: SystemTime::UNIX_EPOCH,
+            token: None,
         }))
     }
 }

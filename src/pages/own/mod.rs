@@ -101,7 +101,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         return Answered::plain(Response::new(Body::Empty));
     };
     let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
-    if caller.identity.proof == Proof::Bearer && call.row.name != "ReviewCsv" {
+    if matches!(caller.identity.proof, Proof::Bearer | Proof::Token) && call.row.name != "ReviewCsv" {
         return only_pages();
     }
     if call.row.verb == Verb::Post {

@@ -9,6 +9,7 @@ mod replicas;
 mod requests;
 mod roles;
 mod tls;
+mod tokens;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -120,6 +121,7 @@ fn identity(name: &str, subject: &str) -> Arc<Identity> {
         groups: Vec::new(),
         proof: Proof::Session,
         until: SystemTime::now() + Duration::from_hours(24),
+        token: None,
     })
 }
 

@@ -1,0 +1,96 @@
+//! How much of what its owner may do may a token be used for?
+//!
+//! A ceiling takes away and never gives: what it admits must still be held by the owner.
+
+use std::sync::Arc;
+
+use super::decide::Reason;
+use super::grant::Pattern;
+use super::identity::Principal;
+use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::permission::{Action, Permission};
+use crate::mlflow::resource::{Kind, Object, Resource};
+
+/// What a token can be used for at most.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ceiling {
+    /// No more than this level allows; `None`: as much as the owner holds.
+    pub most: Option<Permission>,
+    /// On these things, what lies in them, and nothing else; `None`: on all that the owner can reach.
+    pub only: Option<Arc<[Scope]>>,
+    /// In this workspace and in no other.
+    pub workspace: Option<WorkspaceName>,
+}
+
+/// Things that a token reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// Of which kind they are.
+    pub kind: Kind,
+    /// Which ones.
+    pub pattern: Pattern,
+}
+
+impl Scope {
+    fn covers(&self, object: &Object) -> bool {
+        self.kind == object.kind && self.pattern.matches(&object.id)
+    }
+}
+
+impl Ceiling {
+    /// Whether it takes away anything at all.
+    #[must_use]
+    pub fn narrows(&self) -> bool {
+        self.most.is_some() || self.only.is_some() || self.workspace.is_some()
+    }
+
+    /// Whether `action` on `resource` is below it.
+    pub(super) fn admits(&self, principal: &Principal, action: Action, resource: &Resource) -> Result<(), Reason> {
+        self.reaches(principal, resource)?;
+        self.allows(action)
+    }
+
+    /// Whether things of `kind` may be made under `name`.
+    pub(super) fn admits_new(&self, principal: &Principal, kind: Kind, name: &str) -> Result<(), Reason> {
+        self.is_here(principal, &Object { kind, id: Arc::from(name) })?;
+        self.allows(Action::Create)?;
+        let Some(only) = &self.only else { return Ok(()) };
+        let within = only.iter().any(|scope| {
+            let all = matches!(&scope.pattern, Pattern::Prefix(prefix) if prefix.is_empty());
+            // Scopes on experiments speak of ids: a name that looks like one is none.
+            scope.kind == kind && (all || (kind != Kind::Experiment && scope.pattern.matches(name)))
+        });
+        if within { Ok(()) } else { Err(Reason::OutsideScope(Object { kind, id: Arc::from(name) })) }
+    }
+
+    /// Whether `resource`, or what it lies in, is among the things that it reaches.
+    pub(super) fn reaches(&self, principal: &Principal, resource: &Resource) -> Result<(), Reason> {
+        self.is_here(principal, &resource.object)?;
+        let Some(only) = &self.only else { return Ok(()) };
+        let within = resource.levels().any(|object| only.iter().any(|scope| scope.covers(object)));
+        if within { Ok(()) } else { Err(Reason::OutsideScope(resource.object.clone())) }
+    }
+
+    /// Whether it reaches whatever there is, wherever it is asked.
+    pub(super) fn reaches_all(&self, principal: &Principal) -> Result<(), Reason> {
+        let workspace = principal.workspace.object();
+        self.is_here(principal, &workspace)?;
+        if self.only.is_none() { Ok(()) } else { Err(Reason::OutsideScope(workspace)) }
+    }
+
+    /// Whether it is for another workspace.
+    pub(super) fn is_elsewhere(&self, principal: &Principal) -> bool {
+        self.workspace.as_ref().is_some_and(|own| *own != principal.workspace)
+    }
+
+    fn is_here(&self, principal: &Principal, object: &Object) -> Result<(), Reason> {
+        if self.is_elsewhere(principal) { Err(Reason::OutsideScope(object.clone())) } else { Ok(()) }
+    }
+
+    fn allows(&self, action: Action) -> Result<(), Reason> {
+        let Some(most) = self.most else { return Ok(()) };
+        // USE on a workspace is the right to make things in it: who may not change anything makes nothing either.
+        let wanted = if action == Action::Create { Action::Edit } else { action };
+        if most.allows(wanted) { Ok(()) } else { Err(Reason::AboveCeiling { most, action }) }
+    }
+}
