@@ -225,6 +225,8 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::TracePlace(field)
                 | Check::TraceFilter(field)
                 | Check::TraceFilters(field)
+                | Check::CountFilter(field)
+                | Check::CountFilters(field)
                 | Check::TraceView(field)
                 | Check::Ours(field)
                 | Check::Selector { field, .. }

@@ -3,7 +3,7 @@
 //! A link that is blanked in a row tells of itself all the same when a filter selects by it: `run_id = 'x'` on model
 //! versions finds a row only if it came from run `x`. (MLflow 3.17.2 refuses such filters where any run is denied,
 //! `server/auth/__init__.py:_model_version_filter_selects_run`.) Here what is named must be visible; else nothing is found,
-//! as if there were no such run.
+//! as if there were no such run. What is asked otherwise than by name (`LIKE`, `!=`) could spell a hidden name out.
 
 use std::sync::Arc;
 
@@ -11,101 +11,66 @@ use super::hide::Homes;
 use super::narrow::sees_every;
 use crate::access::decide::visible;
 use crate::access::identity::Principal;
+use crate::mlflow::filter::{Asked, compared};
 use crate::mlflow::ids::{LoggedModelId, RunId};
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::route::{Cut, Link, List};
+
+/// Attributes that stand for a key of tags or of metadata (3.17.2, `SearchTraceUtils.SEARCH_KEY_TO_TAG`,
+/// `SEARCH_KEY_TO_METADATA`).
+const STANDS_FOR: [(&str, &str); 2] = [("mlflow.sourceRun", "run_id"), ("mlflow.linkedPrompts", "prompt")];
+
+/// By which names a filter asks for what the link leads to.
+fn names(link: &Link) -> Vec<Asked<'static>> {
+    match link.cut {
+        Cut::Value | Cut::Along(_) => vec![Asked::Attribute(link.at.rsplit('.').next().unwrap_or(link.at))],
+        Cut::Member(key) | Cut::Pair(key) | Cut::Tag(key) | Cut::TagMember(key) => {
+            let short = STANDS_FOR.iter().filter(|(long, _)| *long == key).map(|(_, short)| Asked::Plain(short));
+            short.chain([Asked::Key(key)]).collect()
+        }
+        Cut::Element | Cut::Answer | Cut::NotUsable | Cut::Within(_) => Vec::new(),
+    }
+}
 
 /// Whether `filter` selects rows of `list` by something that the principal may not see.
 pub(crate) async fn by_hidden(principal: &Principal, list: &List, filter: &str, homes: &impl Homes) -> bool {
-    let mut named = Vec::new();
-    let blanked = |link: &&Link| matches!(link.cut, Cut::Value | Cut::Along(_));
-    for link in list.links.iter().filter(blanked).filter(|link| !sees_every(principal, link.kind)) {
-        let attribute = link.at.rsplit('.').next().unwrap_or(link.at);
-        match values_of(attribute, filter) {
-            Some(values) => named.extend(values.into_iter().map(|value| (link.kind, Arc::<str>::from(value)))),
-            None => return true,
+    let mut known = Vec::new();
+    let mut inside = Vec::new();
+    for link in list.links.iter().filter(|link| !sees_every(principal, link.kind)) {
+        for asked in names(link) {
+            // A list of versions in one text is no name of one: whatever it is compared with, it would be spelled out.
+            let whole = matches!((link.cut, asked), (Cut::Tag(_) | Cut::TagMember(_), Asked::Key(_)));
+            let Some(values) = compared(asked, filter).filter(|values| !whole || values.is_empty()) else { return true };
+            for value in values {
+                match (link.kind.home(), link.kind) {
+                    (Home::Experiment, Kind::Run) if RunId::parse(&value).is_ok() => {
+                        inside.push((link.kind, Arc::<str>::from(value)));
+                    }
+                    (Home::Experiment, Kind::LoggedModel) if LoggedModelId::parse(&value).is_ok() => {
+                        inside.push((link.kind, Arc::from(value)));
+                    }
+                    (Home::Named(_), kind) => match Resource::named(kind, &Arc::from(value)) {
+                        Some(resource) => known.push(resource),
+                        None => return true,
+                    },
+                    _ => return true,
+                }
+            }
         }
     }
-    if named.is_empty() {
-        return false;
-    }
-    let canonical = |(kind, id): &(Kind, Arc<str>)| match kind {
-        Kind::Run => RunId::parse(id).is_ok(),
-        Kind::LoggedModel => LoggedModelId::parse(id).is_ok(),
-        _ => false,
-    };
-    if !named.iter().all(canonical) {
+    if !known.iter().all(|resource| visible(principal, resource)) {
         return true;
     }
-    let found = homes.experiments_of(named.clone(), &[]).await;
-    !named.into_iter().all(|key| {
+    if inside.is_empty() {
+        return false;
+    }
+    let found = homes.experiments_of(inside.clone(), &[]).await;
+    !inside.into_iter().all(|key| {
         found.get(&key).is_some_and(|home| {
             let within = Object { kind: Kind::Experiment, id: Arc::clone(home) };
             visible(principal, &Resource::inside(key.0, key.1, within))
         })
     })
-}
-
-/// A piece of a filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    /// In single quotes: a value, never a name.
-    Value(String),
-    /// A word, or something in other quotes: a name, or a value.
-    Word(String),
-    Sign(char),
-}
-
-/// The values that `attribute` is compared with; `None` where that cannot be told.
-fn values_of(attribute: &str, filter: &str) -> Option<Vec<String>> {
-    let pieces = pieces(filter);
-    let mut values = Vec::new();
-    for (at, piece) in pieces.iter().enumerate() {
-        let Piece::Word(word) = piece else { continue };
-        let name = word.rsplit('.').next().unwrap_or(word);
-        if !name.eq_ignore_ascii_case(attribute) {
-            continue;
-        }
-        let value = |piece: &Piece| match piece {
-            Piece::Value(value) | Piece::Word(value) => Some(value.clone()),
-            Piece::Sign(_) => None,
-        };
-        match &pieces[at + 1..] {
-            [Piece::Sign('='), one, ..] => values.push(value(one)?),
-            [Piece::Word(word), Piece::Sign('('), rest @ ..] if word.eq_ignore_ascii_case("in") => {
-                let end = rest.iter().position(|piece| *piece == Piece::Sign(')'))?;
-                for one in rest[..end].iter().filter(|piece| **piece != Piece::Sign(',')) {
-                    values.push(value(one)?);
-                }
-            }
-            _ => return None,
-        }
-    }
-    Some(values)
-}
-
-fn pieces(filter: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut signs = filter.chars().peekable();
-    while let Some(sign) = signs.next() {
-        match sign {
-            '\'' => pieces.push(Piece::Value(signs.by_ref().take_while(|next| *next != '\'').collect())),
-            _ if sign.is_whitespace() => {}
-            _ if is_word(sign) => {
-                let mut word = String::from(sign);
-                while let Some(next) = signs.next_if(|next| is_word(*next)) {
-                    word.push(next);
-                }
-                pieces.push(Piece::Word(word.replace(['"', '`'], "")));
-            }
-            _ => pieces.push(Piece::Sign(sign)),
-        }
-    }
-    pieces
-}
-
-fn is_word(sign: char) -> bool {
-    sign.is_alphanumeric() || matches!(sign, '_' | '.' | '-' | '"' | '`')
 }
 
 #[cfg(test)]
@@ -163,6 +128,57 @@ mod tests {
             "run_id",
         ] {
             assert!(hidden(filter).await, "{filter}");
+        }
+    }
+
+    /// Links as lists of traces and of logged models have them.
+    const TRACES: List = List {
+        links: &[
+            Link { at: "trace_metadata", kind: Kind::Run, cut: Cut::Member("mlflow.sourceRun") },
+            Link { at: "request_metadata[]", kind: Kind::LoggedModel, cut: Cut::Pair("mlflow.modelId") },
+            Link { at: "tags", kind: Kind::PromptVersion, cut: Cut::TagMember("mlflow.linkedPrompts") },
+        ],
+        ..MODEL_VERSIONS
+    };
+    const LOGGED_MODELS: List = List {
+        links: &[Link { at: "info.tags[]", kind: Kind::ModelVersion, cut: Cut::Tag("mlflow.modelVersions") }],
+        ..MODEL_VERSIONS
+    };
+
+    #[tokio::test]
+    async fn a_filter_does_not_spell_out_what_a_blanked_link_of_a_trace_hides() {
+        let ann = ann(&[(Kind::Experiment, "1", Read), (Kind::Prompt, "mine", Read)]);
+        for filter in [
+            "status = 'OK' AND tags.prompt LIKE 'a%' AND tags.run_id = 'x'",
+            &format!("run_id = '{MINE}'"),
+            &format!("metadata.`mlflow.sourceRun` = '{MINE}'"),
+            "prompt = 'mine/1'",
+        ] {
+            assert!(!by_hidden(&ann, &TRACES, filter, &Known).await, "{filter}");
+        }
+        for filter in [
+            &format!("trace.run_id = '{THEIRS}'"),
+            &format!("request_metadata.\"mlflow.sourceRun\" = '{THEIRS}'"),
+            "metadata.`mlflow.sourceRun` LIKE 'a%'",
+            "metadata.mlflow.sourceRun RLIKE '^a'",
+            "metadata.`mlflow.modelId` ILIKE 'm-a%'",
+            "prompt = 'secret/1'",
+            "prompt = 'mine'",
+            "tags.`mlflow.linkedPrompts` LIKE '%secret%'",
+            "tag.`mlflow.linkedPrompts` = 'mine/1'",
+        ] {
+            assert!(by_hidden(&ann, &TRACES, filter, &Known).await, "{filter}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_filter_does_not_spell_out_the_versions_of_a_logged_model() {
+        let ann = ann(&[(Kind::Experiment, "*", Read), (Kind::RegisteredModel, "mine", Read)]);
+        assert!(!by_hidden(&ann, &LOGGED_MODELS, "tags.`mine` = 'mlflow.modelVersions'", &Known).await);
+        for filter in
+            ["tags.`mlflow.modelVersions` LIKE '%\"name\": \"sec%'", "TAGS.\"mlflow.modelVersions\" = '[]'"]
+        {
+            assert!(by_hidden(&ann, &LOGGED_MODELS, filter, &Known).await, "{filter}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Pure: nothing here knows of sockets, stores, clocks or logs.
 
 pub mod error;
+pub mod filter;
 pub mod granting;
 pub mod graphql;
 pub mod ids;

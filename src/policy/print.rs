@@ -235,6 +235,9 @@ fn need(need: &Need) -> String {
             Check::TraceFilter(field) | Check::TraceFilters(field) => {
                 format!("`{field}` asks for nothing that is denied")
             }
+            Check::CountFilter(field) | Check::CountFilters(field) => {
+                format!("`{field}` asks for nothing that is denied or hidden")
+            }
             Check::TraceView(field) => format!("no assessment denied, if `{field}` counts them"),
             Check::Ours(field) => format!("`{field}` left to the server"),
             Check::Elsewhere(field) => format!("`{field}` absent"),

@@ -65,6 +65,10 @@ impl Resolver {
                 self.trace_place(fields.one(field).unwrap_or_default(), upstream, resolved).await?;
             }
             Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
+            Check::CountFilter(field) | Check::CountFilters(field) => {
+                traces::filters(fields.each(field), resolved);
+                Box::pin(self.counted_by(fields.each(field), upstream, resolved)).await?;
+            }
             Check::TraceView(field) => traces::view(fields, field, resolved),
             Check::NewSkill { name, organization } => {
                 let name = fields.one(name).unwrap_or_default();

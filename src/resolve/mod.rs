@@ -303,7 +303,7 @@ impl Resolver {
         })
     }
 
-    async fn on<A: Ask>(
+    pub(super) async fn on<A: Ask>(
         &self,
         action: Action,
         kind: Kind,

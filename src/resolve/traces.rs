@@ -12,8 +12,10 @@ use super::check::{below, is_tag};
 use super::links::{Ask, Link, ResolveFault};
 use super::{MOST_NAMED, Resolved, Resolver, SIDE_BY_SIDE, proxied};
 use crate::access::decide::Requirement;
+use crate::mlflow::filter::{Asked, compared};
+use crate::mlflow::ids::{LoggedModelId, RunId};
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Kind, Object};
+use crate::mlflow::resource::{Home, Kind, Object, Resource};
 use crate::policy::fields::Fields;
 
 const MOVES: &str = "a trace of that id lies in another experiment";
@@ -44,11 +46,21 @@ const SERVERS_METADATA: [&str; 5] = [
 
 /// Words without which a filter or an order cannot ask for such a thing (3.17.2, `SearchTraceUtils`: `run_id` stands for
 /// the metadata `mlflow.sourceRun`, `prompt` for the tag `mlflow.linkedPrompts`; there are no escapes in names).
-const WORDS: [(Kind, &[&str]); 4] = [
+const WORDS: [(Kind, &[&str]); 5] = [
     (Kind::Run, &["run_id", "sourcerun"]),
     (Kind::LoggedModel, &["modelid"]),
     (Kind::Assessment, &["feedback", "expectation", "assessment", "issue"]),
+    (Kind::Prompt, &["prompt"]),
     (Kind::PromptVersion, &["prompt"]),
+];
+
+/// What names such a thing in a filter, and whether what it is compared with is an id of one: the tag is a list of them.
+const LINKS: [(Kind, Asked<'static>, bool); 5] = [
+    (Kind::Run, Asked::Plain("run_id"), true),
+    (Kind::Run, Asked::Key("mlflow.sourceRun"), true),
+    (Kind::LoggedModel, Asked::Key("mlflow.modelId"), true),
+    (Kind::PromptVersion, Asked::Plain("prompt"), true),
+    (Kind::PromptVersion, Asked::Key("mlflow.linkedPrompts"), false),
 ];
 
 /// Views of `traces/metrics` in which nothing of assessments is counted (3.17.2, `MetricViewType`), as their names are
@@ -88,6 +100,29 @@ impl Resolver {
             .buffered(SIDE_BY_SIDE)
             .try_collect()
             .await
+    }
+
+    /// What the filters compare with may be read; what they ask for otherwise may all be read.
+    pub(super) async fn counted_by<A: Ask>(
+        &self,
+        texts: &[Arc<str>],
+        upstream: &A,
+        resolved: &mut Resolved,
+    ) -> Result<(), ResolveFault> {
+        for text in texts {
+            for (kind, asked, is_id) in LINKS {
+                let values = compared(asked, text).filter(|values| is_id || values.is_empty());
+                let ids = values.and_then(|values| {
+                    let ids: Vec<Arc<str>> = values.into_iter().map(Arc::from).collect();
+                    ids.iter().all(|id| names_one(kind, id)).then_some(ids)
+                });
+                match ids {
+                    Some(ids) => Box::pin(self.on(Action::Read, kind, &ids, upstream, resolved)).await?,
+                    None => every(kind, resolved),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Each trace is new, or lies in `experiment` and may be written to.
@@ -185,6 +220,27 @@ impl Resolver {
 fn own_place(root: &str, trace: &str) -> Option<String> {
     let plain = !root.contains(['?', '#']) && !root.is_empty();
     plain.then(|| format!("{}/traces/{trace}/artifacts", root.trim_end_matches('/')))
+}
+
+/// Whether `id` names a thing of `kind` in the one form that it has.
+fn names_one(kind: Kind, id: &Arc<str>) -> bool {
+    match kind {
+        Kind::Run => RunId::parse(id).is_ok(),
+        Kind::LoggedModel => LoggedModelId::parse(id).is_ok(),
+        kind => Resource::named(kind, id).is_some(),
+    }
+}
+
+/// Every thing of `kind` may be read.
+fn every(kind: Kind, resolved: &mut Resolved) {
+    let outer = match kind.home() {
+        Home::Experiment => Kind::Experiment,
+        Home::Named(outer) => outer,
+        Home::Workspace => kind,
+    };
+    resolved.hold(Action::Read, Resource::every(outer));
+    resolved.ask(Requirement::NoneDenied(outer));
+    resolved.ask(Requirement::NoneDenied(kind));
 }
 
 /// None of the metadata is the gateway's.

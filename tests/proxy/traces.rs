@@ -301,6 +301,16 @@ async fn rows_of_a_search_are_judged_and_tell_of_nothing_hidden() {
     let camel = json!({"locations": [{"mlflowExperiment": {"experimentId": "2"}}]});
     assert_eq!(search("alice", camel).await.status, 400);
 
+    // What a link hides cannot be spelled out by a filter; what is seen can be asked for.
+    for (filter, found) in [
+        (format!("run_id = '{RUN}'"), true),
+        ("metadata.`mlflow.sourceRun` LIKE '0%'".to_owned(), false),
+        ("prompt = 'secret/1'".to_owned(), false),
+    ] {
+        let told = search("alice", json!({"locations": at(&["1"]), "filter": filter})).await;
+        assert_eq!(told.json()["traces"].is_array(), found, "{filter}");
+    }
+
     gate.grant("user:alice@example.com", "run", RUN, "DENY").await;
     gate.grant("user:alice@example.com", "assessment", "a-1", "DENY").await;
     let rows = search("alice", json!({"locations": at(&["1"])})).await.json()["traces"].clone();
@@ -360,6 +370,38 @@ async fn metrics_count_nothing_that_is_denied() {
     assert_eq!(metrics(json!("TRACES"), json!(["assessment.name = 'good'"])).await, 403);
     let two = json!({"experiment_ids": ["1", "2"], "view_type": "TRACES"});
     assert_eq!(gate.bearer("alice").post("/api/3.0/mlflow/traces/metrics", &two).await.status, 403);
+}
+
+#[tokio::test]
+async fn counts_spell_out_no_hidden_name() {
+    let gate = gate().await;
+    let metrics = async |filter: &str| {
+        let body = json!({"experiment_ids": ["1"], "view_type": "TRACES", "filters": [filter]});
+        gate.bearer("alice").post("/api/3.0/mlflow/traces/metrics", &body).await.status
+    };
+    let correlation = async |filter: &str| {
+        let body = json!({"experiment_ids": ["1"], "filter_string1": "status = 'OK'", "filter_string2": filter});
+        gate.bearer("alice").post("/api/3.0/mlflow/traces/calculate-filter-correlation", &body).await.status
+    };
+    for filter in ["status = 'OK'", "tags.prompt = 'x'", &format!("run_id = '{RUN}'")] {
+        assert_eq!((metrics(filter).await, correlation(filter).await), (200, 200), "{filter}");
+    }
+    for filter in [
+        "run_id = 'fedcba9876543210fedcba9876543210'",
+        "run_id = 'no id'",
+        "metadata.`mlflow.sourceRun` LIKE 'a%'",
+        "prompt = 'secret/1'",
+        "tags.`mlflow.linkedPrompts` LIKE '%secret%'",
+    ] {
+        assert_eq!((metrics(filter).await, correlation(filter).await), (403, 403), "{filter}");
+    }
+    gate.grant("user:alice@example.com", "experiment", "*", "READ").await;
+    gate.grant("user:alice@example.com", "prompt", "*", "READ").await;
+    for filter in ["metadata.`mlflow.sourceRun` LIKE 'a%'", "tags.`mlflow.linkedPrompts` LIKE '%secret%'"] {
+        assert_eq!((metrics(filter).await, correlation(filter).await), (200, 200), "{filter}");
+    }
+    gate.grant("user:alice@example.com", "prompt", "secret", "DENY").await;
+    assert_eq!(metrics("tags.`mlflow.linkedPrompts` LIKE '%secret%'").await, 403);
 }
 
 #[tokio::test]

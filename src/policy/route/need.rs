@@ -311,6 +311,11 @@ pub enum Check {
     TraceFilter(&'static str),
     /// The same, of a list of them.
     TraceFilters(&'static str),
+    /// A filter by which traces are counted: what it compares with must be visible, and what it asks for otherwise must be
+    /// all visible. Counts would spell a hidden name out.
+    CountFilter(&'static str),
+    /// The same, of a list of them.
+    CountFilters(&'static str),
     /// The view of `traces/metrics`: assessments are counted in all but those of traces and spans.
     TraceView(&'static str),
     /// The server makes this one: absent, or empty.

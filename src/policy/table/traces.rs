@@ -6,7 +6,7 @@
 use crate::mlflow::permission::Action::{Delete, Edit, Read};
 use crate::mlflow::resource::Kind::{Assessment, Experiment, LoggedModel, Prompt, PromptVersion, Run, Trace};
 use crate::policy::route::Check::{
-    Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf,
+    CountFilter, CountFilters, Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf,
     TraceView,
 };
 use crate::policy::route::Cut::{Member, Pair, Tag, TagMember, Within};
@@ -143,9 +143,9 @@ pub(super) static ROWS: &[Row] = &[
     post  ("3.0/mlflow/traces/search",                         "SearchTracesV3",        &[narrowed(Experiment, "locations[].mlflow_experiment.experiment_id"), Checked(Elsewhere("locations[].inference_table.full_table_name")),
                                                                                           Checked(TraceFilter("filter")), Checked(TraceFilters("order_by"))]).keeps(FOUND),
     get   ("2.0/mlflow/traces",                                "SearchTraces",          &[narrowed(Experiment, "experiment_ids"), Checked(TraceFilter("filter")), Checked(TraceFilters("order_by"))]).keeps(FOUND_OLD),
-    post  ("3.0/mlflow/traces/metrics",                        "QueryTraceMetrics",     &[read_each(Experiment, "experiment_ids"), NoneDenied(Trace), Checked(TraceView("view_type")), Checked(TraceFilters("filters"))]),
+    post  ("3.0/mlflow/traces/metrics",                        "QueryTraceMetrics",     &[read_each(Experiment, "experiment_ids"), NoneDenied(Trace), Checked(TraceView("view_type")), Checked(CountFilters("filters"))]),
     post  ("3.0/mlflow/traces/calculate-filter-correlation",   "CalculateTraceFilterCorrelation", &[read_each(Experiment, "experiment_ids"), NoneDenied(Trace),
-                                                                                          Checked(TraceFilter("filter_string1")), Checked(TraceFilter("filter_string2")), Checked(TraceFilter("base_filter"))]),
+                                                                                          Checked(CountFilter("filter_string1")), Checked(CountFilter("filter_string2")), Checked(CountFilter("base_filter"))]),
 
     // Traces are changed
     patch ("3.0/mlflow/traces/{trace_id}/tags",                "SetTraceTagV3",         &[edit(Trace, "{trace_id}|trace_id"), Checked(TraceTags("key"))]),
