@@ -40,7 +40,9 @@ pub(crate) async fn by_hidden(principal: &Principal, list: &List, filter: &str, 
         for asked in names(link) {
             // A list of versions in one text is no name of one: whatever it is compared with, it would be spelled out.
             let whole = matches!((link.cut, asked), (Cut::Tag(_) | Cut::TagMember(_), Asked::Key(_)));
-            let Some(values) = compared(asked, filter).filter(|values| !whole || values.is_empty()) else { return true };
+            let Some(values) = compared(asked, filter).filter(|values| !whole || values.is_empty()) else {
+                return true;
+            };
             for value in values {
                 match (link.kind.home(), link.kind) {
                     (Home::Experiment, Kind::Run) if RunId::parse(&value).is_ok() => {
@@ -175,9 +177,7 @@ mod tests {
     async fn a_filter_does_not_spell_out_the_versions_of_a_logged_model() {
         let ann = ann(&[(Kind::Experiment, "*", Read), (Kind::RegisteredModel, "mine", Read)]);
         assert!(!by_hidden(&ann, &LOGGED_MODELS, "tags.`mine` = 'mlflow.modelVersions'", &Known).await);
-        for filter in
-            ["tags.`mlflow.modelVersions` LIKE '%\"name\": \"sec%'", "TAGS.\"mlflow.modelVersions\" = '[]'"]
-        {
+        for filter in ["tags.`mlflow.modelVersions` LIKE '%\"name\": \"sec%'", "TAGS.\"mlflow.modelVersions\" = '[]'"] {
             assert!(by_hidden(&ann, &LOGGED_MODELS, filter, &Known).await, "{filter}");
         }
     }

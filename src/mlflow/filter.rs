@@ -16,7 +16,17 @@ pub enum Asked<'a> {
 
 /// Words before a key that is the user's own (`_VALID_IDENTIFIERS` of the searches).
 const USERS: [&str; 11] = [
-    "tag", "tags", "metadata", "request_metadata", "metric", "metrics", "param", "params", "parameters", "feedback", "expectation",
+    "tag",
+    "tags",
+    "metadata",
+    "request_metadata",
+    "metric",
+    "metrics",
+    "param",
+    "params",
+    "parameters",
+    "feedback",
+    "expectation",
 ];
 
 impl Asked<'_> {

@@ -340,7 +340,9 @@ impl Plan {
                 | Check::CountFilter(field) => {
                     self.want(field, free(field), Form::Text, false);
                 }
-                Check::TraceFilters(field) | Check::CountFilters(field) => self.want(field, Count::AnyEach, Form::Text, false),
+                Check::TraceFilters(field) | Check::CountFilters(field) => {
+                    self.want(field, Count::AnyEach, Form::Text, false)
+                }
                 Check::TraceTagsOf { tags, place, trace } => {
                     self.want(tags, Count::AnyEach, Form::Text, false);
                     self.want(place, Count::Optional, Form::Text, false);

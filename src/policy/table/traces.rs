@@ -6,8 +6,8 @@
 use crate::mlflow::permission::Action::{Delete, Edit, Read};
 use crate::mlflow::resource::Kind::{Assessment, Experiment, LoggedModel, Prompt, PromptVersion, Run, Trace};
 use crate::policy::route::Check::{
-    CountFilter, CountFilters, Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf,
-    TraceView,
+    CountFilter, CountFilters, Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata,
+    TracePlace, TraceTags, TraceTagsOf, TraceView,
 };
 use crate::policy::route::Cut::{Member, Pair, Tag, TagMember, Within};
 use crate::policy::route::Need::{Checked, NoneDenied};
