@@ -68,10 +68,10 @@ enum Words {
 /// None is whole, so that no field that is judged can be one.
 const NUMBERS: [(&str, &str); 3] = [("NaN", "0.5"), ("Infinity", "0.500000"), ("-Infinity", "-0.500000")];
 
-/// The text as our reader takes it: with a number for each word that Python takes for one. It is read and thrown away; what
+/// The text as our reader takes it: with a number, as long, for each word that Python takes for one. It is read and thrown away; what
 /// is sent on keeps its words. A word is one only where a value begins and ends: MLflow takes a body that Python does not
 /// read for an empty one, so nothing else may become readable by this.
-fn finite(text: &str) -> Cow<'_, str> {
+pub(super) fn finite(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let (mut last, mut at) = (b' ', 0);
     while let Some(rest) = text.get(at..) {

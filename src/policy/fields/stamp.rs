@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::FieldFault;
+use super::body::finite;
 use crate::policy::route::Stamp;
 
 /// The tag by which MLflow tells whose a run, a logged model or a trace is (3.17.2, `utils/mlflow_tags.py`).
@@ -33,19 +34,21 @@ pub fn stamp(body: &[u8], stamps: &[Stamp], name: &str) -> Result<Vec<u8>, Field
     }
     let name = serde_json::Value::from(name).to_string();
     for stamp in stamps {
-        let mut edits = Edits { whole: &text, name: &name, list: Vec::new() };
+        // As long as the text, so that what is found in the one stands at the same place in the other.
+        let read = finite(&text);
+        let mut edits = Edits { whole: &read, name: &name, list: Vec::new() };
         match stamp {
-            Stamp::Text(at) => edits.walk(&text, at, &|edits, object, last| edits.set(object, last, &name))?,
-            Stamp::Given(at) => edits.walk(&text, at, &|edits, object, last| {
+            Stamp::Text(at) => edits.walk(&read, at, &|edits, object, last| edits.set(object, last, &name))?,
+            Stamp::Given(at) => edits.walk(&read, at, &|edits, object, last| {
                 let given = find(&members(object)?, last).is_some();
                 if given { edits.set(object, last, &name) } else { Ok(()) }
             })?,
-            Stamp::Json(at) => edits.walk(&text, at, &Edits::json)?,
-            Stamp::Source(at) => edits.walk(&text, at, &Edits::source)?,
-            Stamp::Map(at) => edits.walk(&text, at, &Edits::map)?,
-            Stamp::Tags(at) => edits.walk(&text, at.strip_suffix("[].key").unwrap_or(at), &Edits::tags)?,
+            Stamp::Json(at) => edits.walk(&read, at, &Edits::json)?,
+            Stamp::Source(at) => edits.walk(&read, at, &Edits::source)?,
+            Stamp::Map(at) => edits.walk(&read, at, &Edits::map)?,
+            Stamp::Tags(at) => edits.walk(&read, at.strip_suffix("[].key").unwrap_or(at), &Edits::tags)?,
         }
-        let edited = edits.written();
+        let edited = edits.written(&text);
         text = Cow::Owned(edited);
     }
     Ok(text.into_owned().into_bytes())
@@ -154,7 +157,8 @@ impl<'a> Edits<'a> {
         if !text.contains(AUTHOR_TAG) && !text.contains('\\') {
             return Ok(());
         }
-        let whole = format!("{{\"in\":{text}}}");
+        let written = format!("{{\"in\":{text}}}");
+        let whole = finite(&written);
         // A text that ends its value and begins another member is no JSON by itself.
         if self::members(&whole)?.len() != 1 {
             return Err(FieldFault::NotAnObject);
@@ -173,7 +177,7 @@ impl<'a> Edits<'a> {
             }
             Ok(())
         })?;
-        let written = inner.written();
+        let written = inner.written(&written);
         let stamped = written.strip_prefix("{\"in\":").and_then(|text| text.strip_suffix('}')).unwrap_or_default();
         let from = self.place(raw.get());
         self.list.push((from..from + raw.get().len(), serde_json::Value::from(stamped).to_string()));
@@ -198,16 +202,17 @@ impl<'a> Edits<'a> {
         part.as_ptr().addr() - self.whole.as_ptr().addr()
     }
 
-    fn written(mut self) -> String {
+    /// The text `of` which the whole was read, with what changes.
+    fn written(mut self, of: &str) -> String {
         self.list.sort_by_key(|(range, _)| range.start);
-        let mut text = String::with_capacity(self.whole.len() + 64);
+        let mut text = String::with_capacity(of.len() + 64);
         let mut at = 0;
         for (range, instead) in self.list {
-            text.push_str(&self.whole[at..range.start]);
+            text.push_str(&of[at..range.start]);
             text.push_str(&instead);
             at = range.end;
         }
-        text.push_str(&self.whole[at..]);
+        text.push_str(&of[at..]);
         text
     }
 }
@@ -289,6 +294,12 @@ mod tests {
                 r#"[{"inputs":{"q":1},"tags":{"mlflow.user":"ann@x"}},{"inputs":{},"tags":null},{"tags":{"x":"y"}}]"#,
             ),
             (r#"[{"inputs":{"q":NaN}}]"#, r#"[{"inputs":{"q":NaN}}]"#),
+            // As MLflow's client writes records: Python's words for numbers, and its name for the author.
+            (
+                r#"[{"inputs":{"q":-Infinity,"s":"NaN"},"tags":{"mlflow.user":"bob"},"x":NaN}]"#,
+                r#"[{"inputs":{"q":-Infinity,"s":"NaN"},"tags":{"mlflow.user":"ann@x"},"x":NaN}]"#,
+            ),
+            (r#"{"mlflow.user":NaN}"#, r#"{"mlflow.user":"ann@x"}"#),
         ];
         for (sent, expected) in cases {
             assert_eq!(stamped(&body(sent), tags), body(expected));
@@ -297,7 +308,6 @@ mod tests {
         for odd in [
             r#"{"mlflow.user":"ann@x","mlflow.user":"bob"}"#,
             r#"[{"tags":{},"tags":{"mlflow.user":"bob"}}]"#,
-            r#"{"mlflow.user":NaN}"#,
             r#"{"a":1}, "mlflow.user":{}"#,
             r#""mlflow.user""#,
         ] {
