@@ -91,6 +91,7 @@ fn measure(folder: &Path) -> Result<(), Fault> {
             workspaces: false,
             static_prefix: "",
             admins: &[ADMIN.email],
+            menu_entry: false,
         },
     )?;
     for n in 1..=10 {

@@ -207,6 +207,7 @@ fn configure(
             client_id: CLIENT,
             client_secret: "demo-secret",
             workspaces: false,
+            menu_entry: true,
             admins: &[ADMIN.email],
         },
     )

@@ -66,6 +66,8 @@ pub struct Settings {
     pub most_links: usize,
     /// What is written into the UI's first page, to lead to our own.
     pub entry: Option<&'static Entry>,
+    /// Whether the UI's menu gets a way to sign out.
+    pub sign_out: bool,
 }
 
 impl Default for Settings {
@@ -76,6 +78,7 @@ impl Default for Settings {
             answers_at_once: 512 * 1024 * 1024,
             most_links: 1000,
             entry: None,
+            sign_out: true,
         }
     }
 }

@@ -26,7 +26,7 @@ pub async fn with_script(
     shared: &Shared,
 ) -> Result<Response<Body>, AnswerFault> {
     let html = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if answer.status() != StatusCode::OK || !html {
+    if !shared.settings.sign_out || answer.status() != StatusCode::OK || !html {
         return Ok(answer);
     }
     put(answer, address, shared.settings.list_answer, &shared.held).await

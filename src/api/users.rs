@@ -13,6 +13,7 @@ use super::{Desk, Said, Tried, json as write};
 use crate::access::grant::Subject;
 use crate::mlflow::granting::Holder;
 use crate::mlflow::ids::UserName;
+use crate::mlflow::look::look;
 use crate::mlflow::resource::Kind;
 use crate::store::{GrantRecord, StoreFault, User};
 
@@ -20,11 +21,12 @@ impl Desk<'_> {
     pub(super) async fn create_user(&self) -> Tried {
         let name = new_name(self.text("username")?)?;
         let read = folded(name.as_str());
-        let alike = self.store().users().into_iter().find(|user| folded(user.name.as_str()) == read);
-        match alike {
-            Some(user) if user.name == name => return Err(ApiFault::UserExists(name.to_string())),
-            Some(user) => {
-                return Err(ApiFault::UserReadsAs { name: name.to_string(), known: user.name.to_string() });
+        // Names that read the same look the same.
+        let alike = self.store().looking(&look(name.as_str()));
+        match alike.into_iter().find(|known| folded(known.as_str()) == read) {
+            Some(known) if known == name => return Err(ApiFault::UserExists(name.to_string())),
+            Some(known) => {
+                return Err(ApiFault::UserReadsAs { name: name.to_string(), known: known.to_string() });
             }
             None => {}
         }

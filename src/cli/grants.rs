@@ -84,14 +84,14 @@ impl On {
 }
 
 impl GrantCommand {
-    pub(super) async fn run(self, store: &Store, by: By) -> anyhow::Result<()> {
+    pub(super) async fn run(self, store: &Store, by: By, google: whom::Google<'_>) -> anyhow::Result<()> {
         match self {
             Self::Add { on, permission, expires } => {
                 let workspace = on.workspace.clone();
                 let pattern = on.pattern()?;
                 let subject = on.subject.subject(store, &workspace)?;
                 let grant = Grant { pattern, subject, kind: on.kind, permission };
-                let told_of = stranger(store, &grant.subject);
+                let told_of = stranger(store, &grant.subject, google);
                 let mut place = place(&workspace);
                 let expires = whom::end(expires)?;
                 let before = store.grants_of(&grant.subject, Some(&workspace));

@@ -199,9 +199,15 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         }
         Command::User(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
-        Command::Grant(command) => with_store(&line.config, async |store| command.run(store, by).await),
-        Command::Role(command) => with_store(&line.config, async |store| command.run(store, by).await),
-        Command::Rule(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Grant(command) => with_store_to_say(&line.config, async |store, config| {
+            command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)
+        }),
+        Command::Role(command) => with_store_to_say(&line.config, async |store, config| {
+            command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)
+        }),
+        Command::Rule(command) => with_store_to_say(&line.config, async |store, config| {
+            command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)
+        }),
         Command::Policy(command) => {
             with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
         }

@@ -80,7 +80,7 @@ pub(super) enum RoleCommand {
 }
 
 impl RoleCommand {
-    pub(super) async fn run(self, store: &Store, by: By) -> anyhow::Result<()> {
+    pub(super) async fn run(self, store: &Store, by: By, google: whom::Google<'_>) -> anyhow::Result<()> {
         match self {
             Self::Add { name, description, workspace } => {
                 let role = store.create_role(&workspace, &name, &description, by).await?;
@@ -99,7 +99,7 @@ impl RoleCommand {
             Self::Assign { role, to, expires, workspace } => {
                 let id = whom::role(store, &workspace, &role)?;
                 let to = to.subject(store, &workspace)?;
-                let told_of = whom::stranger(store, &to);
+                let told_of = whom::stranger(store, &to, google);
                 store.assign(id, &to, whom::end(expires)?, by).await?;
                 say::line(format!("{to} has role {role} now"))?;
                 told_of.map_or(Ok(()), say::line)

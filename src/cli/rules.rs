@@ -63,13 +63,13 @@ impl On {
 }
 
 impl RuleCommand {
-    pub(super) async fn run(self, store: &Store, by: By) -> anyhow::Result<()> {
+    pub(super) async fn run(self, store: &Store, by: By, google: whom::Google<'_>) -> anyhow::Result<()> {
         match self {
             Self::Add { on, expires } => {
                 let names = on.names()?;
                 let subject = on.subject.subject(store, &on.workspace)?;
                 let expires = whom::end(expires)?;
-                let told_of = stranger(store, &subject);
+                let told_of = stranger(store, &subject, google);
                 let who = spoken(store, &subject);
                 let rule = store.add_create_rule(&on.workspace, subject, on.kind, names, expires, by).await?;
                 let end = rule.expires.map_or_else(String::new, |end| format!(" until {}", say::exactly(end)));

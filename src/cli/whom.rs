@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::people::user_name;
+use crate::config::Config;
 use crate::access::grant::{RoleId, Subject};
 use crate::mlflow::ids::{RoleName, WorkspaceName};
 use crate::store::{EVERYBODY, Store};
@@ -70,9 +71,33 @@ pub(super) fn spoken(store: &Store, subject: &Subject) -> String {
     role.map_or_else(|| format!("{kind}:{name}"), |role| format!("role:{}#{}", role.name, role.id))
 }
 
+/// Whether groups are looked up at Google, and what stands before their addresses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Google<'a>(Option<&'a str>);
+
+impl<'a> Google<'a> {
+    pub(super) fn of(config: &'a Config) -> Self {
+        Self(config.authenticate.google_groups.as_ref().map(|google| &*google.groups_prefix))
+    }
+
+    /// Whether the name could be meant for one of Google's groups, and can never be one: their addresses come in lower
+    /// case (`directory`).
+    fn never_names(self, name: &str) -> bool {
+        let Self(Some(prefix)) = self else { return false };
+        let begins = name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+        let address = name.get(prefix.len()..).unwrap_or_default();
+        let spelled = name.starts_with(prefix) && !address.bytes().any(|byte| byte.is_ascii_uppercase());
+        begins && address.contains('@') && !spelled
+    }
+}
+
 /// A grant may come before its subject; whoever mistyped a name should hear of it.
-pub(super) fn stranger(store: &Store, subject: &Subject) -> Option<String> {
+pub(super) fn stranger(store: &Store, subject: &Subject, google: Google<'_>) -> Option<String> {
     match subject {
+        Subject::Group(name) if store.group(name).is_none() && google.never_names(name.as_str()) => {
+            let lower = name.as_str().to_ascii_lowercase();
+            Some(format!("note: Google's groups are known by addresses in lower case: {name} is none of them; is group:{lower} meant?"))
+        }
         Subject::User(name) if store.user(name).is_none() => Some(format!("note: nobody has signed in as {name} yet")),
         Subject::Group(name) if name.as_str() != EVERYBODY && store.group(name).is_none() => {
             Some(format!("note: the store has no group {name}; it counts for those whose issuer names it"))
@@ -148,6 +173,24 @@ mod tests {
         {
             assert!(End::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_in_capitals_is_none_of_googles_groups() {
+        for (prefix, name, never) in [
+            ("", "Team@example.com", true),
+            ("", "team@Example.com", true),
+            ("", "team@example.com", false),
+            ("", "Team", false),
+            ("google:", "google:Team@example.com", true),
+            ("google:", "Google:team@example.com", true),
+            ("google:", "google:team@example.com", false),
+            // It may be another issuer's.
+            ("google:", "Team@example.com", false),
+        ] {
+            assert_eq!(Google(Some(prefix)).never_names(name), never, "{prefix} {name}");
+        }
+        assert!(!Google(None).never_names("Team@example.com"));
     }
 
     #[test]

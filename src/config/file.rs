@@ -325,6 +325,7 @@ fn access(
     resolve.presigned_artifacts = section.or("presigned_artifacts", resolve.presigned_artifacts);
     answer.list_budget = section.or("list_budget", answer.list_budget);
     answer.entry = section.or("menu_entry", false).then(pages::entry);
+    answer.sign_out = section.or("sign_out_entry", answer.sign_out);
     if answer.list_budget == 0 {
         section.fault("list_budget", "must not be 0: no list could be answered", None);
     }

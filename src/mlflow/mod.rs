@@ -7,6 +7,7 @@ pub mod filter;
 pub mod granting;
 pub mod graphql;
 pub mod ids;
+pub mod look;
 pub mod permission;
 pub mod resource;
 pub mod version;

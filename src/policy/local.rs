@@ -2,9 +2,10 @@
 //!
 //! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix.
 
-use super::route::Need::{Admin, Anyone, Gives, SignedIn, Takes};
+use super::route::Need::{Admin, Anyone, Gives, OnRole, SignedIn, Takes};
+use super::route::RoleRight::Change;
 use super::route::Take::TextOpt;
-use super::route::{Row, Take, What, get, post};
+use super::route::{Need, Row, Take, What, get, post};
 use crate::mlflow::granting::Calls;
 
 /// What a page about permissions on one thing names.
@@ -25,7 +26,11 @@ const FORM: &[Take] = &[
     TextOpt("sure"),
     TextOpt("request"),
     TextOpt("answer"),
+    TextOpt("about"),
 ];
+
+/// The role whose permission is changed.
+const ROLE: Need = OnRole { right: Change, field: "role_id" };
 
 /// One row for each endpoint of our own.
 #[rustfmt::skip]
@@ -49,6 +54,8 @@ pub static LOCAL: &[Row] = &[
     post("trackgate/share/give",        "ShareGive",      &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
     post("trackgate/share/change",      "ShareChange",    &[Gives { what: thing(LEVEL), to: TO }]).root().form().served(FORM),
     post("trackgate/share/remove",      "ShareRemove",    &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
+    post("trackgate/share/role/change", "ShareRoleChange", &[ROLE, Gives { what: thing(LEVEL), to: None }]).root().form().served(FORM),
+    post("trackgate/share/role/remove", "ShareRoleRemove", &[ROLE, Takes { what: thing(None), from: None }]).root().form().served(FORM),
     get ("trackgate/ask",               "AskPage",        &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("kind"), TextOpt("id"), TextOpt("permission"), TextOpt("done")]),
     post("trackgate/ask",               "AskForAccess",   &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("kind"), TextOpt("id"), TextOpt("permission"), TextOpt("reason")]),
     post("trackgate/ask/withdraw",      "WithdrawRequest", &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("request")]),

@@ -310,7 +310,7 @@ fn answer(row: &Row) -> String {
         Answer::Confirm { kind, id } => format!("must be about the {kind} that was judged (`{id}`)"),
         Answer::GraphQl(_) => "what the document asks for, as far as it is visible".to_owned(),
         Answer::Served => "by Trackgate itself".to_owned(),
-        Answer::Shell => "with a way to sign out, for whoever has a session, and by the setting `access.menu_entry` one to our own pages".to_owned(),
+        Answer::Shell => "with a way to sign out, for whoever has a session (`access.sign_out_entry`), and by the setting `access.menu_entry` one to our own pages".to_owned(),
         Answer::Ours(json) => format!("`{json}`, by Trackgate itself"),
         Answer::OursUnless(json, None) => format!("`{json}`, by Trackgate itself, except to administrators"),
         Answer::OursUnless(json, Some(kind)) => {

@@ -4,6 +4,7 @@
 //! over all there is; what does says so.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Store;
@@ -33,6 +34,25 @@ impl Store {
         let mut all: Vec<_> = self.memory.snapshot.load().users().cloned().collect();
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         all
+    }
+
+    /// Whom the store knows by a name that looks so ([`crate::mlflow::look`]).
+    #[must_use]
+    pub fn looking(&self, look: &str) -> Vec<UserName> {
+        self.memory.snapshot.load().looking(look).to_vec()
+    }
+
+    /// Who is in which group by the word of an identity provider, as far as open sessions tell. Walks over all of them.
+    #[must_use]
+    pub fn vouched(&self) -> BTreeMap<GroupName, BTreeSet<UserName>> {
+        let mut vouched: BTreeMap<GroupName, BTreeSet<UserName>> = BTreeMap::new();
+        let now = self.clock.now();
+        for session in self.memory.sessions.load().values().filter(|session| now < session.identity.until) {
+            for group in &session.identity.groups {
+                vouched.entry(group.clone()).or_default().insert(session.identity.user.clone());
+            }
+        }
+        vouched
     }
 
     /// The group of this name, if the store has it.

@@ -12,6 +12,7 @@ use super::shards::Shards;
 use crate::access::grant::{GrantSet, Pattern, RoleId, Subject};
 use crate::access::identity::{Identity, Principal, Proof};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
+use crate::mlflow::look::look;
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::{Kind, Resource};
 
@@ -30,6 +31,8 @@ pub(super) struct Snapshot {
     given: Given,
     users: Shards<UserName, Arc<User>>,
     user_ids: Shards<u64, UserName>,
+    /// Whose names look so.
+    looks: Shards<Arc<str>, Arc<Vec<UserName>>>,
     groups: Shards<GroupName, Arc<GroupEntry>>,
     roles: Shards<RoleId, Arc<RoleEntry>>,
     role_names: Shards<(WorkspaceName, RoleName), RoleId>,
@@ -97,6 +100,17 @@ impl Snapshot {
         }
         if let Some(user) = &user {
             self.user_ids.set(user.id, Some(name.clone()));
+        }
+        if old.is_some() != user.is_some() {
+            self.looks.edit(Arc::from(look(name.as_str())), |same| {
+                let mut same = same.unwrap_or_default();
+                let names = Arc::make_mut(&mut same);
+                names.retain(|other| other != name);
+                if user.is_some() {
+                    names.push(name.clone());
+                }
+                (!same.is_empty()).then_some(same)
+            });
         }
         self.users.set(name.clone(), user.map(Arc::new));
     }
@@ -392,6 +406,11 @@ impl Snapshot {
 
     pub(super) fn user_by_id(&self, id: u64) -> Option<&Arc<User>> {
         self.users.get(self.user_ids.get(&id)?)
+    }
+
+    /// Whose names look so ([`look`]).
+    pub(super) fn looking(&self, look: &str) -> &[UserName] {
+        self.looks.get(look).map_or(&[], |same| same)
     }
 
     pub(super) fn users(&self) -> impl Iterator<Item = &Arc<User>> {

@@ -16,6 +16,8 @@ use crate::stage::python::Environment;
 use crate::stage::web::Web;
 use crate::stage::{Fault, free_port, output, tail};
 
+/// The house in which MLflow's pages show a way to Trackgate's own.
+pub(crate) const WITH_ENTRY: &str = "entry";
 /// A token's life: longer than any test.
 const LIFE: Duration = Duration::from_hours(2);
 
@@ -153,6 +155,7 @@ impl House {
                 client_secret: "a test secret",
                 workspaces,
                 admins: &[ADMIN.email],
+                menu_entry: name == WITH_ENTRY,
             },
         )?;
         for creator in ["owner@demo.example", "trainer@demo.example"] {

@@ -6,10 +6,10 @@ use super::login::Browser;
 use crate::harness::gate::{Gate, Told};
 use crate::harness::server::{Server, full};
 
-const SHARE: &str = "/trackgate/share?kind=experiment&id=1";
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
-const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(super) const SHARE: &str = "/trackgate/share?kind=experiment&id=1";
+pub(super) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(super) const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
+pub(super) const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// A server whose experiments have odd names, and which must be asked nothing but those.
 pub(super) async fn gate() -> Gate {

@@ -21,7 +21,7 @@ fn mlflow(target: &str) -> Answer {
     full(404, json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}).to_string())
 }
 
-async fn gate() -> Gate {
+pub(super) async fn gate() -> Gate {
     let server = Server::scripted(|request| {
         let target = request.uri().to_string();
         async move { mlflow(&target) }
@@ -34,21 +34,21 @@ async fn gate() -> Gate {
     gate
 }
 
-const GRANT: &str = "/api/3.0/mlflow/users/permissions/grant";
-const REVOKE: &str = "/api/3.0/mlflow/users/permissions/revoke";
+pub(super) const GRANT: &str = "/api/3.0/mlflow/users/permissions/grant";
+pub(super) const REVOKE: &str = "/api/3.0/mlflow/users/permissions/revoke";
 
-fn given(who: &str, kind: &str, id: &str, level: &str) -> Value {
+pub(super) fn given(who: &str, kind: &str, id: &str, level: &str) -> Value {
     json!({"username": format!("{who}@example.com"), "resource_type": kind, "resource_id": id, "permission": level})
 }
 
-async fn make_role(gate: &Gate, name: &str) -> u64 {
+pub(super) async fn make_role(gate: &Gate, name: &str) -> u64 {
     let made =
         gate.bearer("root").post("/api/3.0/mlflow/roles/create", &json!({"name": name, "workspace": "default"})).await;
     assert_eq!(made.status, 200, "{}", made.text());
     made.json()["role"]["id"].as_u64().unwrap()
 }
 
-fn code(told: &Told) -> (u16, String) {
+pub(super) fn code(told: &Told) -> (u16, String) {
     (told.status, told.error_code())
 }
 

@@ -56,6 +56,8 @@ pub struct Settings<'a> {
     pub workspaces: bool,
     /// Administrators.
     pub admins: &'a [&'a str],
+    /// Whether MLflow's pages show a way to Trackgate's own.
+    pub menu_entry: bool,
 }
 
 /// A running Trackgate.
@@ -96,6 +98,7 @@ impl Gate {
             client_secret,
             workspaces,
             admins,
+            menu_entry,
         } = settings;
         let secret = folder.join("client-secret");
         write_private(&secret, client_secret)?;
@@ -133,6 +136,7 @@ audiences = [{url}]
 
 [access]
 admins = {admins}
+menu_entry = {menu_entry}
 
 [audit]
 file = {audit}

@@ -21,6 +21,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::assets::{self, Assets};
 use super::{Answered, RefusalPage, html, redirect, refusal_page};
 use crate::access::decide::Permitted;
+use crate::access::grant::RoleId;
 use crate::access::identity::{Principal, Proof};
 use crate::audit::Target;
 use crate::authenticate::Authenticator;
@@ -32,7 +33,7 @@ use crate::mlflow::resource::{Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
 use crate::policy::route::{Need, Verb};
-use crate::resolve::{Ask, Known, Resolver};
+use crate::resolve::{Ask, Known, KnownRole, Resolver};
 use crate::store::{By, Store, StoreFault};
 
 /// The first of these pages.
@@ -88,9 +89,17 @@ pub fn known(
     now: u64,
 ) -> Result<Known, terms::BadTerm> {
     let gives = call.row.needs.iter().any(|need| matches!(need, Need::Gives { .. }));
+    let named = call.row.needs.iter().any(|need| matches!(need, Need::OnRole { .. }));
+    let role = fields.number("role_id").filter(|_| named).and_then(|id| store.role(RoleId(id)));
+    let role = role.filter(|role| role.workspace == principal.workspace).map(|role| KnownRole {
+        id: role.id.0,
+        whose: format!("role:{}", role.name).into(),
+        has: false,
+        on: Vec::new(),
+    });
     let until = if gives { share::end(fields, now)? } else { None };
     let lasting = if gives { store.lasting(principal, until).ok() } else { None };
-    Ok(Known { lasting, until, ..Known::default() })
+    Ok(Known { role, lasting, until, ..Known::default() })
 }
 
 /// Answers one of these rows.
@@ -118,8 +127,8 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "AccessPage" => desk.my_access().await,
         "SharePage" => desk.share().await,
         "ShareGive" => desk.give().await,
-        "ShareChange" => desk.change().await,
-        "ShareRemove" => desk.remove().await,
+        "ShareChange" | "ShareRoleChange" => desk.change().await,
+        "ShareRemove" | "ShareRoleRemove" => desk.remove().await,
         "AskPage" => desk.ask().await,
         "AskForAccess" => desk.send_request().await,
         "WithdrawRequest" => desk.withdraw().await,

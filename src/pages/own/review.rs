@@ -3,7 +3,7 @@
 //! Administrators look over everything in the workspace, others over what they manage: a page at a time, or as a table for
 //! a spreadsheet that is written while it is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,10 +21,10 @@ use crate::access::decide::{Requirement, holds, meets};
 use crate::access::grant::{Pattern, Subject};
 use crate::access::identity::Principal;
 use crate::message::{Body, BodyError};
-use crate::mlflow::ids::UserName;
+use crate::mlflow::ids::{GroupName, UserName};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Resource};
-use crate::store::{After, GrantRecord, Store, StoreFault};
+use crate::store::{After, EVERYBODY, GrantRecord, Store, StoreFault};
 
 /// How many rows one page shows.
 const PAGE: usize = 100;
@@ -32,6 +32,12 @@ const PAGE: usize = 100;
 const MOST_LOOKED_AT: usize = 5000;
 /// How many are read at once.
 const AT_ONCE: u32 = 500;
+/// How many members of a group one row names.
+const MOST_SEEN: usize = 5;
+/// How it is known that somebody is in a group that an identity provider alone knows.
+const SEEN: &str = "seen at sign-in";
+/// What such a group is.
+const FOREIGN: &str = "known to the identity provider alone";
 /// How much of a table is sent at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -47,6 +53,9 @@ struct ReviewPage<'a> {
     csv_people: String,
 }
 
+/// Who is in which group by the word of an identity provider.
+type Vouched = BTreeMap<GroupName, BTreeSet<UserName>>;
+
 /// One grant.
 struct Row {
     kind: String,
@@ -60,6 +69,12 @@ struct Row {
     by: String,
     via: Option<String>,
     share: Option<String>,
+    /// A group of which the store knows nothing but this.
+    foreign: bool,
+    /// Who is in it by the word of the identity provider, as far as open sessions tell.
+    seen: Vec<String>,
+    /// How many more.
+    seen_more: usize,
 }
 
 /// Reads the grants that somebody may look over, one after the other.
@@ -160,6 +175,15 @@ impl<A: Ask> Desk<'_, A> {
             row.name = known.get(row.what.as_str()).filter(|_| row.kind == Kind::Experiment.as_str()).cloned();
             row.alike = alike.get(&row.who).filter(|_| row.sort == "person").cloned();
         }
+        if rows.iter().any(|row| row.foreign) {
+            let vouched = self.store().vouched();
+            for row in rows.iter_mut().filter(|row| row.foreign) {
+                let members = GroupName::parse(&row.who).ok().and_then(|name| vouched.get(&name));
+                let members = members.into_iter().flatten();
+                row.seen_more = members.clone().count().saturating_sub(MOST_SEEN);
+                row.seen = members.take(MOST_SEEN).map(ToString::to_string).collect();
+            }
+        }
         let workspace = self.workspace();
         let file = |by| address("/trackgate/review.csv", &[("workspace", workspace), ("by", by), ("person", person)]);
         let later =
@@ -224,6 +248,9 @@ impl<A: Ask> Desk<'_, A> {
             by: by.strip_prefix("user ").unwrap_or(by).to_owned(),
             via,
             share,
+            foreign: is_foreign(self.store(), &grant.subject),
+            seen: Vec::new(),
+            seen_more: 0,
         }
     }
 
@@ -260,14 +287,24 @@ fn who(store: &Store, subject: &Subject) -> (&'static str, String) {
     }
 }
 
-/// All that reaches somebody by themselves, the store's groups and roles, as far as the caller may look over it.
+/// Whether it is a group that an identity provider alone knows.
+fn is_foreign(store: &Store, subject: &Subject) -> bool {
+    matches!(subject, Subject::Group(name) if name.as_str() != EVERYBODY && store.group(name).is_none())
+}
+
+/// All that reaches somebody by themselves, by groups (the store's, and those that an open session names) and by roles, as
+/// far as the caller may look over it.
 fn held_by(store: &Store, caller: &Principal, user: &UserName) -> Vec<(GrantRecord, String)> {
-    let groups = store.user(user).map(|user| user.groups.clone()).unwrap_or_default();
-    let everybody = crate::mlflow::ids::GroupName::parse(crate::store::EVERYBODY).ok();
-    let groups = groups.into_iter().chain(everybody).map(Subject::Group);
+    let mut groups: BTreeSet<GroupName> = store.user(user).into_iter().flat_map(|user| user.groups.clone()).collect();
+    let vouched = store.vouched().into_iter().filter(|(_, members)| members.contains(user)).map(|(group, _)| group);
+    let vouched: BTreeSet<GroupName> = vouched.filter(|group| !groups.contains(group)).collect();
+    groups.extend(vouched.iter().cloned());
+    groups.extend(GroupName::parse(EVERYBODY).ok());
+    let groups = groups.into_iter().map(Subject::Group);
     let mut held = Vec::new();
     for subject in std::iter::once(Subject::User(user.clone())).chain(groups) {
         let through = match &subject {
+            Subject::Group(name) if vouched.contains(name) => format!("group {name}, {SEEN}"),
             Subject::Group(name) => format!("group {name}"),
             Subject::User(_) | Subject::Role(_) => "by themselves".to_owned(),
         };
@@ -287,19 +324,24 @@ fn held_by(store: &Store, caller: &Principal, user: &UserName) -> Vec<(GrantReco
     held
 }
 
-/// Whom a grant reaches, and through what. Of a group that its issuer alone knows, nobody is known.
-fn reached(store: &Store, subject: &Subject) -> Vec<(Option<UserName>, String)> {
+/// Whom a grant reaches, and through what. Of a group that its issuer alone knows, those are known whose open session names
+/// it.
+fn reached(store: &Store, vouched: &Vouched, subject: &Subject) -> Vec<(Option<UserName>, String)> {
     match subject {
         Subject::User(name) => vec![(Some(name.clone()), "by themselves".to_owned())],
-        Subject::Group(name) if name.as_str() == crate::store::EVERYBODY => {
+        Subject::Group(name) if name.as_str() == EVERYBODY => {
             vec![(None, "everybody who signs in".to_owned())]
         }
         Subject::Group(name) => {
             let via = format!("group {name}");
-            let members = store.group(name).map(|group| group.members).unwrap_or_default();
+            let known = store.group(name).map(|group| group.members).unwrap_or_default();
+            let seen = vouched.get(name).into_iter().flatten().filter(|member| !known.contains(member)).cloned();
+            let seen: Vec<_> = seen.map(|member| (Some(member), format!("{via}, {SEEN}"))).collect();
             // Others may be in it by the word of their identity provider.
-            std::iter::once((None, via.clone()))
-                .chain(members.into_iter().map(|member| (Some(member), via.clone())))
+            let others = if is_foreign(store, subject) { format!("{via}, {FOREIGN}") } else { via.clone() };
+            std::iter::once((None, others))
+                .chain(known.into_iter().map(|member| (Some(member), via.clone())))
+                .chain(seen)
                 .collect()
         }
         Subject::Role(id) => {
@@ -308,7 +350,7 @@ fn reached(store: &Store, subject: &Subject) -> Vec<(Option<UserName>, String)> 
             assigned
                 .iter()
                 .filter(|assignment| !matches!(assignment.to, Subject::Role(_)))
-                .flat_map(|assignment| reached(store, &assignment.to))
+                .flat_map(|assignment| reached(store, vouched, &assignment.to))
                 .map(|(user, via)| (user, format!("role {role}, {via}")))
                 .collect()
         }
@@ -356,6 +398,7 @@ async fn write(of: Of, to: Pieces) {
 /// Whether it came to the end.
 async fn read_all(mut reader: Reader, people: bool, text: &mut String, to: &Pieces) -> bool {
     let store = reader.store.clone();
+    let vouched = if people { store.vouched() } else { Vouched::new() };
     let mut rows = Vec::new();
     while !reader.ended {
         rows.clear();
@@ -365,7 +408,7 @@ async fn read_all(mut reader: Reader, people: bool, text: &mut String, to: &Piec
         }
         for record in &rows {
             if people {
-                for (user, via) in reached(&store, &record.grant.subject) {
+                for (user, via) in reached(&store, &vouched, &record.grant.subject) {
                     person_line(text, user.as_ref(), &via, record);
                 }
             } else {

@@ -1,7 +1,8 @@
 //! Who holds what on a thing that I manage, and how do I give, change and take it?
 //!
 //! What a form changes, it says as the person saw it: if it is another by then, nothing is changed and the page is shown
-//! anew.
+//! anew. What is held through a role, or on a pattern that speaks of this thing too, is changed by who may change it for all
+//! that it speaks of; everybody else reads who that is.
 
 use std::sync::Arc;
 
@@ -10,15 +11,21 @@ use http::StatusCode;
 
 use super::terms::{self, BadTerm, LENGTHS, Moment, moment};
 use super::{Answered, Ask, Desk, Frame, Notice, address, html, names, spoken};
-use crate::access::grant::{Grant, Pattern, Subject};
+use crate::access::decide::{Requirement, holds, meets};
+use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::mlflow::granting::{self, Calls, Holder, Which};
 use crate::mlflow::ids::UserName;
-use crate::mlflow::resource::Kind;
+use crate::mlflow::permission::Action;
+use crate::mlflow::resource::{Kind, Resource};
 use crate::policy::fields::Fields;
 use crate::store::{GrantRecord, Seen, StoreFault};
 
 /// The most holders that one page shows.
 const MOST: usize = 500;
+/// How many of those who have a role are named.
+const MOST_HAVING: usize = 20;
+const FASTER: &str = "Nothing was changed: somebody else was faster. This is what holds now.";
+const PASSED: &str = "Nothing was changed: that end has passed already.";
 
 #[derive(Template)]
 #[template(path = "share.html")]
@@ -56,8 +63,12 @@ struct HolderRow {
     /// `person`, `group` or `role`.
     sort: &'static str,
     name: String,
-    /// As the form names them; `None` for what is not changed here.
-    to: Option<String>,
+    /// By which forms it is changed; `None` by none of the caller's.
+    forms: Option<Forms>,
+    /// Who has the role.
+    through: Vec<String>,
+    /// How many more.
+    through_more: usize,
     permission: &'static str,
     until: Option<Moment>,
     by: String,
@@ -67,6 +78,16 @@ struct HolderRow {
     alike: Option<String>,
     unknown: bool,
     seen: String,
+}
+
+/// The forms that change what somebody holds, and what they say.
+struct Forms {
+    change: &'static str,
+    remove: &'static str,
+    /// The thing, or the pattern.
+    id: String,
+    to: String,
+    role: Option<u64>,
 }
 
 /// What was typed into the form, if it is shown again.
@@ -84,6 +105,14 @@ struct Draft {
 pub(super) struct Thing {
     pub(super) kind: Kind,
     pub(super) id: Arc<str>,
+}
+
+/// What a form changes a grant on.
+struct Spot {
+    kind: Kind,
+    pattern: Pattern,
+    /// The thing whose page it stood on.
+    about: Arc<str>,
 }
 
 /// The end that a form of this page asks for: `keep` is what it was.
@@ -119,12 +148,14 @@ impl<A: Ask> Desk<'_, A> {
 
     pub(super) async fn share(&self) -> Answered {
         let notice = match self.field("done") {
-            "given" => Some("Given. It counts from now on."),
-            "changed" => Some("Changed. It counts from now on."),
-            "removed" => Some("Taken back. It counts for nothing from now on."),
+            "given" => Some((true, "Given. It counts from now on.")),
+            "changed" => Some((true, "Changed. It counts from now on.")),
+            "removed" => Some((true, "Taken back. It counts for nothing from now on.")),
+            "faster" => Some((false, FASTER)),
+            "passed" => Some((false, PASSED)),
             _ => None,
         };
-        let notice = notice.map(|text| Notice { good: true, text: text.to_owned() });
+        let notice = notice.map(|(good, text)| Notice { good, text: text.to_owned() });
         self.share_page(StatusCode::OK, notice, Draft::default()).await
     }
 
@@ -161,30 +192,32 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     pub(super) async fn change(&self) -> Answered {
-        let Some(thing) = self.thing() else { return self.no_thing() };
-        let Ok(permission) = granting::level(self.field("permission"), thing.kind) else { return self.no_thing() };
+        let Some(spot) = self.spot() else { return self.no_thing() };
+        let Ok(permission) = granting::level(self.field("permission"), spot.kind) else { return self.no_thing() };
         let Ok(until) = end(self.tools.fields, self.tools.now) else { return self.no_thing() };
-        let Some((seen, record)) = self.seen(&thing) else { return self.changed_by_another().await };
+        let Some((seen, record)) = self.seen(&spot) else { return self.changed_by_another(&spot).await };
         match self.store().change_seen(seen, Some((permission, until)), self.by()).await {
             Ok(()) => {
-                let note = format!("{permission} to {}{}", record.grant.subject, ends(until));
-                Self::back_to(&self.share_address(thing.kind, &thing.id, "changed"), note)
+                let note = format!("{permission} on {} to {}{}", spot.pattern, record.grant.subject, ends(until));
+                Self::back_to(&self.share_address(spot.kind, &spot.about, "changed"), note)
             }
-            Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another().await,
+            Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another(&spot).await,
+            Err(StoreFault::EndPassed) if spot.is_wide() => self.instead(&spot, "passed", PASSED),
             Err(StoreFault::EndPassed) => self.passed(Draft::default()).await,
             Err(fault) => self.not_stored(&fault),
         }
     }
 
     pub(super) async fn remove(&self) -> Answered {
-        let Some(thing) = self.thing() else { return self.no_thing() };
-        let Some((seen, record)) = self.seen(&thing) else { return self.changed_by_another().await };
+        let Some(spot) = self.spot() else { return self.no_thing() };
+        let Some((seen, record)) = self.seen(&spot) else { return self.changed_by_another(&spot).await };
         match self.store().change_seen(seen, None, self.by()).await {
             Ok(()) => {
-                let note = format!("{} taken from {}", record.grant.permission, record.grant.subject);
-                Self::back_to(&self.share_address(thing.kind, &thing.id, "removed"), note)
+                let GrantRecord { grant, .. } = &record;
+                let note = format!("{} on {} taken from {}", grant.permission, grant.pattern, grant.subject);
+                Self::back_to(&self.share_address(spot.kind, &spot.about, "removed"), note)
             }
-            Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another().await,
+            Err(StoreFault::Changed | StoreFault::NoSuch { .. }) => self.changed_by_another(&spot).await,
             Err(fault) => self.not_stored(&fault),
         }
     }
@@ -202,6 +235,16 @@ impl<A: Ask> Desk<'_, A> {
         Some(Thing { kind, id: Arc::from(id) })
     }
 
+    /// The same, or a pattern.
+    fn spot(&self) -> Option<Spot> {
+        if let Some(Thing { kind, id }) = self.thing() {
+            return Some(Spot { kind, pattern: Pattern::Exactly(Arc::clone(&id)), about: id });
+        }
+        let target = self.tools.fields.target("kind", "id", Calls::OfPeople).ok()?;
+        let pattern = Pattern::parse(target.kind, &target.which.to_string()).ok()?;
+        Some(Spot { kind: target.kind, pattern, about: Arc::from(self.field("about")) })
+    }
+
     pub(super) fn no_thing(&self) -> Answered {
         self.refuse(
             StatusCode::BAD_REQUEST,
@@ -213,17 +256,19 @@ impl<A: Ask> Desk<'_, A> {
 
     /// The grant that the form is about, as it was seen; `None` if the form names another one than was judged, or if it
     /// is another by now.
-    fn seen(&self, thing: &Thing) -> Option<(Seen, GrantRecord)> {
+    fn seen(&self, spot: &Spot) -> Option<(Seen, GrantRecord)> {
         let seen = read_seen(self.field("seen"))?;
         let record = self.store().grant_by_id(seen.id)?;
-        let to = match Holder::parse(self.field("to")).ok()? {
-            Holder::User(name) => Subject::User(name),
-            Holder::Group(name) => Subject::Group(name),
+        let to = match self.tools.fields.number("role_id") {
+            Some(role) => Subject::Role(RoleId(role)),
+            None => match Holder::parse(self.field("to")).ok()? {
+                Holder::User(name) => Subject::User(name),
+                Holder::Group(name) => Subject::Group(name),
+            },
         };
-        let pattern = Pattern::Exactly(Arc::clone(&thing.id));
         let judged = record.workspace == self.caller.workspace
-            && record.grant.kind == thing.kind
-            && record.grant.pattern == pattern
+            && record.grant.kind == spot.kind
+            && record.grant.pattern == spot.pattern
             && record.grant.subject == to;
         (judged && Seen::of(&record) == seen).then_some((seen, record))
     }
@@ -242,13 +287,21 @@ impl<A: Ask> Desk<'_, A> {
         Draft { to, permission, lasts, until, alike: None }
     }
 
-    async fn changed_by_another(&self) -> Answered {
-        let text = "Nothing was changed: somebody else was faster. This is what holds now.".to_owned();
-        self.again(StatusCode::CONFLICT, text, Draft::default()).await
+    async fn changed_by_another(&self, spot: &Spot) -> Answered {
+        if spot.is_wide() {
+            return self.instead(spot, "faster", FASTER);
+        }
+        self.again(StatusCode::CONFLICT, FASTER.to_owned(), Draft::default()).await
     }
 
     async fn passed(&self, draft: Draft) -> Answered {
-        self.again(StatusCode::BAD_REQUEST, "Nothing was changed: that end has passed already.".to_owned(), draft).await
+        self.again(StatusCode::BAD_REQUEST, PASSED.to_owned(), draft).await
+    }
+
+    /// Nothing was changed on a pattern. The page that the form stood on is about one thing, and is judged by that.
+    fn instead(&self, spot: &Spot, done: &'static str, why: &str) -> Answered {
+        let page = Self::back_to(&self.share_address(spot.kind, &spot.about, done), String::new());
+        Answered { refused: Some(("not-changed", why.to_owned())), note: None, ..page }
     }
 
     async fn again(&self, status: StatusCode, text: String, draft: Draft) -> Answered {
@@ -294,27 +347,28 @@ impl<A: Ask> Desk<'_, A> {
 
     fn holder(&self, record: &GrantRecord) -> HolderRow {
         let GrantRecord { grant, expires, created, by, .. } = record;
-        let (sort, name, to) = match &grant.subject {
-            Subject::User(name) => ("person", name.to_string(), Some(name.to_string())),
-            Subject::Group(name) => ("group", name.to_string(), Some(format!("group:{name}"))),
+        let (sort, name) = match &grant.subject {
+            Subject::User(name) => ("person", name.to_string()),
+            Subject::Group(name) => ("group", name.to_string()),
             Subject::Role(id) => {
                 let role = self.store().role(*id);
-                ("role", role.map_or_else(|| id.to_string(), |role| role.name.to_string()), None)
+                ("role", role.map_or_else(|| id.to_string(), |role| role.name.to_string()))
             }
         };
+        let (through, through_more) = self.having(&grant.subject);
         let me = matches!(&grant.subject, Subject::User(name) if *name == self.caller.identity.user);
         let unknown = match &grant.subject {
             Subject::User(name) => self.store().user(name).is_none_or(|user| user.identities.is_empty()),
             Subject::Group(_) | Subject::Role(_) => false,
         };
-        let pattern = match &grant.pattern {
-            Pattern::Exactly(_) => None,
-            pattern @ Pattern::Prefix(_) => Some(pattern.to_string()),
-        };
+        let wide = !matches!(grant.pattern, Pattern::Exactly(_));
+        let pattern = wide.then(|| grant.pattern.to_string());
         HolderRow {
             sort,
             name,
-            to,
+            forms: self.forms(grant),
+            through,
+            through_more,
             permission: grant.permission.as_str(),
             until: expires.map(moment),
             by: by.strip_prefix("user ").unwrap_or(by).to_owned(),
@@ -325,6 +379,46 @@ impl<A: Ask> Desk<'_, A> {
             unknown,
             seen: write_seen(record),
         }
+    }
+}
+
+impl<A: Ask> Desk<'_, A> {
+    /// By which forms the caller changes it: what is more than this one thing, or held through a role, needs more than MANAGE
+    /// on the thing. The table says the same of the forms.
+    fn forms(&self, grant: &Grant) -> Option<Forms> {
+        let wide = !matches!(grant.pattern, Pattern::Exactly(_));
+        if wide && meets(self.caller, &Requirement::Whole(grant.kind)).is_err() {
+            return None;
+        }
+        let id = grant.pattern.to_string();
+        let (change, remove) = ("/trackgate/share/change", "/trackgate/share/remove");
+        match &grant.subject {
+            Subject::User(name) => Some(Forms { change, remove, id, to: name.to_string(), role: None }),
+            Subject::Group(name) => Some(Forms { change, remove, id, to: format!("group:{name}"), role: None }),
+            Subject::Role(role) => {
+                let workspace = Resource::of_workspace(&self.caller.workspace);
+                let (change, remove) = ("/trackgate/share/role/change", "/trackgate/share/role/remove");
+                let forms = Forms { change, remove, id, to: String::new(), role: Some(role.0) };
+                holds(self.caller, Action::Manage, &workspace).is_ok().then_some(forms)
+            }
+        }
+    }
+
+    /// Who has a role, and how many more.
+    fn having(&self, subject: &Subject) -> (Vec<String>, usize) {
+        let Subject::Role(role) = subject else { return (Vec::new(), 0) };
+        let assigned = self.store().assignments_of_role(*role);
+        let names = assigned.iter().take(MOST_HAVING).map(|assignment| match &assignment.to {
+            Subject::User(name) => name.to_string(),
+            other => other.to_string(),
+        });
+        (names.collect(), assigned.len().saturating_sub(MOST_HAVING))
+    }
+}
+
+impl Spot {
+    fn is_wide(&self) -> bool {
+        !matches!(self.pattern, Pattern::Exactly(_))
     }
 }
 
