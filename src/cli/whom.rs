@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::people::user_name;
-use crate::config::Config;
 use crate::access::grant::{RoleId, Subject};
+use crate::config::Config;
 use crate::mlflow::ids::{RoleName, WorkspaceName};
 use crate::store::{EVERYBODY, Store};
 
@@ -96,7 +96,9 @@ pub(super) fn stranger(store: &Store, subject: &Subject, google: Google<'_>) -> 
     match subject {
         Subject::Group(name) if store.group(name).is_none() && google.never_names(name.as_str()) => {
             let lower = name.as_str().to_ascii_lowercase();
-            Some(format!("note: Google's groups are known by addresses in lower case: {name} is none of them; is group:{lower} meant?"))
+            Some(format!(
+                "note: Google's groups are known by addresses in lower case: {name} is none of them; is group:{lower} meant?"
+            ))
         }
         Subject::User(name) if store.user(name).is_none() => Some(format!("note: nobody has signed in as {name} yet")),
         Subject::Group(name) if name.as_str() != EVERYBODY && store.group(name).is_none() => {

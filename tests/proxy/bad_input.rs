@@ -67,7 +67,12 @@ async fn a_grant_reaches_the_very_spelling_of_a_name_and_no_other() {
             let status = gate.bearer("bob").get(&path).await.status;
             assert_eq!(status == 200, name == other, "{name:?} {other:?}: {status}");
         }
-        assert_eq!(root.post("/api/3.0/mlflow/users/permissions/revoke", &given("bob", "registered_model", name, "READ")).await.status, 200);
+        assert_eq!(
+            root.post("/api/3.0/mlflow/users/permissions/revoke", &given("bob", "registered_model", name, "READ"))
+                .await
+                .status,
+            200
+        );
         assert_eq!(root.get(LIST).await.json()["permissions"], json!([]), "{name:?}");
     }
 }
@@ -142,7 +147,8 @@ async fn a_role_is_given_to_no_role_and_holds_none() {
         assert!(told.status == 404 || told.status == 400, "{name}: {}", told.text());
     }
     for kind in ["role", "roles"] {
-        let body = json!({"role_id": one, "resource_type": kind, "resource_pattern": other.to_string(), "permission": "READ"});
+        let body =
+            json!({"role_id": one, "resource_type": kind, "resource_pattern": other.to_string(), "permission": "READ"});
         let told = root.post("/api/3.0/mlflow/roles/permissions/add", &body).await;
         assert_eq!(code(&told), (400, "INVALID_PARAMETER_VALUE".to_owned()), "{}", told.text());
     }
