@@ -7,6 +7,7 @@
 
 pub mod certs;
 pub mod client;
+pub(crate) mod cluster;
 pub(crate) mod forge;
 pub mod gate;
 pub(crate) mod google;

@@ -31,6 +31,7 @@ mod permissions;
 mod prefixed;
 mod raised;
 mod registry;
+mod replicas;
 mod review;
 mod sessions;
 mod signals;
