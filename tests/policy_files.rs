@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "harness/cluster.rs"]
+mod cluster;
+
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -196,8 +199,7 @@ fn an_audit_log_is_judged_again_with_the_policy_that_files_would_make() {
 
 /// A database as the real program made it (tests/fixtures/import/capture.py).
 fn captured(place: &Place, name: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name);
-    let text = fs::read_to_string(file).unwrap();
+    let text = fixture(name);
     let path = place.0.join("auth.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -209,6 +211,53 @@ fn captured(place: &Place, name: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     });
+}
+
+fn fixture(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name);
+    fs::read_to_string(file).unwrap()
+}
+
+/// The same in a PostgreSQL database of its own: its address, as SQLAlchemy writes it. `None`: there is no PostgreSQL here.
+fn captured_in_postgres(cluster: &cluster::Cluster, name: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let database = cluster.database().await;
+        let mut connection = cluster.connect(&database).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fixture(name))).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        cluster.address(&database).replacen("postgres://", "postgresql+psycopg2://", 1)
+    })
+}
+
+#[test]
+fn what_is_imported_is_the_same_from_sqlite_and_from_postgresql() {
+    let Some(cluster) = cluster::start("import") else { return };
+    for (program, name) in
+        [("basic-auth", "mlflow-3.17.2"), ("basic-auth", "mlflow-3.11.1"), ("oidc-auth", "oidc-auth-11")]
+    {
+        let place = Place::new();
+        captured(&place, &format!("{name}.sql"));
+        let address = captured_in_postgres(&cluster, &format!("{name}.postgres.sql"));
+        let import = |from: &str| place.ends(&format!("import {program} {from} --accept-wider --dry-run"), 0);
+        let (one, other) = (import("auth.db"), import(&address));
+        assert_eq!(one, other, "{name}");
+        assert!(one.lines().count() > 15 && !one.contains("hash"), "{one}");
+        let count = one.lines().last().unwrap().split(' ').next().unwrap().to_owned();
+        let made = place.ends(&format!("import {program} {address} --accept-wider"), 0);
+        assert!(made.ends_with(&format!("{count} changes made\n")), "{made}");
+        let again = place.ends(&format!("import {program} auth.db --accept-wider"), 0);
+        assert!(again.contains("\n0 changes made"), "twice is once, from wherever: {again}");
+        if program == "basic-auth" {
+            place.ends(&format!("import oidc-auth {address} --dry-run"), 1);
+        }
+    }
+    // Nothing can be changed there, and a bad address is not repeated with its password.
+    let place = Place::new();
+    place.ends(&format!("import basic-auth {}", cluster.address("nowhere")), 1);
+    let out = place.run("import basic-auth postgresql://u:secret@127.0.0.1:1/auth");
+    assert!(!out.status.success() && !String::from_utf8_lossy(&out.stderr).contains("secret"), "{out:?}");
 }
 
 fn contains_each(said: &str, lines: &[&str]) {

@@ -1,19 +1,19 @@
 //! `trackgate import`: permissions from another program's database.
 
+mod dump;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::str::FromStr as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::json;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
+use self::dump::dump;
 use super::say;
 use crate::mlflow::ids::UserName;
-use crate::paper::import::{BASIC_TABLES, Dump, Import, Names, additions, oidc_tables, read_basic, read_oidc};
+use crate::paper::import::{BASIC_TABLES, Import, Names, additions, oidc_tables, read_basic, read_oidc};
 use crate::paper::plan::Plan;
 use crate::paper::present;
 use crate::paper::read::shown;
@@ -28,7 +28,9 @@ pub(super) struct ImportCommand {
     /// Whose database it is.
     #[arg(value_enum)]
     from: Program,
-    /// Where it is, as that program's settings say: `sqlite:////srv/basic_auth.db`, or the file's path.
+    /// Where it is, as that program's settings say: `sqlite:////srv/basic_auth.db`, the file's path, or
+    /// `postgresql://user@host/database`. A password is better in the environment (`PGPASSWORD`, or all of the address in
+    /// this variable) than on the command line, where others see it.
     #[arg(env = "TRACKGATE_IMPORT_URL", hide_env_values = true)]
     url: String,
     /// Print what maps to what and what does not, and change nothing.
@@ -148,45 +150,4 @@ fn tell(import: &Import, plan: &Plan, new: &[&UserName]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// All rows of these tables, from one state of the database, which is opened for reading alone.
-async fn dump(url: &str, tables: &[(String, Vec<&'static str>)]) -> anyhow::Result<Dump> {
-    if url.starts_with("postgres") {
-        bail!("PostgreSQL is not read yet: copy the database into SQLite");
-    }
-    // SQLAlchemy writes three slashes before a relative path, four before an absolute one.
-    let file = url.strip_prefix("sqlite:///").unwrap_or(url);
-    if file.contains("://") {
-        bail!("write `sqlite:////path/to/file.db`, or the file's path");
-    }
-    let options = SqliteConnectOptions::from_str("sqlite://")?.filename(file).read_only(true).create_if_missing(false);
-    let mut connection: SqliteConnection =
-        options.connect().await.with_context(|| format!("the database `{file}` cannot be opened"))?;
-    let mut dump = Dump::new();
-    let mut t = connection.begin().await?;
-    for (table, columns) in tables {
-        let known = sqlx::query("SELECT name FROM pragma_table_info($1)").bind(table).fetch_all(&mut *t).await;
-        let known: Vec<String> = known
-            .with_context(|| format!("`{file}` cannot be read"))?
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect::<Result<_, _>>()?;
-        if known.is_empty() {
-            continue;
-        }
-        // The names stand in this program, not in the database.
-        let cells = columns.iter().map(|column| {
-            let cell =
-                if known.iter().any(|name| name == column) { format!("\"{column}\"") } else { "NULL".to_owned() };
-            format!("CAST({cell} AS TEXT)")
-        });
-        let query = format!("SELECT {} FROM \"{table}\"", cells.collect::<Vec<_>>().join(", "));
-        let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *t).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| (0..columns.len()).map(|at| row.try_get(at)).collect();
-        dump.insert(table.clone(), rows.iter().map(read).collect::<Result<_, _>>()?);
-    }
-    t.rollback().await?;
-    connection.close().await?;
-    Ok(dump)
 }
