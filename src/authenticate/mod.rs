@@ -213,7 +213,12 @@ impl Authenticator {
     pub async fn keep_fresh(&self) {
         let keepers = self.issuers.iter().map(|issuer| Arc::clone(&issuer.keys));
         let keepers = keepers.chain(self.iap.iter().map(|iap| Arc::clone(&iap.keys)));
-        futures_util::future::join_all(keepers.map(Keeper::keep_fresh)).await;
+        let directory = async {
+            if let Some(directory) = &self.directory {
+                directory.keep().await;
+            }
+        };
+        tokio::join!(futures_util::future::join_all(keepers.map(Keeper::keep_fresh)), directory);
     }
 
     /// Whether nothing comes in through this door but what IAP vouches for.

@@ -49,7 +49,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let (session, session_idle) = session(root.section("session"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
-    let google_groups = google::groups(&root, &issuers, iap.as_ref());
+    let google_groups = google::groups(&root, &state_dir, &issuers, iap.as_ref());
     if issuers.is_empty() && iap.is_none() && !root.has("issuer") && !root.has("iap") {
         report.fault(
             "issuer".to_owned(),

@@ -1,5 +1,6 @@
 //! Are groups of people looked up at Google, and whose?
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::kinds::{Customer, MailDomain, MetadataUrl, ProviderUrl};
@@ -15,6 +16,7 @@ const LONGEST_KEEP: Duration = Duration::from_hours(24);
 /// `[google_groups]`.
 pub(super) fn groups(
     root: &Section<'_>,
+    state_dir: &Path,
     issuers: &[issuer::Settings],
     iap: Option<&iap::Settings>,
 ) -> Option<Settings> {
@@ -29,6 +31,7 @@ pub(super) fn groups(
     let metadata = section.or("metadata_url", MetadataUrl(METADATA_URL.parse().ok()?));
     let default = Settings::new(domains, api.url, metadata.0);
     let mut settings = Settings {
+        kept_in: Some(state_dir.join("google-groups.jsonl")),
         key_file: section.maybe("key_file"),
         groups_prefix: section.or("groups_prefix", default.groups_prefix.clone()),
         groups_allowed: lower(section.or("groups_allowed", default.groups_allowed.clone())),

@@ -1,7 +1,7 @@
 //! In which Google groups is this person?
 //!
 //! Cloud Identity is asked with our service account's credentials, whoever the person is and however they proved it. What it
-//! says is kept in memory: fresh for some minutes, and used for a stated time longer while Google cannot be asked. It is
+//! says is kept (`kept`): fresh for some minutes, and used for a stated time longer while Google cannot be asked. It is
 //! asked again ahead of time, in the background, for whoever goes on sending requests; somebody who comes back later
 //! waits for the answer, so that a removed member has lost the group within that time.
 //!
@@ -12,6 +12,7 @@
 
 mod fault;
 mod filter;
+mod kept;
 mod key;
 mod outage;
 mod person;
@@ -26,7 +27,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -49,6 +50,8 @@ use crate::mlflow::ids::{GroupName, UserName};
 const MOST_PEOPLE: u64 = 100_000;
 /// Look-ups that run at once; more wait for their turn, within their own time.
 const AT_ONCE: usize = 32;
+/// How often new answers reach the file.
+const WRITTEN: Duration = Duration::from_secs(30);
 /// The largest page: 500 relations with names of the longest kind.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
@@ -78,6 +81,8 @@ pub struct Settings {
     pub keep: Duration,
     /// How long a look-up may take.
     pub timeout: Duration,
+    /// Where answers are kept over a restart, if anywhere.
+    pub kept_in: Option<PathBuf>,
     /// Where the API is.
     pub api_url: Url,
     /// Where the metadata server is.
@@ -100,6 +105,7 @@ impl Settings {
             fresh: Duration::from_mins(5),
             keep: Duration::from_hours(1),
             timeout: Duration::from_secs(5),
+            kept_in: None,
             api_url,
             metadata_url,
             fetch: fetch::Settings { most: MOST_BYTES, ..fetch::Settings::default() },
@@ -121,6 +127,11 @@ pub struct Directory {
     /// Until then Google asked for patience, in milliseconds since the epoch.
     quiet_until: AtomicU64,
     outage: Outage,
+    kept_in: Option<PathBuf>,
+    /// What answers mean under these settings.
+    meaning: String,
+    /// There is an answer that the file does not have.
+    new: AtomicBool,
 }
 
 /// What is known of somebody's groups without asking.
@@ -143,6 +154,7 @@ impl Directory {
     /// # Errors
     /// [`SetupFault`] for a key or an address that cannot be used.
     pub fn new(settings: Settings, clock: Clock) -> Result<Arc<Self>, SetupFault> {
+        let meaning = meaning(&settings);
         let fetch = fetch::Settings { total: settings.timeout, ..settings.fetch };
         let fetcher = Fetcher::new(&fetch)?;
         if !is_secure(&settings.api_url) {
@@ -154,7 +166,10 @@ impl Directory {
             None => return Err(SetupFault::BadAddress(settings.metadata_url.into())),
         };
         let times = Times::new(settings.fresh, settings.keep);
-        Ok(Arc::new(Self {
+        let directory = Arc::new(Self {
+            kept_in: settings.kept_in,
+            meaning,
+            new: AtomicBool::new(false),
             domains: settings.domains,
             groups_prefix: settings.groups_prefix,
             groups_allowed: settings.groups_allowed,
@@ -172,7 +187,52 @@ impl Directory {
             turns: Semaphore::new(AT_ONCE),
             quiet_until: AtomicU64::new(0),
             outage: Outage::default(),
-        }))
+        });
+        directory.remember();
+        Ok(directory)
+    }
+
+    /// Takes up what was said before a restart.
+    fn remember(&self) {
+        let Some(path) = &self.kept_in else { return };
+        let now = self.clock.millis();
+        match kept::read(path, &self.meaning, self.times.oldest(now), now) {
+            Ok(answers) => {
+                for answer in answers.into_iter().filter(|answer| self.speaks_of(&answer.user)) {
+                    self.people.insert(answer.user, Arc::new(Person::known(answer.groups, answer.asked)));
+                }
+            }
+            Err(error) => {
+                let file = path.display();
+                tracing::warn!(%error, %file, "what Google said of groups before the restart is not used");
+            }
+        }
+    }
+
+    /// Writes answers down from time to time, so that they outlive a restart. Ends only when it is dropped.
+    pub async fn keep(self: &Arc<Self>) {
+        loop {
+            tokio::time::sleep(WRITTEN).await;
+            self.write_down().await;
+        }
+    }
+
+    /// Writes answers down, where there are new ones.
+    pub async fn write_down(self: &Arc<Self>) {
+        let directory = Arc::clone(self);
+        let Some(path) = self.kept_in.clone().filter(|_| self.new.swap(false, Ordering::AcqRel)) else { return };
+        let written = tokio::task::spawn_blocking(move || {
+            let oldest = directory.times.oldest(directory.clock.millis());
+            let known = directory.people.iter().filter_map(|(name, person)| {
+                let (groups, asked) = person.last()?;
+                (asked > oldest).then(|| kept::Answer { user: UserName::clone(&name), asked, groups })
+            });
+            kept::write(&path, &directory.meaning, &known.collect::<Vec<_>>())
+        });
+        if let Ok(Err(error)) = written.await {
+            self.new.store(true, Ordering::Release);
+            tracing::warn!(%error, "what Google says of groups was not written down for a restart");
+        }
     }
 
     /// Whether the person is one to be looked up: the whole domain of the address is configured.
@@ -269,7 +329,11 @@ impl Directory {
                     }
                 }
             }
+            let answered = outcome.is_ok();
             landing.done(outcome.map(Arc::from), asked, now);
+            if answered {
+                directory.new.store(true, Ordering::Release);
+            }
         });
     }
 
@@ -277,4 +341,10 @@ impl Directory {
         let left = self.quiet_until.load(Ordering::Acquire).saturating_sub(now);
         (left > 0).then(|| Duration::from_millis(left))
     }
+}
+
+/// What of the settings makes one and the same answer mean something else.
+fn meaning(settings: &Settings) -> String {
+    let Settings { groups_prefix, groups_allowed, customer, security_groups_only, api_url, .. } = settings;
+    format!("{:?}", (groups_prefix, groups_allowed, customer, security_groups_only, api_url.as_str()))
 }

@@ -24,6 +24,11 @@ impl Times {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self { fresh: millis(fresh), keep: millis(keep.max(fresh)) }
     }
+
+    /// What was asked for then or before counts no longer.
+    pub(super) fn oldest(self, now: u64) -> u64 {
+        now.saturating_sub(self.keep)
+    }
 }
 
 #[derive(Default)]
@@ -78,6 +83,16 @@ pub(super) enum Next {
 }
 
 impl Person {
+    /// Somebody whose groups were asked for before we were started.
+    pub(super) fn known(groups: Arc<[GroupName]>, asked: u64) -> Self {
+        Self(Mutex::new(State { known: Some(Known { groups, asked }), ..State::default() }))
+    }
+
+    /// The last answer, and when it was asked for.
+    pub(super) fn last(&self) -> Option<(Arc<[GroupName]>, u64)> {
+        self.state().known.as_ref().map(|known| (Arc::clone(&known.groups), known.asked))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -454,3 +454,64 @@ async fn a_server_that_does_not_call_itself_the_metadata_server_is_not_believed(
     elsewhere.metadata_url = "http://metadata.example.com".parse().unwrap();
     assert!(matches!(Directory::new(elsewhere, clock()), Err(SetupFault::BadAddress(_))));
 }
+
+#[tokio::test]
+async fn a_restart_during_an_outage_shuts_nobody_out_who_was_looked_up_lately() {
+    let google = google();
+    let clock = clock();
+    let folder = std::env::temp_dir().join(format!("trackgate-google-kept-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("google-groups.jsonl");
+    let settings = Settings { kept_in: Some(path.clone()), ..settings(&google) };
+    let start = |settings: &Settings| Directory::new(settings.clone(), clock.clone()).unwrap();
+    let first = start(&settings);
+    assert_eq!(groups(&first, ALICE).await.unwrap(), BOTH);
+    first.write_down().await;
+    drop(first);
+    let secret = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(secret & 0o777, 0o600);
+
+    google.lie(Endpoint::Search, Lie::Says(503, "application/json", "{}".to_owned()));
+    assert_eq!(at_hand(&start(&settings), ALICE).unwrap(), BOTH, "the answer is fresh still");
+    clock.advance(settings.fresh + Duration::from_secs(1));
+    let second = start(&settings);
+    assert_eq!(groups(&second, ALICE).await.unwrap(), BOTH, "Google was asked first, and is away");
+    assert!(groups(&second, "bob@example.com").await.is_err(), "of whom nothing is known nobody guesses");
+    second.write_down().await;
+
+    // Under other settings the same answer means something else.
+    let other = Settings { groups_prefix: "google:".to_owned(), ..settings.clone() };
+    assert!(groups(&start(&other), ALICE).await.is_err());
+    let foreign = Settings { domains: vec!["example.org".to_owned()], ..settings.clone() };
+    assert!(at_hand(&start(&foreign), ALICE).is_none());
+
+    // A restart makes no answer younger.
+    clock.advance(settings.keep - settings.fresh);
+    assert!(groups(&start(&settings), ALICE).await.is_err(), "it is too old by now");
+    google.repent(Endpoint::Search);
+    google.remove("everyone-in-ml@example.com", "Data-Science@example.com");
+    let third = start(&settings);
+    assert_eq!(groups(&third, ALICE).await.unwrap(), BOTH[..1]);
+    third.write_down().await;
+
+    // What others can write, what cannot be read, and what is said of the future was never said.
+    google.lie(Endpoint::Search, Lie::Says(503, "application/json", "{}".to_owned()));
+    let good = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(at_hand(&start(&settings), ALICE).unwrap(), BOTH[..1]);
+    let asked = clock.millis();
+    for bad in [
+        good.replace("data-science@", "data science@"),
+        good.replace(&asked.to_string(), &(asked + 60_000).to_string()),
+        good.replace('[', "{"),
+        good.lines().skip(1).collect(),
+        String::new(),
+        "\u{0}".to_owned(),
+    ] {
+        std::fs::write(&path, &bad).unwrap();
+        assert!(at_hand(&start(&settings), ALICE).is_none(), "{bad}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(at_hand(&start(&settings), ALICE).is_none(), "others may have written it");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
