@@ -218,7 +218,7 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(file).unwrap()
 }
 
-/// The same in a PostgreSQL database of its own: its address, as SQLAlchemy writes it. `None`: there is no PostgreSQL here.
+/// The same in a PostgreSQL database of its own: its address, as `SQLAlchemy` writes it.
 fn captured_in_postgres(cluster: &cluster::Cluster, name: &str) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -486,7 +486,7 @@ async fn a_restart_during_an_outage_shuts_nobody_out_who_was_looked_up_lately() 
     assert!(at_hand(&start(&foreign), ALICE).is_none());
 
     // A restart makes no answer younger.
-    clock.advance(settings.keep - settings.fresh);
+    clock.advance(settings.keep.saturating_sub(settings.fresh));
     assert!(groups(&start(&settings), ALICE).await.is_err(), "it is too old by now");
     google.repent(Endpoint::Search);
     google.remove("everyone-in-ml@example.com", "Data-Science@example.com");

@@ -24,6 +24,7 @@ mod iap;
 mod judged;
 mod limits;
 mod login;
+mod million;
 mod own_pages;
 mod own_wider;
 mod passing;

@@ -65,8 +65,8 @@ impl Source {
 
     async fn run(&mut self, statement: &'static str) -> anyhow::Result<()> {
         match self {
-            Self::Sqlite(connection) => drop(sqlx::query(statement).execute(connection).await?),
-            Self::Postgres(connection) => drop(sqlx::query(statement).execute(connection).await?),
+            Self::Sqlite(connection) => sqlx::query(statement).execute(connection).await.map(|_| ())?,
+            Self::Postgres(connection) => sqlx::query(statement).execute(connection).await.map(|_| ())?,
         }
         Ok(())
     }
