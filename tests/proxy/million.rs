@@ -13,6 +13,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use sqlx::{ConnectOptions as _, Connection as _};
 use trackgate::clock::Clock;
+use trackgate::mlflow::ids::UserName;
 use trackgate::store::{Settings, Store};
 
 use super::own_pages::person;
@@ -135,7 +136,7 @@ async fn a_million_grants_are_written_down_in_little_memory_and_nobody_waits_for
     let change = move |turn: u64| {
         let store = store.clone();
         async move {
-            let name = format!("late{turn}@example.com").parse().unwrap();
+            let name = UserName::parse(&format!("late{turn}@example.com")).unwrap();
             store.add_user(&name, trackgate::store::By::Trackgate).await.unwrap();
         }
     };
