@@ -38,6 +38,8 @@ pub mod mlflow;
 pub mod message;
 // Small sealed texts that clients carry for us: cookies, page tokens.
 pub mod seal;
+// How a token of our own is written.
+pub mod token_form;
 // The configuration file and the settings made from it.
 pub mod config;
 // The commands.

@@ -189,6 +189,8 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::OnExperimentNamed { field, .. }
             | Need::NewOf { given: Some(field), .. }
             | Need::Oneself { field, .. }
+            | Need::OnTokensOf { field, .. }
+            | Need::OnToken(field)
             | Need::OnRole { field, .. }
             | Need::InEach(field) => field,
             Need::Under { field, parent, .. } => {
@@ -276,7 +278,12 @@ fn named(row: &Row) -> Vec<&'static str> {
         | Stamp::Source(field) => *field,
     }));
     fields.extend(row.takes.iter().flat_map(|take| match take {
-        Take::Text(field) | Take::TextOpt(field) | Take::Holder(field) | Take::Flag(field) | Take::TimeOpt(field) => {
+        Take::Text(field)
+        | Take::TextOpt(field)
+        | Take::Texts(field)
+        | Take::Holder(field)
+        | Take::Flag(field)
+        | Take::TimeOpt(field) => {
             vec![*field]
         }
         Take::Thing { kind, id } => vec![*kind, *id],

@@ -2,10 +2,12 @@
 //!
 //! A ceiling takes away and never gives: what it admits must still be held by the owner.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::decide::Reason;
-use super::grant::Pattern;
+use super::grant::{BadPattern, Pattern};
 use super::identity::Principal;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::{Action, Permission};
@@ -29,6 +31,55 @@ pub struct Scope {
     pub kind: Kind,
     /// Which ones.
     pub pattern: Pattern,
+}
+
+/// What names nothing that a token could reach.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadScope {
+    /// No word for a kind before the colon.
+    #[error("write KIND:ID, such as experiment:7 or registered_model:team-*")]
+    NoKind,
+    /// A whole workspace.
+    #[error("a token is bound to a workspace by itself, not as one of the things that it reaches")]
+    Workspace,
+    /// Nothing behind it that such things are called.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+}
+
+impl FromStr for Scope {
+    type Err = BadScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, pattern) = text.split_once(':').ok_or(BadScope::NoKind)?;
+        let kind: Kind = kind.parse().map_err(|_| BadScope::NoKind)?;
+        if kind == Kind::Workspace {
+            return Err(BadScope::Workspace);
+        }
+        Ok(Self { kind, pattern: Pattern::parse(kind, pattern)? })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.pattern)
+    }
+}
+
+impl fmt::Display for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.most {
+            Some(most) => write!(f, "{most} at most")?,
+            None => f.write_str("all that its owner may")?,
+        }
+        for (at, scope) in self.only.iter().flat_map(|only| only.iter()).enumerate() {
+            write!(f, "{} {scope}", if at == 0 { ", on" } else { "," })?;
+        }
+        match &self.workspace {
+            Some(workspace) => write!(f, ", in workspace {workspace}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Scope {

@@ -92,6 +92,18 @@ pub enum Requirement {
     },
     /// To be another than the person of this name.
     Another(Arc<str>),
+    /// To be the one whose tokens these are, or to look after that service account, and to come without a token. Unless one
+    /// is made for a person, administrators may too.
+    Tokens {
+        /// Whose they are.
+        of: Arc<str>,
+        /// Whether that is a service account.
+        service: bool,
+        /// Whether the caller looks after it.
+        looks_after: bool,
+        /// Whether one is made.
+        making: bool,
+    },
     /// To have the role of this number, or to manage the workspace.
     Bears {
         /// The number.
@@ -189,6 +201,8 @@ pub enum Reason {
     Bears(u64),
     /// The caller has some business in the workspace.
     Belongs,
+    /// The caller looks after the service account.
+    LooksAfter,
     /// The token that was shown is for less, whatever its owner holds.
     AboveCeiling {
         /// How much it is for.
@@ -234,6 +248,7 @@ impl Reason {
             Self::TooShort => "held-too-short",
             Self::Bears(_) => "has-role",
             Self::Belongs => "belongs",
+            Self::LooksAfter => "looks-after",
             Self::AboveCeiling { .. } => "above-token-ceiling",
             Self::OutsideScope(_) => "outside-token-scope",
             Self::ByToken => "not-by-token",
@@ -289,6 +304,7 @@ impl fmt::Display for Reason {
             Self::TooShort => f.write_str("what the caller holds ends before what they would give"),
             Self::Bears(role) => write!(f, "the caller has role #{role}"),
             Self::Belongs => f.write_str("the caller belongs there"),
+            Self::LooksAfter => f.write_str("the caller looks after the service account"),
             Self::AboveCeiling { most, action } => write!(f, "{action} wanted; the token is for {most} at most"),
             Self::OutsideScope(object) => write!(f, "the token does not reach {object}"),
             Self::ByToken => f.write_str("not by a token: people do this themselves"),
@@ -399,6 +415,7 @@ fn judge(principal: Option<&Principal>, requirement: &Requirement) -> Result<Rea
         | Requirement::Lastingly { .. }
         | Requirement::Oneself { .. }
         | Requirement::Another(_)
+        | Requirement::Tokens { .. }
         | Requirement::Bears { .. }
         | Requirement::Belongs { .. } => match principal {
             Some(principal) => meets(principal, requirement),
@@ -422,6 +439,9 @@ pub fn meets(principal: &Principal, requirement: &Requirement) -> Result<Reason,
         Requirement::Lastingly { lasting, of, until: _ } => people::lastingly(principal, lasting.as_deref(), of),
         Requirement::Oneself { name, managers } => people::oneself(principal, name, *managers),
         Requirement::Another(name) => people::another(principal, name),
+        Requirement::Tokens { of, service, looks_after, making } => {
+            people::tokens(principal, of, (*service, *looks_after), *making)
+        }
         Requirement::Bears { role, has: true, .. } => {
             principal.identity.ceiling().map_or(Ok(()), |ceiling| ceiling.reaches_all(principal))?;
             Ok(Reason::Bears(*role))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::decide::{Reason, Requirement, holds, meets, strongest};
 use super::grant::Pattern;
-use super::identity::Principal;
+use super::identity::{Principal, Proof};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Home, Kind, Object, Resource};
 
@@ -107,12 +107,36 @@ pub(super) fn another(principal: &Principal, name: &str) -> Result<Reason, Reaso
     }
 }
 
+/// Whether the caller may see, make or revoke the tokens of somebody: themselves, or as one who looks after a service
+/// account.
+///
+/// # Errors
+/// Why not. A token, be it an administrator's, makes and revokes none: one that was stolen would outlive its end.
+pub(super) fn tokens(
+    principal: &Principal,
+    of: &str,
+    (service, looks_after): (bool, bool),
+    making: bool,
+) -> Result<Reason, Reason> {
+    if principal.identity.proof == Proof::Token {
+        return Err(Reason::ByToken);
+    }
+    if principal.identity.user.as_str() == of {
+        return Ok(Reason::Oneself);
+    }
+    if looks_after {
+        return Ok(Reason::LooksAfter);
+    }
+    // An administrator who made one for a person would act in their name.
+    if principal.admin && (service || !making) { Ok(Reason::Admin) } else { Err(Reason::Another) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::super::grant::{GrantSet, Subject};
-    use super::super::identity::{Identity, Proof};
+    use super::super::identity::Identity;
     use super::*;
     use crate::mlflow::ids::{UserName, WorkspaceName};
 
@@ -166,6 +190,27 @@ mod tests {
         assert!(lastingly(&ann(true, &[]), None, &asked).is_ok());
         assert_eq!(another(&manages, "ann"), Err(Reason::ToOneself));
         assert!(another(&manages, "bob").is_ok() && another(&ann(true, &[]), "ann").is_ok());
+    }
+
+    #[test]
+    fn tokens_are_their_owners_and_never_made_by_a_token() {
+        let (plain, admin) = (ann(false, &[]), ann(true, &[]));
+        let person = (false, false);
+        assert_eq!(tokens(&plain, "ann", person, true), Ok(Reason::Oneself));
+        assert_eq!(tokens(&plain, "bob", person, false), Err(Reason::Another));
+        assert_eq!(tokens(&plain, "svc:x", (true, false), false), Err(Reason::Another));
+        assert_eq!(tokens(&plain, "svc:x", (true, true), true), Ok(Reason::LooksAfter));
+        assert_eq!(tokens(&admin, "bob", person, false), Ok(Reason::Admin));
+        assert_eq!(tokens(&admin, "bob", person, true), Err(Reason::Another), "nobody acts in another's name");
+        assert_eq!(tokens(&admin, "svc:x", (true, false), true), Ok(Reason::Admin));
+        for who in [plain, admin] {
+            let identity = Identity { proof: Proof::Token, ..Identity::clone(&who.identity) };
+            let stolen = Principal { identity: Arc::new(identity), ..who };
+            for of in ["ann", "bob", "svc:x", "*"] {
+                assert_eq!(tokens(&stolen, of, (true, true), true), Err(Reason::ByToken), "{of}");
+                assert_eq!(tokens(&stolen, of, (false, false), false), Err(Reason::ByToken), "{of}");
+            }
+        }
     }
 
     #[test]

@@ -43,6 +43,10 @@ fn plain(requirement: &Requirement) -> Vec<&str> {
             vec!["oneself", name, if *managers { "or-manager" } else { "alone" }]
         }
         Requirement::Another(name) => vec!["another", name],
+        Requirement::Tokens { of, service, looks_after, making } => {
+            let word = |on: bool, word| if on { word } else { "-" };
+            vec!["tokens", of, word(*service, "service"), word(*looks_after, "looks-after"), word(*making, "making")]
+        }
         Requirement::Belongs { to, does: _ } => {
             let mut words = vec!["belongs"];
             words.extend(to.iter().map(|name| &**name));
@@ -114,6 +118,12 @@ pub fn read(words: &[&str]) -> Option<Requirement> {
         ["absent"] => Requirement::Absent("it did not exist"),
         ["no-name", name] => Requirement::NoName(Arc::from(*name)),
         ["nobody"] => Requirement::Nobody(ONCE),
+        ["tokens", of, service, looks_after, making] => Requirement::Tokens {
+            of: Arc::from(*of),
+            service: *service == "service",
+            looks_after: *looks_after == "looks-after",
+            making: *making == "making",
+        },
         ["none-denied", kind] => Requirement::NoneDenied(kind.parse().ok()?),
         ["not-denied", object @ ..] => Requirement::NotDenied(resource(object)?),
         ["creates", kind, name, object @ ..] => {
@@ -172,6 +182,7 @@ mod tests {
             Requirement::Another(Arc::from("ann")),
             Requirement::Bears { role: 7, whose: Arc::from("role:a b"), has: false },
             Requirement::Belongs { to: vec![Arc::from("a"), Arc::from("b")], does: false },
+            Requirement::Tokens { of: Arc::from("svc:x"), service: true, looks_after: false, making: true },
             Requirement::Lastingly {
                 lasting: None,
                 until: Some(12),

@@ -6,9 +6,10 @@ use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
+use super::ceiling::{Ceiling, Scope};
 use super::decide::{Named, Reason, Requirement, Visible, decide, holds, meets, visible, visible_of};
 use super::grant::{Grant, GrantSet, Pattern, Subject};
-use super::identity::{Identity, Principal, Proof};
+use super::identity::{ByToken, Identity, Principal, Proof};
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -38,6 +39,64 @@ fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
         admin,
         workspace: WorkspaceName::default(),
         grants: sets.into_iter().map(Arc::new).collect(),
+    })
+}
+
+/// The same person with a narrowed token. As the store makes them: an administrator's has no pass, and MANAGE on the
+/// workspace in its place.
+fn narrowed(owner: &Principal, ceiling: &Ceiling) -> Arc<Principal> {
+    let token = Some(Arc::new(ByToken { id: Arc::from("abcdefgh"), ceiling: Some(ceiling.clone()) }));
+    let identity = Identity { proof: Proof::Token, token, ..Identity::clone(&owner.identity) };
+    let mut grants = owner.grants.clone();
+    if owner.admin {
+        let mut set = GrantSet::new(Subject::User(owner.identity.user.clone()));
+        set.insert(Kind::Workspace, Pattern::Prefix(Arc::from("")), Permission::Manage);
+        grants.push(Arc::new(set));
+    }
+    Arc::new(Principal { identity: Arc::new(identity), admin: false, workspace: owner.workspace.clone(), grants })
+}
+
+fn a_ceiling() -> impl Strategy<Value = Ceiling> {
+    let level = prop_oneof![
+        Just(None),
+        Just(Some(Permission::Read)),
+        Just(Some(Permission::Use)),
+        Just(Some(Permission::Edit)),
+        Just(Some(Permission::Manage)),
+    ];
+    let scope = prop_oneof![
+        Just("experiment:1"),
+        Just("experiment:*"),
+        Just("registered_model:prod"),
+        Just("registered_model:prod*"),
+        Just("registered_model_version:prod/1"),
+    ];
+    let only = prop::option::of(prop::collection::vec(scope, 1..3));
+    (level, only, any::<bool>()).prop_map(|(most, only, elsewhere)| Ceiling {
+        most,
+        only: only.map(|only| only.iter().map(|scope| scope.parse().unwrap()).collect()),
+        workspace: elsewhere.then(|| WorkspaceName::parse("team-a").unwrap()),
+    })
+}
+
+/// All that may be asked of somebody about a thing.
+fn a_requirement() -> impl Strategy<Value = Requirement> {
+    let action = prop::sample::select(&ACTIONS[..]);
+    (a_resource(), action, 0..11_u8).prop_map(|(resource, action, which)| match which {
+        0 | 1 => Requirement::Holds { action, resource },
+        2 => Requirement::Creates {
+            kind: resource.object.kind,
+            name: Arc::clone(&resource.object.id),
+            workspace: Resource::workspace(),
+        },
+        3 => among(Some(action), &["alice"], Action::Read, resource),
+        4 => among(None, &["alice"], action, resource),
+        5 => Requirement::NotDenied(resource),
+        6 => Requirement::NoneDenied(resource.object.kind),
+        7 => Requirement::Whole(resource.object.kind),
+        8 => Requirement::Admin("it is for them"),
+        9 => Requirement::Absent("it is not there"),
+        _ => Requirement::Bears { role: 1, whose: Arc::from("role:x"), has: true },
     })
 }
 
@@ -222,6 +281,67 @@ proptest! {
                         prop_assert_eq!(single, listed.iter().any(|one| **one == *id), "{} {}", kind, id);
                     }
                     // The list is filtered by the very same fold.
+                    Visible::Some => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_narrowed_token_never_allows_what_its_owner_may_not(
+        grants in grants(), admin: bool, ceiling in a_ceiling(), requirement in a_requirement(),
+    ) {
+        let owner = principal(admin, &grants);
+        let token = narrowed(&owner, &ceiling);
+        if meets(&token, &requirement).is_ok() {
+            prop_assert!(meets(&owner, &requirement).is_ok(), "{:?} {:?}", ceiling, requirement);
+        }
+    }
+
+    #[test]
+    fn a_narrowed_token_never_reaches_beyond_its_ceiling(
+        grants in grants(), admin: bool, ceiling in a_ceiling(), resource in a_resource(),
+    ) {
+        let owner = principal(admin, &grants);
+        let token = narrowed(&owner, &ceiling);
+        for action in ACTIONS {
+            let held = holds(&token, action, &resource);
+            let within = ceiling.only.as_ref().is_none_or(|only| {
+                only.iter().any(|Scope { kind, pattern }| {
+                    resource.levels().any(|object| object.kind == *kind && pattern.matches(&object.id))
+                })
+            });
+            let least = if action == Action::Create { Action::Edit } else { action };
+            let enough = ceiling.most.is_none_or(|most| most.allows(least));
+            let here = ceiling.workspace.is_none();
+            if within && enough && here && !admin {
+                prop_assert_eq!(held, holds(&owner, action, &resource), "below the ceiling nothing is taken away");
+            } else if !(within && enough && here) {
+                let by_ceiling = matches!(held, Err(Reason::AboveCeiling { .. } | Reason::OutsideScope(_)));
+                prop_assert!(by_ceiling, "{} {:?}: {:?}", action, resource, held);
+            }
+        }
+        prop_assert!(meets(&token, &Requirement::Admin("it is for them")).is_err());
+    }
+
+    #[test]
+    fn a_list_shows_a_narrowed_token_what_a_single_read_shows(
+        grants in grants(), admin: bool, ceiling in a_ceiling(),
+    ) {
+        let token = narrowed(&principal(admin, &grants), &ceiling);
+        for (kind, ids) in
+            [(Kind::Experiment, ["1", "2", "3"]), (Kind::RegisteredModel, ["prod", "prod-2", "other"])]
+        {
+            let shown = visible_of(&token, kind);
+            for id in ids {
+                let resource = Resource::top(kind, Arc::from(id));
+                let single = holds(&token, Action::Read, &resource).is_ok();
+                prop_assert_eq!(single, visible(&token, &resource));
+                match &shown {
+                    Visible::All => prop_assert!(single, "{} {} is listed", kind, id),
+                    Visible::Only(listed) => {
+                        prop_assert_eq!(single, listed.iter().any(|one| **one == *id), "{} {}", kind, id);
+                    }
                     Visible::Some => {}
                 }
             }
@@ -436,4 +556,54 @@ fn rules_speak_of_names_that_can_be() {
     ] {
         assert!(Pattern::of_names(kind, names).is_err(), "{kind} {names:?}");
     }
+}
+
+#[test]
+fn a_narrowed_token_makes_things_only_within_its_scopes_and_with_edit() {
+    let owner = principal(true, &[]);
+    let may = |most: Option<Permission>, only: &[&str], kind, name: &str| {
+        let only = (!only.is_empty()).then(|| only.iter().map(|scope| scope.parse().unwrap()).collect());
+        let token = narrowed(&owner, &Ceiling { most, only, workspace: None });
+        let new = Requirement::Creates { kind, name: Arc::from(name), workspace: Resource::workspace() };
+        let any = Requirement::Holds { action: Action::Create, resource: Resource::workspace() };
+        (meets(&token, &new).is_ok(), meets(&token, &any).is_ok())
+    };
+    let model = Kind::RegisteredModel;
+    assert_eq!(may(Some(Permission::Edit), &[], model, "x"), (true, true));
+    assert_eq!(may(Some(Permission::Use), &[], model, "x"), (false, false), "USE makes things, and changes them by it");
+    assert_eq!(may(None, &["registered_model:team-*"], model, "team-a"), (true, false));
+    assert_eq!(may(None, &["registered_model:team-*"], model, "other"), (false, false));
+    // An experiment called `7` is not the one of that number.
+    assert_eq!(may(None, &["experiment:7"], Kind::Experiment, "7"), (false, false));
+    assert_eq!(may(None, &["experiment:*"], Kind::Experiment, "new"), (true, false));
+}
+
+#[test]
+fn scopes_are_written_as_they_are_read() {
+    for text in [
+        "experiment:7",
+        "experiment:*",
+        "registered_model:team-*",
+        "prompt:a:b",
+        "run:0123456789abcdef0123456789abcdef",
+    ] {
+        assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
+    }
+    for text in [
+        "",
+        "experiment",
+        "experiment:",
+        "experiment:x",
+        "castle:1",
+        "workspace:*",
+        "workspace:default",
+        "registered_model:a*b",
+    ] {
+        assert!(text.parse::<Scope>().is_err(), "{text}");
+    }
+    let only = Some(Arc::from(["experiment:7".parse().unwrap(), "prompt:a*".parse().unwrap()]));
+    let ceiling =
+        Ceiling { most: Some(Permission::Read), only, workspace: Some(WorkspaceName::parse("team-a").unwrap()) };
+    assert_eq!(ceiling.to_string(), "READ at most, on experiment:7, prompt:a*, in workspace team-a");
+    assert_eq!(Ceiling::default().to_string(), "all that its owner may");
 }

@@ -57,7 +57,7 @@ pub fn known(call: &Call, fields: &Fields, principal: &Arc<Principal>, store: &S
             there.is_some_and(|there| there.belongs())
         })
     });
-    Known { role, lasting, until, belongs }
+    Known { role, lasting, until, belongs, tokens: None }
 }
 
 /// The role that a call names by its number, or by that of one of its permissions.

@@ -16,6 +16,7 @@ use crate::access::spelled;
 use crate::clock::Clock;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::resource::Object;
+use crate::token_form;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub(super) struct Entry {
     time: SystemTime,
     id: Arc<str>,
     identity: Option<Arc<Identity>>,
+    moved: bool,
     client: Option<IpAddr>,
     method: Cow<'static, str>,
     path: String,
@@ -99,6 +101,7 @@ impl Record {
             time,
             id: super::id::name(time),
             identity: None,
+            moved: false,
             client: None,
             method: Cow::Borrowed(""),
             path: String::new(),
@@ -135,6 +138,8 @@ impl Record {
             http::Method::POST => Cow::Borrowed("POST"),
             _ => Cow::Owned(method.as_str().chars().take(32).collect()),
         };
+        // A token that somebody wrote into an address is refused, and its secret is not kept here either.
+        let path = token_form::without_secrets(path);
         let mut end = path.len().min(PATH);
         while !path.is_char_boundary(end) {
             end -= 1;
@@ -184,6 +189,13 @@ impl Record {
     pub fn who(&mut self, identity: Arc<Identity>) {
         if let Some(entry) = &mut self.entry {
             entry.identity = Some(identity);
+        }
+    }
+
+    /// It came by a token that was never used from that network before, though from others.
+    pub fn moved(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.moved = true;
         }
     }
 
@@ -298,6 +310,15 @@ impl Entry {
             line.text("user", identity.user.as_str());
             line.text("proof", identity.proof.as_str());
             line.text("issuer", &identity.issuer);
+            if let Some(token) = &identity.token {
+                line.text("token", &token.id);
+                if let Some(ceiling) = &token.ceiling {
+                    line.shown("ceiling", ceiling);
+                }
+            }
+            if self.moved {
+                line.truth("new_address", true);
+            }
         }
         if let Some(client) = &self.client {
             line.shown("client", client);

@@ -3,10 +3,13 @@
 //! The client reads the same sentence for every unusable token (RFC 6750 section 3); the cause is a reason code for
 //! the audit log. Nothing here holds a part of a credential.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
+use super::own::BadOwn;
 use super::token::BadToken;
 use crate::directory::DirectoryFault;
 use crate::mlflow::error::ErrorCode;
@@ -23,9 +26,15 @@ pub enum AuthFault {
     /// More than one cookie of our name, or more than one IAP assertion (CVE-2024-24814 is of this family).
     #[error("more than one `{0}`")]
     Repeated(&'static str),
-    /// `Authorization` with a scheme that we do not speak, `Basic` for one.
-    #[error("an `Authorization` scheme other than `Bearer`")]
+    /// `Authorization` with a scheme that we do not speak.
+    #[error("an `Authorization` scheme other than `Bearer` and `Basic`")]
     UnknownScheme,
+    /// `Basic`, whose password is no token of ours.
+    #[error("a password, and no access token in its place")]
+    BasicWithoutToken,
+    /// A token of our own that does not count.
+    #[error(transparent)]
+    Own(#[from] BadOwn),
     /// A bearer token or IAP assertion that proves nothing.
     #[error("an unusable token: {0}")]
     Token(#[from] BadToken),
@@ -47,6 +56,9 @@ pub enum AuthFault {
     /// The issuer's keys never arrived, or are too old to be trusted.
     #[error("the keys of issuer `{0}` are not available")]
     KeysUnavailable(String),
+    /// The store cannot say whether the token was revoked.
+    #[error("the tokens cannot be looked up")]
+    TokensUnavailable,
     /// The store cannot say whether the session is alive.
     #[error("the session store is not available")]
     StoreUnavailable,
@@ -64,13 +76,15 @@ impl AuthFault {
             Self::TwoCredentials => "two-credentials",
             Self::Repeated(_) => "repeated-credential",
             Self::UnknownScheme => "unknown-scheme",
+            Self::BasicWithoutToken => "basic-without-token",
+            Self::Own(bad) => bad.code(),
             Self::Token(bad) => bad.code(),
             Self::UnknownSession => "unknown-session",
             Self::SessionEnded => "session-ended",
             Self::AssertionMissing => "assertion-missing",
             Self::Throttled { .. } => "too-many-wrong-credentials",
             Self::KeysUnavailable(_) => "issuer-keys-unavailable",
-            Self::StoreUnavailable => "store-unavailable",
+            Self::StoreUnavailable | Self::TokensUnavailable => "store-unavailable",
             Self::GroupsUnavailable(_) => "google-groups-unavailable",
         }
     }
@@ -81,14 +95,17 @@ impl AuthFault {
         match self {
             Self::TwoAuthorizations | Self::TwoCredentials | Self::Repeated(_) => StatusCode::BAD_REQUEST,
             Self::UnknownScheme
+            | Self::BasicWithoutToken
+            | Self::Own(_)
             | Self::Token(_)
             | Self::UnknownSession
             | Self::SessionEnded
             | Self::AssertionMissing => StatusCode::UNAUTHORIZED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::KeysUnavailable(_)
+            | Self::TokensUnavailable
+            | Self::StoreUnavailable
+            | Self::GroupsUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -98,34 +115,55 @@ impl AuthFault {
         match self {
             Self::TwoAuthorizations | Self::TwoCredentials | Self::Repeated(_) => ErrorCode::BadRequest,
             Self::UnknownScheme
+            | Self::BasicWithoutToken
+            | Self::Own(_)
             | Self::Token(_)
             | Self::UnknownSession
             | Self::SessionEnded
             | Self::AssertionMissing => ErrorCode::Unauthenticated,
             Self::Throttled { .. } => ErrorCode::RequestLimitExceeded,
-            Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
-                ErrorCode::TemporarilyUnavailable
-            }
+            Self::KeysUnavailable(_)
+            | Self::TokensUnavailable
+            | Self::StoreUnavailable
+            | Self::GroupsUnavailable(_) => ErrorCode::TemporarilyUnavailable,
         }
     }
 
     /// What the client may read.
     #[must_use]
-    pub fn says(&self) -> &'static str {
-        match self {
+    pub fn says(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Own(bad) => return bad.says(),
             Self::TwoAuthorizations => "send one `Authorization` field, not several",
             Self::TwoCredentials => "send one credential, not several",
             Self::Repeated(_) => "send each credential once",
-            Self::UnknownScheme => "send an OpenID Connect ID token as `Authorization: Bearer`",
+            Self::UnknownScheme => {
+                "send an access token of this server, or an OpenID Connect ID token, as `Authorization: Bearer` \
+                 (MLFLOW_TRACKING_TOKEN)"
+            }
+            Self::BasicWithoutToken => {
+                "there are no passwords here: make an access token on this server's page /trackgate/tokens and set it as \
+                 MLFLOW_TRACKING_TOKEN, or as MLFLOW_TRACKING_PASSWORD"
+            }
             Self::Token(_) => "the token is not accepted",
             Self::UnknownSession | Self::SessionEnded => "the session has ended: reload the page to sign in again",
             Self::AssertionMissing => "requests must come through Identity-Aware Proxy",
             Self::Throttled { .. } => "too many wrong credentials, try again later",
             Self::KeysUnavailable(_) => "the identity provider cannot be reached, try again later",
+            Self::TokensUnavailable => "access tokens cannot be looked up, try again later",
             Self::StoreUnavailable => "sessions cannot be looked up, try again later",
             Self::GroupsUnavailable(_) => {
                 "your groups cannot be looked up at Google, and what you may do depends on them: try again later"
             }
+        })
+    }
+
+    /// The name of the token that was shown, if it was one of ours by its form.
+    #[must_use]
+    pub fn token(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Own(BadOwn::Unknown(id) | BadOwn::Expired { id, .. } | BadOwn::Revoked { id, .. }) => Some(id),
+            _ => None,
         }
     }
 
@@ -133,16 +171,20 @@ impl AuthFault {
     #[must_use]
     pub fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::Token(_) => Some("Bearer realm=\"mlflow\", error=\"invalid_token\""),
-            Self::UnknownScheme | Self::UnknownSession | Self::SessionEnded | Self::AssertionMissing => {
-                Some(STRANGER_CHALLENGE)
-            }
+            Self::Token(_) | Self::Own(_) => Some("Bearer realm=\"mlflow\", error=\"invalid_token\""),
+            Self::UnknownScheme
+            | Self::BasicWithoutToken
+            | Self::UnknownSession
+            | Self::SessionEnded
+            | Self::AssertionMissing => Some(STRANGER_CHALLENGE),
             Self::TwoAuthorizations | Self::TwoCredentials | Self::Repeated(_) => {
                 Some("Bearer realm=\"mlflow\", error=\"invalid_request\"")
             }
-            Self::Throttled { .. } | Self::KeysUnavailable(_) | Self::StoreUnavailable | Self::GroupsUnavailable(_) => {
-                None
-            }
+            Self::Throttled { .. }
+            | Self::KeysUnavailable(_)
+            | Self::TokensUnavailable
+            | Self::StoreUnavailable
+            | Self::GroupsUnavailable(_) => None,
         }
     }
 
@@ -154,12 +196,14 @@ impl AuthFault {
                 Some(*retry_after)
             }
             Self::KeysUnavailable(_) => Some(Duration::from_secs(10)),
-            Self::StoreUnavailable => Some(Duration::from_secs(1)),
+            Self::TokensUnavailable | Self::StoreUnavailable => Some(Duration::from_secs(1)),
             Self::GroupsUnavailable(_) => Some(Duration::from_secs(5)),
             Self::TwoAuthorizations
             | Self::TwoCredentials
             | Self::Repeated(_)
             | Self::UnknownScheme
+            | Self::BasicWithoutToken
+            | Self::Own(_)
             | Self::Token(_)
             | Self::UnknownSession
             | Self::SessionEnded
@@ -173,8 +217,9 @@ impl AuthFault {
     #[must_use]
     pub fn counts(&self) -> bool {
         match self {
-            Self::UnknownScheme | Self::UnknownSession => true,
+            Self::UnknownScheme | Self::BasicWithoutToken | Self::UnknownSession => true,
             Self::Token(bad) => bad.counts(),
+            Self::Own(bad) => bad.counts(),
             Self::TwoAuthorizations
             | Self::TwoCredentials
             | Self::Repeated(_)
@@ -182,6 +227,7 @@ impl AuthFault {
             | Self::AssertionMissing
             | Self::Throttled { .. }
             | Self::KeysUnavailable(_)
+            | Self::TokensUnavailable
             | Self::StoreUnavailable
             | Self::GroupsUnavailable(_) => false,
         }
@@ -196,10 +242,13 @@ impl AuthFault {
             | Self::TwoCredentials
             | Self::Repeated(_)
             | Self::UnknownScheme
+            | Self::BasicWithoutToken
+            | Self::Own(_)
             | Self::Token(_)
             | Self::AssertionMissing
             | Self::Throttled { .. }
             | Self::KeysUnavailable(_)
+            | Self::TokensUnavailable
             | Self::StoreUnavailable
             | Self::GroupsUnavailable(_) => false,
         }

@@ -13,6 +13,7 @@ pub mod jwks;
 pub mod keyring;
 pub mod login;
 pub mod origin;
+pub mod own;
 pub mod return_to;
 pub mod session;
 pub mod token;
@@ -29,6 +30,7 @@ pub(crate) mod lying_issuer;
 mod tests;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,7 +45,8 @@ pub use self::form::BadForm;
 use self::iap::Iap;
 use self::issuer::Issuer;
 use self::jwks::{Keeper, Source};
-use self::throttle::Throttle;
+use self::own::{Authorization, BadOwn};
+use self::throttle::{Throttle, network};
 use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
@@ -52,7 +55,8 @@ use crate::directory::{self, Directory, Known};
 use crate::fetch::{self, BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
-use crate::store::{Session, Store};
+use crate::store::{Session, Store, TokenDigest, TokenShown};
+use crate::token_form;
 
 /// Bearer verdicts that are kept at once.
 const MOST_VERDICTS: u64 = 20_000;
@@ -70,6 +74,8 @@ pub struct Settings {
     pub google_groups: Option<directory::Settings>,
     /// `[session]`.
     pub session: session::Settings,
+    /// `[tokens]`.
+    pub tokens: own::Settings,
     /// Wrong credentials from one address in a minute before it gets 429.
     pub failed_credentials: u32,
 }
@@ -84,6 +90,7 @@ impl Settings {
             iap: None,
             google_groups: None,
             session: session::Settings::default(),
+            tokens: own::Settings::default(),
             failed_credentials: 20,
         }
     }
@@ -134,7 +141,10 @@ pub struct Authenticator {
     iap: Option<Iap>,
     directory: Option<Arc<Directory>>,
     verdicts: Verdicts,
-    throttle: Throttle,
+    tokens: own::Settings,
+    throttle: Throttle<IpAddr>,
+    /// The same for names of tokens, wherever they are shown.
+    named: Throttle<Arc<str>>,
     /// Our secret at each provider that has one.
     client_secrets: HashMap<String, SecretString>,
     /// States of logins that were finished, as long as their cookies could come again.
@@ -149,11 +159,13 @@ pub struct Authenticated {
     /// The session, if a cookie proved it. What such a request changes must pass [`origin::check`]; so must what an IAP
     /// assertion proves, since a cookie stands behind it.
     pub session: Option<Arc<Session>>,
+    /// Whether a token of our own was shown that was used before, and never from this network.
+    pub moved: bool,
 }
 
 impl Authenticated {
     fn without_session(identity: Arc<Identity>) -> Self {
-        Self { identity, session: None }
+        Self { identity, session: None, moved: false }
     }
 
     /// Whether a browser adds the credential by itself, so that [`origin::check`] must pass before anything is changed.
@@ -203,7 +215,9 @@ impl Authenticator {
             iap,
             directory,
             verdicts: Verdicts::new(MOST_VERDICTS),
+            tokens: settings.tokens,
             throttle: Throttle::new(settings.failed_credentials),
+            named: Throttle::new(settings.failed_credentials),
             client_secrets,
             finished,
         })
@@ -233,6 +247,12 @@ impl Authenticator {
         &self.public_url
     }
 
+    /// What holds of tokens of our own.
+    #[must_use]
+    pub fn token_settings(&self) -> &own::Settings {
+        &self.tokens
+    }
+
     /// The providers, in the file's order.
     #[must_use]
     pub fn issuers(&self) -> &[Arc<Issuer>] {
@@ -249,10 +269,15 @@ impl Authenticator {
         credentials: &Credentials,
     ) -> Result<Option<Authenticated>, AuthFault> {
         match self.recognise(peer, credentials).await {
-            Err(fault) if fault.counts() => match self.throttle.wrong(peer.address, self.clock.seconds()) {
-                Some(retry_after) => Err(AuthFault::Throttled { retry_after }),
-                None => Err(fault),
-            },
+            Err(fault) if fault.counts() => {
+                let now = self.clock.seconds();
+                let by_address = self.throttle.wrong(network(peer.address), now);
+                let by_name = fault.token().and_then(|name| self.named.wrong(Arc::clone(name), now));
+                match by_address.max(by_name) {
+                    Some(retry_after) => Err(AuthFault::Throttled { retry_after }),
+                    None => Err(fault),
+                }
+            }
             verdict => verdict,
         }
     }
@@ -272,12 +297,18 @@ impl Authenticator {
             (_, Shown::Several) => Err(AuthFault::Repeated("session cookie")),
             (Shown::One(_), Shown::One(_)) => Err(AuthFault::TwoCredentials),
             (Shown::One(field), Shown::Nothing) => {
-                let identity = self.by_bearer(bearer_token(field.as_bytes())?).await?;
+                let token = match own::authorization(field.as_bytes())? {
+                    Authorization::Bearer(token) if !token_form::is_ours(token) => token,
+                    Authorization::Bearer(token) => return self.by_own_token(token, peer).map(Some),
+                    Authorization::Basic(password) => return self.by_own_token(password.as_bytes(), peer).map(Some),
+                };
+                let identity = self.by_bearer(token).await?;
                 Ok(Some(Authenticated::without_session(identity)))
             }
             (Shown::Nothing, Shown::One(cookie)) => {
                 let session = session::find(&self.store, cookie)?;
-                Ok(Some(Authenticated { identity: Arc::clone(&session.identity), session: Some(session) }))
+                let identity = Arc::clone(&session.identity);
+                Ok(Some(Authenticated { identity, session: Some(session), moved: false }))
             }
             (Shown::Nothing, Shown::Nothing) => Ok(None),
         }
@@ -297,6 +328,23 @@ impl Authenticator {
         }
     }
 
+    /// One hash and a look into memory.
+    fn by_own_token(&self, token: &[u8], peer: &Peer) -> Result<Authenticated, AuthFault> {
+        if !self.tokens.allow {
+            return Err(BadOwn::SwitchedOff.into());
+        }
+        let text = std::str::from_utf8(token).ok().and_then(token_form::read).ok_or(BadOwn::Malformed)?;
+        let digest = TokenDigest::of(token);
+        let shown = self.store.token(text.name, &digest, peer.address).map_err(|_| AuthFault::TokensUnavailable)?;
+        let id = || Arc::from(text.name);
+        match shown {
+            TokenShown::Good { identity, moved } => Ok(Authenticated { identity, session: None, moved }),
+            TokenShown::Unknown => Err(BadOwn::Unknown(id()).into()),
+            TokenShown::Expired(at) => Err(BadOwn::Expired { id: id(), at }.into()),
+            TokenShown::Revoked(at) => Err(BadOwn::Revoked { id: id(), at }.into()),
+        }
+    }
+
     async fn by_bearer(&self, token: &[u8]) -> Result<Arc<Identity>, AuthFault> {
         let print = Fingerprint::of(token);
         let version = |issuer: usize| self.issuers.get(issuer).and_then(|issuer| issuer.keys.version());
@@ -309,6 +357,10 @@ impl Authenticator {
         // Boxed: it is rare, and every request's future would carry room for it.
         let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now())).await?;
         let identity = Arc::new(identity);
+        // Whoever comes with a token of ours is in the groups that the issuer named last.
+        if let Err(fault) = Box::pin(self.store.vouch(&identity)).await {
+            tracing::warn!(error = %fault, "the groups that an issuer named were not kept for tokens");
+        }
         let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();
         let ends = millis_of(identity.until) + skew;
         self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: place, version, ends });
@@ -338,10 +390,21 @@ impl Authenticator {
     /// Where the caller's groups are looked up: only for an address that was verified, of a domain that is configured.
     fn directory_of(&self, identity: &Identity) -> Option<&Arc<Directory>> {
         let directory = self.directory.as_ref()?;
-        let verified = *identity.issuer == *iap::ISSUER
-            || self.issuers.iter().any(|issuer| {
-                *issuer.settings.issuer == *identity.issuer && issuer.settings.names_by_verified_address()
-            });
+        let vouches = |named: &str| {
+            named == iap::ISSUER
+                || self
+                    .issuers
+                    .iter()
+                    .any(|issuer| *issuer.settings.issuer == *named && issuer.settings.names_by_verified_address())
+        };
+        let verified = match identity.proof {
+            // Of whoever comes with a token of ours, those whom such an issuer vouched for before.
+            Proof::Token => self
+                .store
+                .user(&identity.user)
+                .is_some_and(|user| user.identities.iter().any(|known| vouches(&known.issuer))),
+            Proof::Session | Proof::Bearer | Proof::Iap => vouches(&identity.issuer),
+        };
         (verified && directory.speaks_of(&identity.user)).then_some(directory)
     }
 
@@ -364,16 +427,6 @@ impl Authenticator {
             .enumerate()
             .find(|(_, issuer)| !issuer.settings.bearer_audiences.is_empty() && issuer.is_called(iss))
     }
-}
-
-/// RFC 6750 section 2.1, RFC 9110 section 11.1: the scheme in any case, one space or more, the token.
-fn bearer_token(field: &[u8]) -> Result<&[u8], AuthFault> {
-    let at = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
-    let (scheme, rest) = field.split_at(at);
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(AuthFault::UnknownScheme);
-    }
-    Ok(rest.trim_ascii())
 }
 
 fn open(settings: issuer::Settings, clock: &Clock) -> Result<Arc<Issuer>, SetupFault> {

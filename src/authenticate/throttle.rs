@@ -1,9 +1,10 @@
-//! Has this address shown too many wrong credentials?
+//! Has this address shown too many wrong credentials, or this token been shown wrong too often?
 //!
 //! Only wrong ones are counted and only wrong ones are answered with 429: a good credential from the same address (an
 //! office behind one NAT) is never refused for what others do. Memory is bounded; an IPv6 network of 64 bits is one
 //! address, since one client owns all of it.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,28 +12,28 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-/// Addresses that are remembered at once.
-const MOST_ADDRESSES: u64 = 50_000;
+/// Addresses, or names of tokens, that are remembered at once.
+const MOST: u64 = 50_000;
 const WINDOW: u64 = 60;
 
 /// Counts wrong credentials.
-pub(super) struct Throttle {
+pub(super) struct Throttle<K> {
     most: u32,
     /// Begin of the window in seconds (upper half), wrong credentials in it (lower half).
-    seen: Cache<IpAddr, Arc<AtomicU64>>,
+    seen: Cache<K, Arc<AtomicU64>>,
 }
 
-impl Throttle {
-    /// `most` wrong credentials from one address in a minute.
+impl<K: Hash + Eq + Send + Sync + 'static> Throttle<K> {
+    /// `most` wrong credentials from one address, or under one name, in a minute.
     pub(super) fn new(most: u32) -> Self {
         // Twice the window: an entry must outlive the window that it counts.
-        let seen = Cache::builder().max_capacity(MOST_ADDRESSES).time_to_idle(Duration::from_secs(2 * WINDOW)).build();
+        let seen = Cache::builder().max_capacity(MOST).time_to_idle(Duration::from_secs(2 * WINDOW)).build();
         Self { most, seen }
     }
 
     /// Notes a wrong credential. Tells when to come back if it was one too many.
-    pub(super) fn wrong(&self, address: IpAddr, now: u64) -> Option<Duration> {
-        let entry = self.seen.get_with(network(address), || Arc::new(AtomicU64::new(now << 32)));
+    pub(super) fn wrong(&self, key: K, now: u64) -> Option<Duration> {
+        let entry = self.seen.get_with(key, || Arc::new(AtomicU64::new(now << 32)));
         let mut after = 0;
         let _ = entry.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
             let (begin, count) = (before >> 32, before & 0xffff_ffff);
@@ -46,7 +47,8 @@ impl Throttle {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What an address counts as.
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address @ IpAddr::V4(_) => address,
@@ -62,21 +64,21 @@ mod tests {
         let throttle = Throttle::new(20);
         let here = IpAddr::from([192, 0, 2, 1]);
         for n in 0..20 {
-            assert_eq!(throttle.wrong(here, 1000 + n), None);
+            assert_eq!(throttle.wrong(network(here), 1000 + n), None);
         }
-        assert_eq!(throttle.wrong(here, 1020), Some(Duration::from_secs(40)));
-        assert_eq!(throttle.wrong(here, 1059), Some(Duration::from_secs(1)));
-        assert_eq!(throttle.wrong(IpAddr::from([192, 0, 2, 2]), 1059), None, "another address");
-        assert_eq!(throttle.wrong(here, 1060), None, "a new minute");
+        assert_eq!(throttle.wrong(network(here), 1020), Some(Duration::from_secs(40)));
+        assert_eq!(throttle.wrong(network(here), 1059), Some(Duration::from_secs(1)));
+        assert_eq!(throttle.wrong(network(IpAddr::from([192, 0, 2, 2])), 1059), None, "another address");
+        assert_eq!(throttle.wrong(network(here), 1060), None, "a new minute");
     }
 
     #[test]
     fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
         let throttle = Throttle::new(1);
-        assert_eq!(throttle.wrong("2001:db8::1".parse().unwrap(), 0), None);
-        assert!(throttle.wrong("2001:db8::ffff:2".parse().unwrap(), 0).is_some());
-        assert_eq!(throttle.wrong("2001:db8:0:1::1".parse().unwrap(), 0), None);
-        assert_eq!(throttle.wrong("192.0.2.9".parse().unwrap(), 0), None);
-        assert!(throttle.wrong("::ffff:192.0.2.9".parse().unwrap(), 0).is_some());
+        assert_eq!(throttle.wrong(network("2001:db8::1".parse().unwrap()), 0), None);
+        assert!(throttle.wrong(network("2001:db8::ffff:2".parse().unwrap()), 0).is_some());
+        assert_eq!(throttle.wrong(network("2001:db8:0:1::1".parse().unwrap()), 0), None);
+        assert_eq!(throttle.wrong(network("192.0.2.9".parse().unwrap()), 0), None);
+        assert!(throttle.wrong(network("::ffff:192.0.2.9".parse().unwrap()), 0).is_some());
     }
 }

@@ -7,6 +7,7 @@
 //! faults; 4 `explain` says no; 5 `check` or `doctor` found something. `policy plan` is like other tools of its kind: 2 says
 //! that there is a difference.
 
+mod accounts;
 mod check;
 mod doctor;
 mod explain;
@@ -23,6 +24,7 @@ mod say;
 pub mod serve;
 mod sessions;
 mod store;
+mod tokens;
 mod whom;
 
 use std::ffi::OsString;
@@ -74,6 +76,12 @@ enum Command {
     /// People and service accounts.
     #[command(subcommand)]
     User(people::UserCommand),
+    /// Service accounts: users for programs, used with tokens.
+    #[command(subcommand)]
+    Account(accounts::AccountCommand),
+    /// Access tokens of people and service accounts.
+    #[command(subcommand)]
+    Token(tokens::TokenCommand),
     /// Groups of people.
     #[command(subcommand)]
     Group(people::GroupCommand),
@@ -198,6 +206,10 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
             Ok(Ended::Well)
         }
         Command::User(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Account(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::Token(command) => with_store_to_say(&line.config, async |store, config| {
+            command.run(store, config, by).await.map(|()| Ended::Well)
+        }),
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store_to_say(&line.config, async |store, config| {
             command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)

@@ -14,7 +14,7 @@ use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl,
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
 use super::{Bodies, Config};
-use crate::authenticate::session;
+use crate::authenticate::{own, session};
 use crate::gate::clean::{self, Hosts};
 use crate::serve::{Https, Limits, Redirect};
 use crate::{answer, audit, authenticate, pages, resolve, serve, store, telemetry, upstream};
@@ -47,6 +47,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     resolve.static_prefix.clone_from(&static_prefix);
     let (bodies, failed_credentials) = limits(root.section("limits"), &mut serve.limits, &mut answer);
     let (session, session_idle) = session(root.section("session"));
+    let tokens = tokens(root.section("tokens"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
     let google_groups = google::groups(&root, &state_dir, &issuers, iap.as_ref());
@@ -80,6 +81,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
             iap,
             google_groups,
             session,
+            tokens,
             failed_credentials,
             ..authenticate::Settings::new(public_url.clone())
         },
@@ -270,6 +272,26 @@ fn session(section: Section<'_>) -> (session::Settings, Duration) {
     }
     section.finish();
     (settings, idle)
+}
+
+/// How long tokens of our own last, and whether there are any.
+fn tokens(section: Section<'_>) -> own::Settings {
+    let default = own::Settings::default();
+    let settings = own::Settings {
+        allow: section.or("allow", default.allow),
+        max_lifetime: section.or("max_lifetime", default.max_lifetime),
+        default_lifetime: section.or("default_lifetime", default.default_lifetime),
+    };
+    for (name, lifetime) in [("max_lifetime", settings.max_lifetime), ("default_lifetime", settings.default_lifetime)] {
+        if lifetime < Duration::from_mins(1) {
+            section.fault(name, "is too short to use a token", None);
+        }
+    }
+    if settings.default_lifetime > settings.max_lifetime {
+        section.fault("default_lifetime", "is longer than `tokens.max_lifetime`", None);
+    }
+    section.finish();
+    settings
 }
 
 /// What keeps the tables; without an address, a file in the state directory.

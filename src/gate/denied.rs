@@ -22,6 +22,8 @@ use crate::store::Store;
 
 /// What is read of something that is hidden, and of something that is not there.
 const HIDDEN: &str = "needs a permission that you do not have";
+/// What is added where the caller came with a token that was narrowed.
+const NARROWED: &str = ", or the access token is not for it";
 /// How many holders of MANAGE are named.
 const MOST_NAMED: usize = 3;
 
@@ -89,7 +91,9 @@ fn told(
     managers: impl Fn(&Resource) -> Vec<Subject>,
 ) -> String {
     let name = call.row.name;
-    let hidden = || format!("Permission denied: {name} {HIDDEN}.");
+    // Said whatever it is that lies out of its reach: hidden, absent and out of reach read the same.
+    let narrowed = principal.and_then(|principal| principal.identity.ceiling()).map_or("", |_| NARROWED);
+    let hidden = || format!("Permission denied: {name} {HIDDEN}{narrowed}.");
     match &denial.requirement {
         Requirement::Nobody(why) => format!("Not available through Trackgate ({name}): {why}."),
         Requirement::Admin(why) => format!("Permission denied: {name} is for administrators here: {why}."),
@@ -127,6 +131,9 @@ fn told(
             }
             _ => hidden(),
         },
+        Requirement::Tokens { .. } if denial.reason == Reason::ByToken => {
+            format!("Permission denied: {name} is not done with an access token. Sign in with a browser.")
+        }
         Requirement::Another(_) => format!("Permission denied: {name} is for giving permissions to others."),
         Requirement::Oneself { .. } => {
             format!("Permission denied: {name} tells of yourself alone; of others it is for administrators.")
@@ -138,6 +145,7 @@ fn told(
         | Requirement::NoName(_)
         | Requirement::Whole(_)
         | Requirement::Bears { .. }
+        | Requirement::Tokens { .. }
         | Requirement::Belongs { .. }
         | Requirement::NotDenied(_)
         | Requirement::NoneDenied(_)
@@ -161,6 +169,14 @@ fn wanted(
     let held = match holds(principal, action, resource) {
         // Rights on the workspace are no secret, but a veto is.
         Err(Reason::Grant { permission: Permission::Deny, .. }) if !workspace => return None,
+        Err(Reason::AboveCeiling { most, .. }) => {
+            let what = spoken(resource);
+            return Some(format!(
+                "Permission denied: {name} needs {} on {what}, and this access token is for {most} at most. Use another \
+                 one.",
+                least(action)
+            ));
+        }
         Err(Reason::Grant { permission, .. }) if permission != Permission::Deny => permission.as_str(),
         _ => "nothing",
     };

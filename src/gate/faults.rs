@@ -25,7 +25,8 @@ pub(super) fn stranger(headers: &HeaderMap) -> Refusal {
     let message = if headers.contains_key("sec-fetch-mode") {
         "You are not signed in any more. Reload the page to sign in."
     } else {
-        "You are not authenticated. Sign in in a browser, or send an ID token as MLFLOW_TRACKING_TOKEN."
+        "You are not authenticated. Sign in in a browser, or set an access token (this server's page /trackgate/tokens) or an ID token \
+         as MLFLOW_TRACKING_TOKEN."
     };
     let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
     refusal.challenge = Some(STRANGER_CHALLENGE);

@@ -244,6 +244,9 @@ impl Gate {
         let authenticated = house.authenticator.authenticate(&request.peer, credentials).await?;
         let Some(authenticated) = authenticated else { return Err(faults::stranger(&request.headers)) };
         record.who(Arc::clone(&authenticated.identity));
+        if authenticated.moved {
+            record.moved();
+        }
         if authenticated.is_ambient() {
             clean::check_origin(request, &house.clean)?;
         }

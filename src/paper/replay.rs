@@ -41,6 +41,7 @@ struct Line {
     groups: Vec<String>,
     asked: Option<Vec<Vec<String>>>,
     asked_more: Option<u64>,
+    ceiling: Option<String>,
     decision: String,
     #[serde(default)]
     reason: String,
@@ -125,6 +126,9 @@ fn again(
     };
     if !was && line.reason == "no-such-workspace" {
         return Err("it named a workspace that the caller had no business in: what it would have asked is not known");
+    }
+    if line.ceiling.is_some() {
+        return Err("it came by a token that was narrowed: what lay out of its reach is no policy");
     }
     if !was && !by_policy(&line.reason) {
         // Another policy would have let it come as far as that, and no further.

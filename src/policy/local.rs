@@ -2,10 +2,10 @@
 //!
 //! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix.
 
-use super::route::Need::{Admin, Anyone, Gives, OnRole, SignedIn, Takes};
+use super::route::Need::{Admin, Anyone, Gives, OnRole, OnToken, OnTokensOf, SignedIn, Takes};
 use super::route::RoleRight::Change;
-use super::route::Take::TextOpt;
-use super::route::{Need, Row, Take, What, get, post};
+use super::route::Take::{Text, TextOpt, Texts};
+use super::route::{Need, Row, Take, What, delete, get, post};
 use crate::mlflow::granting::Calls;
 
 /// What a page about permissions on one thing names.
@@ -15,6 +15,9 @@ const fn thing(level: Option<&'static str>) -> What {
 
 const LEVEL: Option<&str> = Some("permission");
 const TO: Option<&str> = Some("to");
+
+const SEES_TOKENS: Need = OnTokensOf { field: "owner", making: false };
+const MAKES_TOKENS: Need = OnTokensOf { field: "owner", making: true };
 
 /// What every form of ours carries besides.
 const FORM: &[Take] = &[
@@ -64,5 +67,13 @@ pub static LOCAL: &[Row] = &[
     post("trackgate/requests/decline",  "DeclineRequest", &[Takes { what: thing(None), from: TO }]).root().form().served(FORM),
     get ("trackgate/review",            "ReviewPage",     &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("person"), TextOpt("after")]),
     get ("trackgate/review.csv",        "ReviewCsv",      &[SignedIn]).root().served(&[TextOpt("workspace"), TextOpt("by"), TextOpt("person")]),
+    get ("trackgate/tokens",            "TokensPage",     &[SEES_TOKENS]).root().served(&[TextOpt("workspace"), TextOpt("done")]),
+    post("trackgate/tokens/create",     "TokenCreate",    &[MAKES_TOKENS]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("name"), TextOpt("lasts"), TextOpt("until"), TextOpt("most"), TextOpt("scopes"), TextOpt("here")]),
+    post("trackgate/tokens/revoke",     "TokenRevoke",    &[OnToken("id")]).root().form().served(&[TextOpt("token"), TextOpt("workspace"), TextOpt("owner")]),
     get ("trackgate/audit",             "AuditPage",      &[Admin("the audit log tells what everybody does")]).root().served(&[TextOpt("person"), TextOpt("object"), TextOpt("decision"), TextOpt("from"), TextOpt("to"), TextOpt("on")]),
+
+    // The same of tokens for programs
+    get   ("trackgate/api/tokens",      "ListTokens",     &[SEES_TOKENS]).root().served(&[]),
+    post  ("trackgate/api/tokens",      "CreateToken",    &[MAKES_TOKENS]).root().served(&[Text("name"), TextOpt("expires_at"), TextOpt("most"), Texts("scopes"), TextOpt("in_workspace")]),
+    delete("trackgate/api/tokens/{id}", "RevokeToken",    &[OnToken("{id}")]).root().served(&[]),
 ];

@@ -196,6 +196,13 @@ fn need(need: &Need) -> String {
         Need::Oneself { field, managers } => {
             format!("to be `{field}`{}", if *managers { ", or manage on workspace" } else { ", or an administrator" })
         }
+        Need::OnTokensOf { field, making } => {
+            let admins = if *making { "" } else { ", or to be an administrator" };
+            format!("to be `{field}`, or to look after that service account{admins}; not by a token")
+        }
+        Need::OnToken(field) => {
+            format!("to own the token `{field}`, or look after its owner, or be an administrator; not by a token")
+        }
         Need::OnRole { right: RoleRight::See, field } => {
             format!("to have the role of `{field}`, or manage on its workspace")
         }

@@ -30,7 +30,7 @@ use futures_util::{StreamExt, TryStreamExt};
 pub use self::bulk::Search;
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
-pub use self::people::{Known, KnownRole};
+pub use self::people::{Known, KnownRole, KnownTokens};
 pub use self::resolved::Resolved;
 pub use self::review::sees_queue;
 use self::turns::Turns;
@@ -274,6 +274,8 @@ impl Resolver {
                     let name = Arc::from(fields.one(field).unwrap_or_default());
                     resolved.ask(Requirement::Oneself { name, managers });
                 }
+                Need::OnTokensOf { field: _, making } => people::on_tokens(making, known, &mut resolved),
+                Need::OnToken(_) => people::on_tokens(false, known, &mut resolved),
                 Need::OnRole { right, field: _ } => people::on_role(right, known, &mut resolved),
                 Need::InEach(field) => people::in_each(field, fields, known, &mut resolved),
             }

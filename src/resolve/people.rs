@@ -16,6 +16,7 @@ use crate::policy::route::{Answer, Need, RoleRight, Row, Take, What};
 
 const ALL_WORKSPACES: &str = "without a workspace, the roles of all of them are listed";
 const NO_ROLE: &str = "there is no such role";
+const NO_TOKEN: &str = "there is no such token";
 const NOT_BOTH: &str = "the request names nothing that permissions are given on";
 
 /// What the store knows of what a call is about.
@@ -29,6 +30,19 @@ pub struct Known {
     pub until: Option<u64>,
     /// Whether the caller has some business in each workspace that the call names.
     pub belongs: bool,
+    /// The tokens that the call is about.
+    pub tokens: Option<KnownTokens>,
+}
+
+/// What the store knows of the tokens that a call is about.
+#[derive(Debug, Clone)]
+pub struct KnownTokens {
+    /// Whose they are.
+    pub of: Arc<str>,
+    /// Whether that is a service account.
+    pub service: bool,
+    /// Whether the caller looks after it.
+    pub looks_after: bool,
 }
 
 /// What the store knows of a role.
@@ -169,6 +183,14 @@ pub(super) fn on_role(right: RoleRight, known: &Known, resolved: &mut Resolved) 
         }
         (Some(_), RoleRight::Change) => resolved.manage_workspace(),
     }
+}
+
+pub(super) fn on_tokens(making: bool, known: &Known, resolved: &mut Resolved) {
+    let Some(KnownTokens { of, service, looks_after }) = known.tokens.clone() else {
+        resolved.ask(Requirement::Absent(NO_TOKEN));
+        return;
+    };
+    resolved.ask(Requirement::Tokens { of, service, looks_after, making });
 }
 
 pub(super) fn in_each(field: &str, fields: &Fields, known: &Known, resolved: &mut Resolved) {

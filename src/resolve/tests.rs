@@ -108,6 +108,9 @@ fn told(resolved: &Resolved) -> Vec<String> {
             Requirement::Whole(kind) => format!("whole {kind}"),
             Requirement::Lastingly { lasting, of, .. } => format!("lastingly {} {of:?}", lasting.is_some()),
             Requirement::Oneself { name, managers } => format!("oneself {name} {managers}"),
+            Requirement::Tokens { of, service, looks_after, making } => {
+                format!("tokens {of} {service} {looks_after} {making}")
+            }
             Requirement::Another(name) => format!("another than {name}"),
             Requirement::Belongs { to, does } => format!("belongs to {to:?} {does}"),
             Requirement::Bears { role, has, .. } => format!("role {role} {has}"),

@@ -459,6 +459,8 @@ fn example(row: &Row) -> (String, Option<String>) {
         }
         match need {
             Need::Oneself { field, .. } => drop(fields.insert((*field).to_owned(), json!("alice@example.com"))),
+            Need::OnTokensOf { field, .. } => drop(fields.insert((*field).to_owned(), json!("alice@example.com"))),
+            Need::OnToken(field) => drop(fields.insert((*field).to_owned(), json!("abcdefgh"))),
             Need::OnRole { field, .. } => drop(fields.insert((*field).to_owned(), json!("1"))),
             Need::InEach(field) => drop(fields.insert((*field).to_owned(), json!("elsewhere"))),
             _ => {}
@@ -490,7 +492,7 @@ fn example(row: &Row) -> (String, Option<String>) {
         let (name, value) = match take {
             Take::Text(name) | Take::Holder(name) => (name, json!("somebody")),
             Take::Flag(name) => (name, json!(true)),
-            Take::TextOpt(_) | Take::TimeOpt(_) => continue,
+            Take::TextOpt(_) | Take::Texts(_) | Take::TimeOpt(_) => continue,
             Take::Thing { kind, id } => {
                 fields.insert((*kind).to_owned(), json!("experiment"));
                 (id, json!("1"))

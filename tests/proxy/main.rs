@@ -38,6 +38,7 @@ mod sessions;
 mod signals;
 mod stream;
 mod tls;
+mod tokens;
 mod traces;
 mod upstream;
 mod workspaces;

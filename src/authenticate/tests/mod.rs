@@ -3,6 +3,7 @@
 mod bearers;
 mod logins;
 mod sessions;
+mod tokens;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -288,6 +288,7 @@ fn wanted(requirement: &Requirement) -> String {
         Requirement::Lastingly { of, .. } => format!("{}, for as long as what is given", wanted(of)),
         Requirement::Oneself { name, managers: false } => format!("to be {name}"),
         Requirement::Oneself { name, managers: true } => format!("to be {name}, or manage on the workspace"),
+        Requirement::Tokens { of, .. } => format!("to be {of}, or to look after that service account; not by a token"),
         Requirement::Another(name) => format!("not to be {name}"),
         Requirement::Belongs { to, .. } => format!("to belong to the workspace {}", to.join(", ")),
         Requirement::Bears { role, .. } => format!("to have role #{role}, or manage on its workspace"),

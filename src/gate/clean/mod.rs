@@ -24,6 +24,7 @@ use crate::message::{Body, Payload, Peer, Request};
 use crate::policy::classify::Call;
 use crate::policy::path::Path;
 use crate::policy::route::{BodyClass, Verb};
+use crate::token_form;
 
 /// What is clean.
 #[derive(Debug, Clone)]
@@ -77,6 +78,9 @@ pub fn clean(
     if path_and_query.len() > settings.url_length {
         return Err(Unclean::UrlTooLong { most: settings.url_length });
     }
+    if holds_token(&uri) {
+        return Err(Unclean::TokenInUrl);
+    }
     let path = Path::parse(uri.path())?;
     let host = host::sole(&uri, &headers)?;
     if path.as_str() != PROBE && !settings.hosts.know(&host) {
@@ -108,6 +112,16 @@ pub fn clean(
         peer,
     };
     Ok((request, credentials))
+}
+
+/// Whether somebody wrote a token into the address: one of ours, or any in the parameter that RFC 6750 section 2.3 has for
+/// it.
+fn holds_token(uri: &http::Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    // Most queries have no such letters at all, nor signs that could be them.
+    let named = (query.contains("access") || query.contains('%'))
+        && url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
+    named || token_form::stands_in(uri.path()) || token_form::stands_in(query)
 }
 
 /// Whether another site's page may have sent a request that changes something and whose credential a browser adds by

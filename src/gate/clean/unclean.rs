@@ -65,6 +65,11 @@ pub enum Unclean {
     /// Something else than what a form sends, at one of our own pages.
     #[error("send what a form sends: `Content-Type: application/x-www-form-urlencoded`")]
     NotForm,
+    /// A credential in the address (RFC 6750 section 5.3: addresses are kept in logs and histories).
+    #[error(
+        "an access token does not belong into an address, where it is kept in logs: revoke it, and send another as `Authorization: Bearer` (MLFLOW_TRACKING_TOKEN)"
+    )]
+    TokenInUrl,
     /// Another site may have sent it with the person's cookie (ASVS 3.5.1).
     #[error("the request may come from another site")]
     ForeignOrigin,
@@ -91,6 +96,7 @@ impl Unclean {
             | Self::ConnectionField
             | Self::ConnectionNames
             | Self::BodyOnGet
+            | Self::TokenInUrl
             | Self::Workspace(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -102,6 +108,7 @@ impl Unclean {
             Self::Method => "method-not-served",
             Self::UrlTooLong { .. } => "url-too-long",
             Self::Path(_) => "bad-path",
+            Self::TokenInUrl => "token-in-url",
             Self::NoHost => "no-host",
             Self::BadHost => "bad-host",
             Self::HostsDiffer => "hosts-differ",

@@ -379,7 +379,7 @@ fn fits(text: &str) -> bool {
 }
 
 /// The thing whose page in MLflow has this address, by its type and id (`.../#/experiments/7/runs`, `.../#/models/a`).
-fn from_address(text: &str) -> Option<(String, String)> {
+pub(super) fn from_address(text: &str) -> Option<(String, String)> {
     let (_, route) = text.split_once("#/")?;
     let mut parts = route.split(['/', '?']);
     let (what, id) = (parts.next()?, parts.next()?);

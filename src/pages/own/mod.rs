@@ -12,6 +12,7 @@ mod names;
 mod review;
 mod share;
 mod terms;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -99,7 +100,8 @@ pub fn known(
     });
     let until = if gives { share::end(fields, now)? } else { None };
     let lasting = if gives { store.lasting(principal, until).ok() } else { None };
-    Ok(Known { role, lasting, until, ..Known::default() })
+    let tokens = tokens::known(call, fields, principal, store);
+    Ok(Known { role, lasting, until, tokens, ..Known::default() })
 }
 
 /// Answers one of these rows.
@@ -110,6 +112,10 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         return Answered::plain(Response::new(Body::Empty));
     };
     let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
+    if tokens::api::serves(call.row.name) {
+        // Forms of other sites send no JSON, and the origin was checked.
+        return desk.token_api(call.row.name).await;
+    }
     if matches!(caller.identity.proof, Proof::Bearer | Proof::Token) && call.row.name != "ReviewCsv" {
         return only_pages();
     }
@@ -138,6 +144,9 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "ReviewPage" => desk.review().await,
         "ReviewCsv" => desk.review_csv(),
         "AuditPage" => desk.audit().await,
+        "TokensPage" => desk.tokens().await,
+        "TokenCreate" => desk.make_token().await,
+        "TokenRevoke" => desk.revoke_token().await,
         // A row that was added to the table and not here.
         _ => desk.refuse(StatusCode::NOT_FOUND, "This address does not exist.", "row-not-served", &""),
     };

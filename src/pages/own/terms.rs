@@ -3,6 +3,7 @@
 //! Forms of ours ask for how long, in words that need no script: a choice of lengths, or a moment in UTC.
 
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
@@ -45,6 +46,15 @@ fn read(lasts: &str, until: &str, now: u64) -> Result<Option<u64>, BadTerm> {
     }
     let length = LENGTHS.iter().find(|(word, ..)| *word == lasts).ok_or(BadTerm)?;
     Ok(Some(now.saturating_add(length.2 * 60 * 60 * 1000)))
+}
+
+/// A moment as programs write it: milliseconds since the epoch, or RFC 3339.
+pub(super) fn time_of(text: &str) -> Option<u64> {
+    if let Ok(millis) = text.parse() {
+        return Some(millis);
+    }
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
 /// A moment, for people and for programs.

@@ -302,6 +302,8 @@ impl Plan {
             }
             Need::Takes { what, from } => self.want_of(&Need::Gives { what, to: from }),
             Need::Oneself { field, managers: _ } => self.want(field, Count::One, HOLDER, false),
+            Need::OnTokensOf { field, making: _ } => self.want(field, Count::Optional, Form::Text, false),
+            Need::OnToken(field) => self.want(field, Count::One, Form::Text, false),
             Need::OnRole { right: _, field } => self.want(field, Count::One, NUMBER, true),
             Need::InEach(field) => self.want(field, Count::AnyEach, form_of(Kind::Workspace), false),
             Need::Checked(check) => match check {
@@ -400,6 +402,7 @@ impl Plan {
         match take {
             Take::Text(field) => self.want(field, Count::One, Form::Text, false),
             Take::TextOpt(field) => self.want(field, Count::Optional, Form::Text, false),
+            Take::Texts(field) => self.want(field, Count::AnyEach, Form::Text, false),
             Take::Holder(field) => self.want(field, Count::One, HOLDER, false),
             Take::Flag(field) => {
                 self.want(field, Count::One, Form::Text, false);

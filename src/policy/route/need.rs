@@ -201,6 +201,16 @@ pub enum Need {
         /// Whether MANAGE on the workspace is enough besides.
         managers: bool,
     },
+    /// To be the one whose tokens the field names (without, one's own), or to look after that service account; and to come
+    /// without a token.
+    OnTokensOf {
+        /// Where the name of their owner stands.
+        field: &'static str,
+        /// Whether one is made: then it is not for administrators, but of service accounts.
+        making: bool,
+    },
+    /// The same for the owner of the token that the field names.
+    OnToken(&'static str),
     /// A right on the role that a call names.
     OnRole {
         /// Which.

@@ -67,6 +67,8 @@ pub enum Take {
     Text(&'static str),
     /// A text, which may be empty, if it is there.
     TextOpt(&'static str),
+    /// Any number of texts.
+    Texts(&'static str),
     /// The name of a person, or `group:NAME`.
     Holder(&'static str),
     /// Yes or no.

@@ -1,0 +1,295 @@
+//! Is this a token of our own, and how is one made?
+//!
+//! A token is accepted as `Authorization: Bearer`, and as the password of `Basic` with any user name, since that is all
+//! that some clients can send (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`). It is judged in memory, by one
+//! hash.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
+
+use super::credential::Secret;
+use super::fault::AuthFault;
+use super::session::NoRandomness;
+use crate::access::ceiling::Ceiling;
+use crate::mlflow::ids::UserName;
+use crate::store::{By, NewToken, Store, StoreFault, TokenDigest, TokenId, TokenKind};
+use crate::token_form;
+
+/// The longest name of a token, in characters.
+pub const LONGEST_NAME: usize = 100;
+/// So many times a name that is taken is drawn anew.
+const DRAWS: usize = 4;
+
+/// `[tokens]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether there are any: without, none is made and none counts.
+    pub allow: bool,
+    /// How long one may last at most. Those that were made before keep their end.
+    pub max_lifetime: Duration,
+    /// How long one lasts whose maker does not say.
+    pub default_lifetime: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let day = Duration::from_hours(24);
+        Self { allow: true, max_lifetime: 366 * day, default_lifetime: 90 * day }
+    }
+}
+
+/// Why a token of ours does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadOwn {
+    /// It begins like one and is none: cut off or mistyped.
+    #[error("its form is wrong")]
+    Malformed,
+    /// There is none of this name, or its secret is another.
+    #[error("token {0}: there is none, or another")]
+    Unknown(Arc<str>),
+    /// It counted until then.
+    #[error("token {id}: it has expired")]
+    Expired {
+        /// Its name.
+        id: Arc<str>,
+        /// Milliseconds since the epoch.
+        at: u64,
+    },
+    /// Somebody revoked it then.
+    #[error("token {id}: it was revoked")]
+    Revoked {
+        /// Its name.
+        id: Arc<str>,
+        /// Milliseconds since the epoch.
+        at: u64,
+    },
+    /// The settings allow none.
+    #[error("tokens are switched off")]
+    SwitchedOff,
+}
+
+impl BadOwn {
+    /// The reason in the audit log.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "own-token-malformed",
+            Self::Unknown(_) => "own-token-unknown",
+            Self::Expired { .. } => "own-token-expired",
+            Self::Revoked { .. } => "own-token-revoked",
+            Self::SwitchedOff => "own-tokens-off",
+        }
+    }
+
+    /// What the client is told. Of one whose secret was right, what became of it; of any other, that it is none.
+    #[must_use]
+    pub fn says(&self) -> Cow<'static, str> {
+        let anew = "make another one on this server's page /trackgate/tokens and set it as MLFLOW_TRACKING_TOKEN";
+        match self {
+            Self::Malformed => Cow::Borrowed(
+                "this access token is cut off or mistyped: a whole one has 51 signs and begins with tgp_ or tgs_",
+            ),
+            Self::Unknown(_) => Cow::Owned(format!("this access token is not one of this server's: {anew}")),
+            Self::Expired { id, at } => Cow::Owned(format!("access token {id} expired at {}: {anew}", moment(*at))),
+            Self::Revoked { id, at } => Cow::Owned(format!("access token {id} was revoked at {}: {anew}", moment(*at))),
+            Self::SwitchedOff => Cow::Borrowed(
+                "this server takes no access tokens: send an OpenID Connect ID token as MLFLOW_TRACKING_TOKEN",
+            ),
+        }
+    }
+
+    /// Whether it counts against whoever shows it: what was good once does not, or a long job would lock its office out.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        match self {
+            Self::Malformed | Self::Unknown(_) => true,
+            Self::Expired { .. } | Self::Revoked { .. } | Self::SwitchedOff => false,
+        }
+    }
+}
+
+/// What stands in `Authorization`.
+pub(super) enum Authorization<'a> {
+    /// What follows `Bearer`.
+    Bearer(&'a [u8]),
+    /// The password behind `Basic`.
+    Basic(Secret),
+}
+
+/// RFC 6750 section 2.1, RFC 7617 section 2, RFC 9110 section 11.1: the scheme in any case, one space or more, the token.
+pub(super) fn authorization(field: &[u8]) -> Result<Authorization<'_>, AuthFault> {
+    let at = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
+    let (scheme, rest) = field.split_at(at);
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(Authorization::Bearer(rest));
+    }
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        let password = password(rest).filter(|password| token_form::is_ours(password.as_bytes()));
+        return password.map(Authorization::Basic).ok_or(AuthFault::BasicWithoutToken);
+    }
+    Err(AuthFault::UnknownScheme)
+}
+
+/// The user name ends at the first colon (RFC 7617 section 2); whose it is says nothing here.
+fn password(rest: &[u8]) -> Option<Secret> {
+    let decoded = Zeroizing::new(STANDARD.decode(rest).ok()?);
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Secret::new(password.to_owned()))
+}
+
+/// A token that somebody wants to have.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Whose it is to be.
+    pub owner: UserName,
+    /// For whom.
+    pub kind: TokenKind,
+    /// What it is for.
+    pub name: String,
+    /// What it can be used for at most.
+    pub ceiling: Ceiling,
+    /// Its end, in milliseconds since the epoch.
+    pub expires: Option<u64>,
+}
+
+/// A token that was made: this is the only time that it is seen.
+pub struct Made {
+    /// All of it.
+    pub text: Secret,
+    /// What is shown of it from now on.
+    pub id: TokenId,
+    /// Its end, in milliseconds since the epoch.
+    pub expires: u64,
+}
+
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeFault {
+    /// The settings allow none.
+    #[error("this server makes no access tokens (`tokens.allow`)")]
+    SwitchedOff,
+    /// It has no name, or not one that can be shown.
+    #[error("say in a few words what the token is for (at most {LONGEST_NAME} signs)")]
+    BadName,
+    /// It would last too long.
+    #[error("a token lasts {0} days at the most (`tokens.max_lifetime`)")]
+    TooLong(u64),
+    /// A ceiling that takes everything away.
+    #[error("a token is for READ, USE, EDIT or MANAGE")]
+    BadCeiling,
+    /// It reaches nothing.
+    #[error("name at least one thing that the token reaches, and 50 at the most")]
+    BadScopes,
+    /// The system has none.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// So many scopes one token may have.
+const MOST_SCOPES: usize = 50;
+
+/// Makes a token. `now` is in milliseconds since the epoch.
+///
+/// # Errors
+/// [`MakeFault`]; then there is none.
+pub async fn make(store: &Store, settings: &Settings, wish: Wish, now: u64, by: By) -> Result<Made, MakeFault> {
+    if !settings.allow {
+        return Err(MakeFault::SwitchedOff);
+    }
+    let name = wish.name.trim();
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err(MakeFault::BadName);
+    }
+    if wish.ceiling.most == Some(crate::mlflow::permission::Permission::Deny) {
+        return Err(MakeFault::BadCeiling);
+    }
+    if wish.ceiling.only.as_ref().is_some_and(|only| only.is_empty() || only.len() > MOST_SCOPES) {
+        return Err(MakeFault::BadScopes);
+    }
+    let after = |lifetime: Duration| now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+    let last = after(settings.max_lifetime);
+    let expires = wish.expires.unwrap_or_else(|| after(settings.default_lifetime).min(last));
+    if expires > last {
+        return Err(MakeFault::TooLong(settings.max_lifetime.as_secs() / 86_400));
+    }
+    let beginning = match wish.kind {
+        TokenKind::Personal => "tgp_",
+        TokenKind::Service => "tgs_",
+    };
+    let mut draws = 0;
+    loop {
+        draws += 1;
+        let text = token_form::make(beginning).map_err(|_| NoRandomness)?;
+        let id = token_form::read(&text).and_then(|written| TokenId::parse(written.name)).ok_or(NoRandomness)?;
+        let new = NewToken {
+            id: id.clone(),
+            digest: TokenDigest::of(text.as_bytes()),
+            kind: wish.kind,
+            owner: wish.owner.clone(),
+            name: Arc::from(name),
+            ceiling: wish.ceiling.clone(),
+            expires,
+        };
+        match store.create_token(new, by.clone()).await {
+            Ok(()) => return Ok(Made { text, id, expires }),
+            Err(StoreFault::Exists { .. }) if draws < DRAWS => {}
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+}
+
+/// A moment, as people and programs read it, in UTC.
+fn moment(millis: u64) -> String {
+    let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_secs(millis / 1000));
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(text: &str) -> Result<String, &'static str> {
+        let field = format!("Basic {}", STANDARD.encode(text));
+        match authorization(field.as_bytes()) {
+            Ok(Authorization::Basic(password)) => Ok(password.to_string()),
+            Ok(Authorization::Bearer(_)) => Err("bearer"),
+            Err(fault) => Err(fault.code()),
+        }
+    }
+
+    #[test]
+    fn the_password_of_basic_is_the_token_whatever_the_user_name_is() {
+        for user in ["alice@example.com", "", "token", "grüße"] {
+            assert_eq!(basic(&format!("{user}:tgp_x")), Ok("tgp_x".to_owned()));
+        }
+        assert_eq!(basic("a:tgp_x:y"), Ok("tgp_x:y".to_owned()), "the user name ends at the first colon");
+        for text in ["alice:password", "tgp_x:", "tgp_x", "", ":"] {
+            assert_eq!(basic(text), Err("basic-without-token"), "{text}");
+        }
+        for field in ["Basic", "Basic !!", "basic =", "Basic /w=="] {
+            assert!(matches!(authorization(field.as_bytes()), Err(AuthFault::BasicWithoutToken)), "{field}");
+        }
+    }
+
+    #[test]
+    fn only_of_a_token_whose_secret_was_right_is_more_told_than_that_it_is_none() {
+        let id: Arc<str> = Arc::from("abcdefgh");
+        let unknown = BadOwn::Unknown(Arc::clone(&id)).says();
+        assert!(!unknown.contains("abcdefgh") && unknown.contains("/trackgate/tokens"));
+        let expired = BadOwn::Expired { id: Arc::clone(&id), at: 0 }.says();
+        assert!(expired.contains("expired at 1970-01-01T00:00:00Z") && expired.contains("/trackgate/tokens"));
+        let revoked = BadOwn::Revoked { id, at: 0 }.says();
+        assert!(revoked.contains("revoked") && revoked.contains("/trackgate/tokens"));
+    }
+}
