@@ -399,3 +399,65 @@ fn what_config_print_says_can_be_used_as_a_configuration() {
     fs::write(place.0.join("trackgate.toml"), &printed).unwrap();
     assert_eq!(place.says("config print"), printed);
 }
+
+#[test]
+fn tokens_are_made_shown_once_listed_and_revoked() {
+    let place = Place::new();
+    let refused = place.fails("token create --user alice@example.com --name laptop", 1);
+    assert!(refused.contains("there is no user `alice@example.com`"), "{refused}");
+    place.says("user add alice@example.com");
+    let token =
+        place.says("token create --user alice@example.com --name laptop --most READ --on experiment:7 --expires 30d");
+    let token = token.trim();
+    let written = trackgate::token_form::read(token).unwrap_or_else(|| panic!("{token}"));
+    assert_eq!(written.beginning, "tgp_");
+    let listed = place.says("token list");
+    assert!(listed.contains(written.name) && listed.contains("READ at most, on experiment:7"), "{listed}");
+    assert!(listed.contains("never") && !listed.contains(&token[20..]), "{listed}");
+    let json: serde_json::Value =
+        serde_json::from_str(&place.says("token list --user alice@example.com --json")).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["active"]), (&"laptop".into(), &true.into()), "{json}");
+    assert_eq!(json[0]["created_by"], "operator tester");
+    assert_eq!(place.says(&format!("token revoke {}", written.name)), "1 token revoked\n");
+    assert_eq!(place.says("token revoke --user alice@example.com"), "there was none to revoke\n");
+    assert!(place.says("token list").contains("revoked 20"));
+    place.fails("token revoke AAAAAAAA", 1);
+    for line in [
+        "token create --user alice@example.com --name x --most DENY",
+        "token create --user alice@example.com --name x --expires 400d",
+    ] {
+        place.fails(line, 1);
+    }
+    for line in [
+        "token create --user alice@example.com",
+        "token create --user alice@example.com --name x --on castle:7",
+        "token create --user alice@example.com --name x --on workspace:*",
+        "token revoke",
+        "token revoke short",
+    ] {
+        place.fails(line, 2);
+    }
+    place.configure("[tokens]\nallow = false");
+    let off = place.fails("token create --user alice@example.com --name x", 1);
+    assert!(off.contains("tokens.allow"), "{off}");
+}
+
+#[test]
+fn service_accounts_have_owners_and_tokens_and_take_nobodys_name() {
+    let place = Place::new();
+    place.says("user add alice@example.com");
+    assert!(place.fails("account add alice@example.com", 1).contains("already"));
+    assert!(place.fails("account add svc:a --owner role:readers", 2).contains("not roles"));
+    place.says("account add svc:a --owner user:alice@example.com --owner group:ml");
+    let listed = place.says("account list");
+    assert!(listed.contains("svc:a") && listed.contains("group:ml, user:alice@example.com"), "{listed}");
+    assert!(place.says("token create --user svc:a --name nightly").starts_with("tgs_"));
+    place.says("account owner remove svc:a group:ml");
+    assert!(place.says("account owner remove svc:a group:ml").contains("does not look after"));
+    place.fails("account owner add alice@example.com group:ml", 1);
+    place.fails("account owner add svc:a user:typo@example.com", 1);
+    place.fails("account remove alice@example.com", 1);
+    place.says("account remove svc:a");
+    assert_eq!(place.says("account list"), "there are no service accounts\n");
+    assert_eq!(place.says("token list"), "there are no tokens\n", "they went with it");
+}

@@ -166,6 +166,8 @@ fn each_rule_about_values_has_its_sentence() {
         (MINIMAL.replace("https = \"0.0.0.0:443\"", ""), "at least one listener"),
         (MINIMAL.replace("issuer = \"https://acc", "issuer = \"http://acc"), "or http on a loopback address"),
         (base("[session]\nidle = \"48h\""), "longer than `session.absolute`"),
+        (base("[tokens]\ndefault_lifetime = \"400d\""), "longer than `tokens.max_lifetime`"),
+        (base("[tokens]\nmax_lifetime = \"1s\""), "too short to use a token"),
         (base("[limits]\nconnections = 0"), "must not be 0"),
         (base("[limits]\nh2_stream_window = \"8GiB\""), "larger than HTTP/2 can say"),
         (base("[audit]\non_failure = \"ignore\""), "one of \"refuse\", \"allow\""),

@@ -48,6 +48,8 @@ mod readme;
 mod refusals;
 /// The table of routes against the routes of the installed server.
 mod routes;
+/// Tokens of our own.
+mod tokens;
 /// Direct, and through the gate as an administrator.
 mod transparency;
 /// A small WebDriver client.

@@ -9,7 +9,7 @@ use crate::stage::idp::accounts::{ADMIN, Account, GUEST, OWNER};
 use crate::webdriver::Browser;
 
 /// Goes to a page of ours, and signs in on the way.
-fn open(browser: &Browser, url: &str, who: &Account) {
+pub(crate) fn open(browser: &Browser, url: &str, who: &Account) {
     browser.go(url);
     browser.reads("Demo identity provider");
     browser.click(&format!("button[value={}]", who.key));
@@ -66,7 +66,7 @@ const BEYOND: &str = "
 ";
 
 /// The page by day, by night, and on a phone, where nothing may be wider than the screen.
-fn shoot(browser: &Browser, name: &str) {
+pub(crate) fn shoot(browser: &Browser, name: &str) {
     let scheme = |value: &str| {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
         browser.emulate("Emulation.setEmulatedMedia", &features);

@@ -36,7 +36,7 @@ async fn gate_with(more: &str, trusted: &[&str]) -> Gate {
         }
     });
     let more = format!("[access]\nadmins = [\"root@example.com\"]\n{more}");
-    let trusted: Vec<_> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+    let trusted: Vec<ipnet::IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
     let gate = Gate::with(server, &more, |config| config.serve.trusted_proxies.extend(trusted)).await;
     for id in ["1", "2"] {
         gate.grant("user:alice@example.com", "experiment", id, "MANAGE").await;
