@@ -125,11 +125,11 @@ async fn credentials_and_claimed_identities_never_reach_mlflow_or_the_log() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_is_not_read() {
+async fn a_token_in_the_query_is_not_read_and_the_request_refused() {
     let gate = gate().await;
     let token = gate.token("alice");
     let told = gate.anonymous().get(&format!("{TARGET}&access_token={token}")).await;
-    assert_eq!(told.status, 401);
+    assert_eq!(told.status, 400, "RFC 6750 section 2.3 has a place for it, and section 5.3 says why not");
     assert!(!gate.audit_text().contains(&token));
 }
 
