@@ -7,7 +7,7 @@ use super::people::{told, user_name};
 use super::whom::{spoken, words};
 use super::{Form, say};
 use crate::access::grant::Subject;
-use crate::mlflow::ids::UserName;
+use crate::mlflow::ids::{GroupName, UserName};
 use crate::store::{By, Store};
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ fn list(store: &Store, form: Form) -> anyhow::Result<()> {
             .map(|account| {
                 json!({
                     "name": account.name.as_str(), "disabled": account.disabled, "owners": owners(&account.owners),
-                    "groups": account.groups.iter().map(|group| group.as_str()).collect::<Vec<_>>(),
+                    "groups": account.groups.iter().map(GroupName::as_str).collect::<Vec<_>>(),
                     "tokens": store.tokens(Some(&account.name)).len(), "created": say::when(account.created),
                 })
             })

@@ -144,7 +144,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "ReviewPage" => desk.review().await,
         "ReviewCsv" => desk.review_csv(),
         "AuditPage" => desk.audit().await,
-        "TokensPage" => desk.tokens().await,
+        "TokensPage" => desk.tokens(),
         "TokenCreate" => desk.make_token().await,
         "TokenRevoke" => desk.revoke_token().await,
         // A row that was added to the table and not here.

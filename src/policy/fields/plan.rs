@@ -282,7 +282,9 @@ impl Plan {
                 self.want_object(kind, field, Count::One);
             }
             Need::OnQueue { field, right: _ } => self.want_object(Kind::ReviewQueue, field, Count::One),
-            Need::ForOneself { field, .. } => self.want(field, Count::Optional, Form::Text, false),
+            Need::ForOneself { field, .. } | Need::OnTokensOf { field, making: _ } => {
+                self.want(field, Count::Optional, Form::Text, false)
+            }
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
                 self.want(field, Count::One, Form::Id(|text| ExperimentName::parse(text).map(drop)), false);
@@ -302,7 +304,6 @@ impl Plan {
             }
             Need::Takes { what, from } => self.want_of(&Need::Gives { what, to: from }),
             Need::Oneself { field, managers: _ } => self.want(field, Count::One, HOLDER, false),
-            Need::OnTokensOf { field, making: _ } => self.want(field, Count::Optional, Form::Text, false),
             Need::OnToken(field) => self.want(field, Count::One, Form::Text, false),
             Need::OnRole { right: _, field } => self.want(field, Count::One, NUMBER, true),
             Need::InEach(field) => self.want(field, Count::AnyEach, form_of(Kind::Workspace), false),

@@ -118,7 +118,7 @@ struct Used {
 }
 
 impl<A: Ask> Desk<'_, A> {
-    pub(super) async fn tokens(&self) -> Answered {
+    pub(super) fn tokens(&self) -> Answered {
         let notice = match self.field("done") {
             "revoked" => Some("Revoked. It is refused everywhere from now on."),
             _ => None,
