@@ -10,7 +10,7 @@ pub enum Asked<'a> {
     Attribute(&'a str),
     /// An attribute, unless a word before it says that it is something of the user's own: `tags.prompt` is none.
     Plain(&'a str),
-    /// A key of tags or of metadata, in full: `metadata.`mlflow.sourceRun``.
+    /// A key of tags or of metadata, in full, such as `metadata.mlflow.sourceRun`.
     Key(&'a str),
 }
 

@@ -283,7 +283,7 @@ impl Plan {
             }
             Need::OnQueue { field, right: _ } => self.want_object(Kind::ReviewQueue, field, Count::One),
             Need::ForOneself { field, .. } | Need::OnTokensOf { field, making: _ } => {
-                self.want(field, Count::Optional, Form::Text, false)
+                self.want(field, Count::Optional, Form::Text, false);
             }
             Need::OnArtifact { field, action: _ } => self.want(field, Count::Optional, Form::ArtifactPath, false),
             Need::OnExperimentNamed { field, action: _ } => {
@@ -344,7 +344,7 @@ impl Plan {
                     self.want(field, free(field), Form::Text, false);
                 }
                 Check::TraceFilters(field) | Check::CountFilters(field) => {
-                    self.want(field, Count::AnyEach, Form::Text, false)
+                    self.want(field, Count::AnyEach, Form::Text, false);
                 }
                 Check::TraceTagsOf { tags, place, trace } => {
                     self.want(tags, Count::AnyEach, Form::Text, false);
