@@ -326,6 +326,25 @@ async fn a_prompt_is_given_as_a_prompt() {
 }
 
 #[tokio::test]
+async fn what_everybody_holds_by_the_settings_counts_and_is_in_no_list_of_grants() {
+    // So does `grant_default_workspace_access` (MLflow 3.17.2, `_list_user_role_permissions`): lists are of what was given.
+    let settings = "[access]\nadmins = [\"root@example.com\"]\ndefault_workspace_permission = \"USE\"";
+    let server = Server::scripted(|request| {
+        let target = request.uri().to_string();
+        async move { mlflow(&target) }
+    });
+    let gate = Gate::with(server, settings, |_| {}).await;
+    let bob = gate.bearer("bob");
+    // The scripted server makes none: it was asked.
+    let told = bob.post("/api/2.0/mlflow/experiments/create", &json!({"name": "mine"})).await;
+    assert_eq!(code(&told), (404, "RESOURCE_DOES_NOT_EXIST".to_owned()));
+    for list in ["users/current/permissions", "users/permissions/list?username=bob@example.com"] {
+        let told = bob.get(&format!("/api/3.0/mlflow/{list}")).await.json();
+        assert_eq!(told["permissions"], json!([]), "{list}");
+    }
+}
+
+#[tokio::test]
 async fn who_manages_either_kind_gives_a_prompt_as_a_prompt_too() {
     let gate = gate().await;
     gate.grant("user:alice@example.com", "workspace", "*", "MANAGE").await;

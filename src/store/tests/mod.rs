@@ -463,6 +463,29 @@ async fn a_removed_user_comes_back_with_nothing(place: Place) {
     assert!(!may(&store, &alice, Action::Read, &experiment("3")).await);
 }
 
+async fn whose_name_looks_so_is_found_by_the_look_and_forgotten_with_the_user(place: Place) {
+    use crate::mlflow::look::look;
+    let store = place.open().await;
+    let twins = [user("bob@example.com"), user("b0b@example.com")];
+    for name in &twins {
+        store.add_user(name, by()).await.unwrap();
+    }
+    store.add_user(&user("carol@example.com"), by()).await.unwrap();
+    let looking = |store: &Store| {
+        let mut found = store.looking(&look("BOB@example.com."));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(looking(&store), [twins[1].clone(), twins[0].clone()]);
+    // A change of the same user adds no second one.
+    store.set_admin(&twins[0], true, by()).await.unwrap();
+    assert_eq!(looking(&store).len(), 2);
+    store.remove_user(&twins[1], by()).await.unwrap();
+    assert_eq!(looking(&store), [twins[0].clone()]);
+    store.close().await;
+    assert_eq!(looking(&place.open().await), [twins[0].clone()]);
+}
+
 async fn what_does_not_exist_is_named(place: Place) {
     let store = place.open().await;
     let fault = store.set_admin(&user("nobody"), true, by()).await.unwrap_err();
@@ -732,6 +755,7 @@ async fn the_same_pattern_is_another_grant_in_another_workspace(place: Place) {
 }
 
 on_both! {
+    whose_name_looks_so_is_found_by_the_look_and_forgotten_with_the_user,
     a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it_is_revoked,
     what_was_acknowledged_is_there_after_opening_anew,
     nobody_is_a_principal_before_being_recognised,
