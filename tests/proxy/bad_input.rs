@@ -85,8 +85,8 @@ async fn a_name_that_turns_the_direction_of_writing_turns_nothing_but_itself() {
     let mut alice = person(&gate, "alice").await;
     let page = alice.visit("/trackgate/access").await.text();
     assert!(page.contains(name), "{page}");
-    let named = page.split("/trackgate/assets/").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
-    let style = named.filter(|name| name.rsplit('.').next() == Some("css")).next().unwrap();
+    let mut named = page.split("/trackgate/assets/").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    let style = named.find(|name| name.rsplit('.').next() == Some("css")).unwrap();
     let style = alice.visit(&format!("/trackgate/assets/{style}")).await.text();
     assert!(style.contains("unicode-bidi: isolate"), "what stands beside it is written in its own direction");
 }
