@@ -239,7 +239,19 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::NewOwner { field, .. }
                 | Check::PromptUri(field)
                 | Check::Elsewhere(field)
+                | Check::TraceParent(field)
+                | Check::SourceRun(field)
+                | Check::IssueNames(field)
+                | Check::StoredJudge(field)
+                | Check::ListedVersions { keys: field, .. }
+                | Check::TraceAuthor { keys: field, .. }
+                | Check::NewSourceRun { keys: field, .. }
                 | Check::GuardrailScorer(field) => field,
+                Check::Provider { provider, model, .. } => {
+                    fields.push(provider);
+                    model
+                }
+                Check::StoredJudges { versions, .. } => versions,
                 Check::TracedInto(field) => {
                     fields.extend(["name", "experiment_id"]);
                     field
@@ -274,7 +286,9 @@ fn named(row: &Row) -> Vec<&'static str> {
         | Stamp::Given(field)
         | Stamp::Json(field)
         | Stamp::Tags(field)
+        | Stamp::GivenTags(field)
         | Stamp::Map(field)
+        | Stamp::GivenMap(field)
         | Stamp::Source(field) => *field,
     }));
     fields.extend(row.takes.iter().flat_map(|take| match take {
@@ -530,7 +544,9 @@ fn every_field_that_says_who_did_it_is_stamped() {
                 | Stamp::Given(at)
                 | Stamp::Json(at)
                 | Stamp::Tags(at)
+                | Stamp::GivenTags(at)
                 | Stamp::Map(at)
+                | Stamp::GivenMap(at)
                 | Stamp::Source(at) => *at == field,
             })
         };

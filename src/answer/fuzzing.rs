@@ -152,6 +152,7 @@ fn links_of(principal: &Principal, links: &[Link], tree: &Tree) {
                     let within = Object { kind: Kind::Experiment, id: text(tree.all(experiment).first().copied()) };
                     visible(principal, &Resource::inside(link.kind, text(found.get("assessment_id")), within))
                 }
+                Cut::Count => matches!(found, Tree::Null),
                 Cut::Value | Cut::Along(_) | Cut::Element | Cut::Answer => {
                     leads_to_visible(principal, link.kind, found)
                 }

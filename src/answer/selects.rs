@@ -28,7 +28,7 @@ fn names(link: &Link) -> Vec<Asked<'static>> {
             let short = STANDS_FOR.iter().filter(|(long, _)| *long == key).map(|(_, short)| Asked::Plain(short));
             short.chain([Asked::Key(key)]).collect()
         }
-        Cut::Element | Cut::Answer | Cut::NotUsable | Cut::Within(_) => Vec::new(),
+        Cut::Element | Cut::Answer | Cut::NotUsable | Cut::Count | Cut::Within(_) => Vec::new(),
     }
 }
 

@@ -190,6 +190,9 @@ impl Gate {
         let resolved = house.resolver.resolve_for(principal.as_ref(), &call, &fields, &self.upstream).await?;
         record.objects(resolved.objects.clone());
         record.asked(&resolved.requirements);
+        for name in &resolved.withheld {
+            request.headers.remove(*name);
+        }
         self.stamp(&call, &mut request, principal.as_deref())?;
         if answer::reads(call.row) {
             answer::make_readable(&mut request);

@@ -258,6 +258,31 @@ fn need(need: &Need) -> String {
             Check::NewId { field, kind } => format!("`{field}` a canonical id of a new {kind}, if given"),
             Check::NewOwner { field, .. } => format!("manage on the experiment, if `{field}` is given"),
             Check::PromptUri(field) => format!("edit on the prompt of `{field}`"),
+            Check::TraceParent(field) => format!("`{field}` left out, unless with edit on its trace"),
+            Check::SourceRun(field) => format!("`{field}` in one spelling where it names a run"),
+            Check::NewSourceRun { run, assessment, .. } => {
+                format!("delete on assessment `{assessment}` and edit on run `{run}`, if that is new")
+            }
+            Check::IssueNames(field) => format!("edit on each issue that `{field}` names"),
+            Check::Provider { provider, secret, .. } => {
+                format!(
+                    "use on the endpoint, if `{provider}` is the gateway; use on every secret, if `{secret}` has no key"
+                )
+            }
+            Check::StoredJudge(field) if field.split('/').count() < 3 => {
+                format!("use on each gateway endpoint that the registered scorer `{field}` names")
+            }
+            Check::StoredJudge(field) => {
+                format!("read on scorer_version `{field}`, use on each gateway endpoint that it names, if given")
+            }
+            Check::StoredJudges { scorers, versions, .. } => format!(
+                "read on each registered scorer of `{scorers}` with a version in `{versions}`, use on each gateway endpoint that it names"
+            ),
+            Check::TraceAuthor { name, .. } => format!("`{name}` only the caller's name"),
+            Check::ListedVersions { tag, kind, value: Some(_), keys } => {
+                format!("read on each {kind} in the tag `{tag}` (`{keys}`)")
+            }
+            Check::ListedVersions { tag, keys, value: None, kind: _ } => format!("`{keys}` not `{tag}`"),
         },
     }
 }
@@ -299,7 +324,9 @@ fn stamps(row: &Row) -> String {
             Stamp::Given(at) => format!("`{at}`, if given"),
             Stamp::Json(at) => format!("tag `mlflow.user` in the JSON of `{at}`, if given"),
             Stamp::Tags(at) => format!("tag `mlflow.user` of `{}`", at.trim_end_matches("[].key")),
+            Stamp::GivenTags(at) => format!("tag `mlflow.user` of `{}`, if given", at.trim_end_matches("[].key")),
             Stamp::Map(at) => format!("`mlflow.user` of `{at}`"),
+            Stamp::GivenMap(at) => format!("`mlflow.user` of `{at}`, if given"),
             Stamp::Source(at) => format!("`{at}` of a human"),
         })
         .collect();

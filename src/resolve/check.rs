@@ -1,11 +1,10 @@
 //! Would MLflow trust what the caller writes? The checks of a row that are no ids of one object.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::links::{Ask, ResolveFault};
 use super::source::{self, Source};
-use super::{Resolved, Resolver, review, traces};
+use super::{Resolved, Resolver, linked, review, traces};
 use crate::access::decide::{Named, Requirement};
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
@@ -122,20 +121,44 @@ impl Resolver {
                 Box::pin(self.on_scorers(fields.each(field), experiment, upstream, resolved)).await?;
             }
             Check::Models(field) => {
-                let mut models = BTreeSet::new();
-                for text in fields.each(field) {
-                    match review::endpoints(text) {
-                        None => resolved.ask(review::unreadable()),
-                        Some(names) => models.extend(names),
-                    }
+                Box::pin(self.on_models(fields.each(field), upstream, resolved)).await?;
+            }
+            Check::StoredJudge(field) => {
+                for id in fields.each(field) {
+                    Box::pin(self.on_judge(id, upstream, resolved)).await?;
                 }
-                if models.len() > self.settings.most_look_ups {
-                    return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
+            }
+            Check::StoredJudges { experiment, .. } => {
+                let experiment = fields.one(experiment).unwrap_or_default();
+                Box::pin(self.on_judges(fields.judges(), experiment, upstream, resolved)).await?;
+            }
+            Check::Provider { provider, model, secret, endpoint } => {
+                if fields.one(endpoint).is_none() {
+                    Box::pin(self.on_provider((provider, model, secret), fields, upstream, resolved)).await?;
                 }
-                for name in models {
-                    let kind = Kind::GatewayEndpoint;
-                    Box::pin(self.on_named(Action::Use, kind, &name, upstream, resolved)).await?;
+            }
+            Check::TraceParent(field) => {
+                if let Some(parent) = fields.one(field) {
+                    Box::pin(self.trace_parent(parent, upstream, resolved)).await;
                 }
+            }
+            Check::SourceRun(field) => linked::source_run(fields.each(field), resolved),
+            Check::NewSourceRun { keys, run, assessment, trace } => {
+                let (written, assessment) = ((fields.each(keys), fields.each(run)), fields.each(assessment));
+                let trace = fields.each(trace);
+                Box::pin(self.new_source_run(written, assessment, trace, upstream, resolved)).await?;
+            }
+            Check::IssueNames(field) => {
+                Box::pin(self.issue_names(fields.each(field), upstream, resolved)).await?;
+            }
+            Check::TraceAuthor { keys, name } => {
+                if self.settings.authors {
+                    linked::trace_author(keys, name, fields, resolved);
+                }
+            }
+            Check::ListedVersions { tag, kind, keys, value } => {
+                let (keys, value) = (fields.each(keys), value.map(|value| fields.each(value)));
+                Box::pin(self.listed_versions((tag, kind), keys, value, upstream, resolved)).await?;
             }
             Check::NewOwner { field, queue } => {
                 if let (true, [id]) = (fields.present(field), fields.each(queue)) {

@@ -9,6 +9,8 @@ mod artifact;
 mod bulk;
 mod check;
 mod gateway;
+mod judges;
+mod linked;
 mod links;
 mod names;
 mod people;
@@ -189,6 +191,8 @@ impl Resolver {
                 } => {
                     self.on(action, kind, fields.each(field), upstream, &mut resolved).await?;
                 }
+                // None is named where none need be: elsewhere that means all of them.
+                Need::Under { field, count: Count::Optional, .. } if fields.each(field).is_empty() => {}
                 Need::Under { action, kind, field, count: _, of, parent } => {
                     let parent = fields.each(parent);
                     self.under(action, kind, fields.each(field), (of, parent), upstream, &mut resolved).await?;

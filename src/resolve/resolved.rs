@@ -33,6 +33,8 @@ pub struct Resolved {
     pub(super) apart: bool,
     /// Where the thing lies that the request names and nothing is demanded on ([`crate::policy::route::Take::Thing`]).
     pub thing: Option<Resource>,
+    /// Header fields of the request that MLflow is not to see ([`crate::policy::route::Check::TraceParent`]).
+    pub withheld: Vec<&'static str>,
     /// While this is kept, nobody else makes what this request would make ([`turns`]).
     pub(super) turn: Option<Turn>,
 }

@@ -233,7 +233,8 @@ impl Resolver {
             return Err(ResolveFault::TooMany { most: self.settings.most_look_ups });
         }
         for text in texts {
-            let name = if text.trim_start().starts_with('{') {
+            let inline = text.trim_start().starts_with('{');
+            let name = if inline {
                 let Ok(serialized) = serde_json::from_str::<Serialized<'_>>(text) else {
                     resolved.ask(Requirement::Admin(UNREADABLE));
                     continue;
@@ -250,6 +251,10 @@ impl Resolver {
             let object = Object { kind: Kind::Scorer, id: Kind::Scorer.join([experiment, &*name]).into() };
             if self.links.exists(&object, upstream).await? {
                 resolved.not_denied(Kind::Scorer, &object.id);
+                if !inline {
+                    // By a bare name, it is run as it is stored.
+                    self.on_judge(&object.id, upstream, resolved).await?;
+                }
                 resolved.hold(Action::Read, Resource::top(Kind::Scorer, object.id));
             }
         }

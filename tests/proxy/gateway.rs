@@ -31,6 +31,15 @@ fn mlflow(method: &str, target: &str) -> Answer {
             json!({"experiment": {"experiment_id": "3", "name": "gateway/taken"}})
         }
         "/api/2.0/mlflow/experiments/get-by-name" => return absent(),
+        path if path.starts_with("/api/3.0/mlflow/traces/tr-") => {
+            let id = path.trim_start_matches("/api/3.0/mlflow/traces/");
+            if id.ends_with('9') {
+                return absent();
+            }
+            let experiment = &id[id.len() - 1..];
+            json!({"trace": {"trace_info": {"trace_id": id,
+                "trace_location": {"mlflow_experiment": {"experiment_id": experiment}}}}})
+        }
         "/gateway/mlflow/v1/models" => {
             json!({"object": "list", "data": [{"id": "gpt", "object": "model"}, {"id": "other", "object": "model"}]})
         }
@@ -106,6 +115,56 @@ async fn the_server_asks_a_provider_only_for_whoever_may_use_the_endpoint() {
         let served = gate.bearer("alice").post(&path, &body).await;
         assert_eq!((served.status, served.text().as_str()), (200, STREAMED), "{path}");
     }
+}
+
+/// Calls the endpoint with one more header, and tells which of the headers named reach MLflow.
+async fn heard(gate: &Gate, who: &str, path: &str, sent: &[(&str, &str)], name: &str) -> bool {
+    let mut request = http::Request::post(path).header("content-type", "application/json");
+    for (name, value) in sent {
+        request = request.header(*name, *value);
+    }
+    let body = json!({"model": "gpt"}).to_string();
+    let told = gate.bearer(who).send(request.body(crate::harness::client::payload(body)).unwrap()).await;
+    assert_eq!(told.status, 200, "{path}: {}", told.text());
+    gate.upstream.seen().iter().rfind(|seen| seen.target == path).unwrap().headers.contains_key(name)
+}
+
+#[tokio::test]
+async fn the_gateway_adds_spans_only_to_a_trace_that_the_caller_may_edit() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "gateway_endpoint", ENDPOINT, "USE").await;
+    gate.grant("user:alice@example.com", "experiment", "1", "EDIT").await;
+    gate.grant("user:alice@example.com", "experiment", "2", "READ").await;
+    let parent = |end: u8| format!("00-0123456789abcdef0123456789abcde{end}-0123456789abcdef-01");
+    for (path, _) in servings("gpt").iter().filter(|(path, _)| !path.contains('?')) {
+        for (parent, passes) in [
+            (parent(1), true),
+            (parent(2), false),
+            (parent(3), false),
+            (parent(9), false),
+            (parent(1).to_uppercase(), false),
+            (format!("{}-more", parent(1)), false),
+        ] {
+            let sent = [("traceparent", &*parent), ("tracestate", "a=b")];
+            for name in ["traceparent", "tracestate"] {
+                assert_eq!(heard(&gate, "alice", path, &sent, name).await, passes, "{path} {parent} {name}");
+            }
+        }
+    }
+    gate.grant("user:alice@example.com", "trace", "tr-0123456789abcdef0123456789abcde1", "DENY").await;
+    let parent = parent(1);
+    let sent = [("traceparent", &*parent)];
+    assert!(!heard(&gate, "alice", "/gateway/openai/v1/responses", &sent, "traceparent").await);
+}
+
+#[tokio::test]
+async fn who_calls_the_gateway_is_not_for_callers_to_say() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "gateway_endpoint", ENDPOINT, "USE").await;
+    let sent = [("x-mlflow-gateway-caller", "judge"), ("x-other", "y")];
+    let path = "/gateway/mlflow/v1/chat/completions";
+    assert!(!heard(&gate, "alice", path, &sent, "x-mlflow-gateway-caller").await);
+    assert!(heard(&gate, "alice", path, &sent, "x-other").await);
 }
 
 #[tokio::test]

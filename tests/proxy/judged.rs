@@ -22,6 +22,10 @@ fn mlflow(target: &str) -> Answer {
         path if path.starts_with("/api/2.0/mlflow/logged-models/m-") => json!({"model": {"info": {
             "model_id": "m-0123456789abcdef0123456789abcdef", "experiment_id": "1",
             "artifact_uri": "mlflow-artifacts:/1/models/m-0123456789abcdef0123456789abcdef/artifacts"}}}),
+        path if path.starts_with("/api/3.0/mlflow/traces/tr-") && path.contains("/assessments/") => {
+            json!({"assessment": {}})
+        }
+        "/api/3.0/mlflow/scorers/get" => json!({"scorer": {"serialized_scorer": "{}"}}),
         path if path.starts_with("/api/3.0/mlflow/traces/tr-") => json!({"trace": {"trace_info": {
             "trace_id": "tr-0123456789abcdef0123456789abcdef",
             "trace_location": {"mlflow_experiment": {"experiment_id": "1"}}}}}),

@@ -215,6 +215,31 @@ async fn what_a_name_is_does_not_change_and_a_version_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_tag_that_lists_versions_takes_read_on_each() {
+    let gate = gate("").await;
+    gate.grant("user:alice@example.com", "experiment", "1", "EDIT").await;
+    let tags = |key: &str, value: &str| json!({"tags": [{"key": "team", "value": "a"}, {"key": key, "value": value}]});
+    let set = async |key: &str, value: &str| {
+        let path = format!("/api/2.0/mlflow/logged-models/{MODEL}/tags");
+        gate.bearer("alice").json("PATCH", &path, tags(key, value).to_string()).await.status
+    };
+    let create = async |key: &str, value: &str| {
+        let mut model = tags(key, value);
+        model["experiment_id"] = json!("1");
+        gate.bearer("alice").post("/api/2.0/mlflow/logged-models", &model).await.status
+    };
+    let listed = r#"[{"name": "iris", "version": 1}]"#;
+    assert_eq!(set("other", listed).await, 200);
+    assert_eq!(set("mlflow.modelVersions", listed).await, 403);
+    assert_eq!(create("mlflow.modelVersions", listed).await, 403);
+    gate.grant("user:alice@example.com", "registered_model", "iris", "READ").await;
+    assert_eq!(set("mlflow.modelVersions", listed).await, 200);
+    assert_eq!(create("mlflow.modelVersions", listed).await, 200);
+    assert_eq!(set("mlflow.modelversions", listed).await, 403, "one spelling");
+    assert_eq!(set("mlflow.modelVersions", "iris").await, 403, "no list");
+}
+
+#[tokio::test]
 async fn the_setting_lets_editors_delete_what_they_made_and_single_tags() {
     let delete = |run: &str| json!({"run_id": run});
     let tag = |method: &'static str, path: String, body: String| (method, path, body);

@@ -21,6 +21,7 @@ const OWN_QUEUE: &str = "rq-00000000000000000000000000000002";
 const JOB: &str = "00000000-0000-0000-0000-000000000001";
 const JOB_2: &str = "00000000-0000-0000-0000-000000000002";
 const SECRET: &str = "s-00000000000000000000000000000001";
+const ENDPOINT: &str = "e-00000000000000000000000000000001";
 /// A job of another kind than prompt optimization.
 const SCORING: &str = "00000000-0000-0000-0000-000000000003";
 
@@ -88,7 +89,17 @@ fn mlflow(target: &str, sent: &Value) -> Answer {
         "issues" => json!({"issue": {"issue_id": "iss-00000000000000000000000000000001", "experiment_id": "1",
             "source_run_id": sent["source_run_id"], "created_by": sent["created_by"]}}),
         "issues/search" => json!({"issues": [{"issue_id": "iss-00000000000000000000000000000001",
-            "experiment_id": "1", "source_run_id": OTHER_RUN}]}),
+            "experiment_id": "1", "source_run_id": OTHER_RUN, "trace_count": 7}]}),
+        "gateway/secrets/get" => json!({"secret": {"secret_id": SECRET, "masked_values": {"api_key": "sk-...7890"}}}),
+        "gateway/endpoints/get" if query.ends_with("=mine") => json!({"endpoint": {
+            "endpoint_id": ENDPOINT, "name": "mine"}}),
+        "scorers/get" if query.contains("name=asker") => {
+            let version = if query.ends_with("version=1") { 1 } else { 2 };
+            let model = if version == 1 { "openai:/gpt" } else { "gateway:/mine" };
+            let mut found = scorer("1", "asker", version);
+            found["serialized_scorer"] = json!(json!({"name": "asker", "model": model}).to_string());
+            json!({"scorer": found})
+        }
         "scorers/get" if query.contains("name=judge") => json!({"scorer": scorer("1", "judge", 2)}),
         "scorers/get" if query.contains("judge%2F1") => json!({"scorer": scorer("1", "my judge/1", 1)}),
         "scorers/get" | "gateway/endpoints/get" => return absent(),
@@ -164,6 +175,10 @@ async fn a_dataset_takes_the_right_on_every_experiment_that_it_is_in() {
     assert_eq!(status(&gate, "GET", &format!("datasets/{DATASET}"), json!({})).await, 200);
     assert_eq!(status(&gate, "POST", &format!("datasets/{DATASET}/records"), json!({"records": "[]"})).await, 200);
     assert_eq!(status(&gate, "DELETE", &format!("datasets/{DATASET}"), json!({})).await, 403, "EDIT deletes none");
+    for (tag, expected) in [("team", 200), ("mlflow.user", 403)] {
+        let path = format!("datasets/{DATASET}/tags/{tag}");
+        assert_eq!(status(&gate, "DELETE", &path, json!({})).await, expected, "{tag}: who made it");
+    }
     let hidden = gate.bearer("alice").get(&v3(&format!("datasets/{SHARED}"))).await;
     let absent = gate.bearer("alice").get(&v3(&format!("datasets/{LOOSE}"))).await;
     assert_eq!((hidden.status, absent.status), (403, 403));
@@ -364,6 +379,7 @@ async fn label_schemas_are_the_managers_and_issues_stay_in_their_experiment() {
     gate.grant(ALICE, "experiment", "2", "DENY").await;
     let found = gate.bearer("alice").post(&v3("issues/search"), &json!({"experiment_id": "1"})).await;
     assert_eq!(found.json()["issues"][0]["source_run_id"], "", "a link to a hidden run");
+    assert_eq!(found.json()["issues"][0]["trace_count"], Value::Null, "traces of every experiment are counted");
     assert_eq!(status(&gate, "POST", "issues/search", json!({})).await, 400);
     gate.grant(ALICE, "run", RUN, "DENY").await;
     let by_run = json!({"experiment_id": "1", "filter_string": format!("source_run_id = '{RUN}'")});
@@ -462,28 +478,99 @@ async fn whoever_starts_a_job_owns_it_and_nobody_else_sees_it() {
 #[tokio::test]
 async fn a_registered_judge_must_be_readable_to_be_run() {
     let gate = granted(&[("experiment", "1", "EDIT")]).await;
-    let evaluate = |name: &str| {
+    let evaluate = |name: &str, version: Value| {
         json!({"experiment_id": "1", "trace_ids": [TRACE],
-            "serialized_scorers": [json!({"name": name}).to_string()], "scorer_versions": [1]})
+            "serialized_scorers": [json!({"name": name}).to_string()], "scorer_versions": [version]})
     };
     let target = ajax("genai/evaluate/invoke");
     let alice = gate.bearer("alice");
-    assert_eq!(alice.post(&target, &evaluate("judge")).await.status, 403);
-    assert_eq!(alice.post(&target, &evaluate("of my own")).await.status, 200);
+    assert_eq!(alice.post(&target, &evaluate("judge", json!(1))).await.status, 403);
+    assert_eq!(alice.post(&target, &evaluate("of my own", Value::Null)).await.status, 200);
+    assert_eq!(alice.post(&target, &evaluate("of my own", json!(1))).await.status, 403, "there is none");
     gate.grant(ALICE, "scorer", "1/judge", "READ").await;
-    assert_eq!(alice.post(&target, &evaluate("judge")).await.status, 200);
+    assert_eq!(alice.post(&target, &evaluate("judge", json!(1))).await.status, 200);
+    assert_eq!(alice.post(&target, &evaluate("judge", json!("1"))).await.status, 400);
     assert_eq!(holders(&gate, "job "), [format!("user alice@example.com: job {JOB} MANAGE")]);
-    let detect = |more: Value| {
-        let mut body = json!({"experiment_id": "1", "trace_ids": [TRACE], "categories": [], "provider": "openai"});
+}
+
+/// Whether alice may have a registered scorer run, by each call that does it.
+async fn judges(gate: &Gate, name: &str, version: u32) -> [u16; 2] {
+    let text = json!({"name": name}).to_string();
+    let invoke = json!({"experiment_id": "1", "trace_ids": [TRACE], "serialized_scorer": "{}",
+        "scorer_name": name, "scorer_version": version});
+    let evaluate = json!({"experiment_id": "1", "trace_ids": [TRACE],
+        "serialized_scorers": [json!({"name": "of my own"}).to_string(), text], "scorer_versions": [null, version]});
+    let alice = gate.bearer("alice");
+    let invoked = alice.post(&ajax("scorer/invoke"), &invoke).await.status;
+    [invoked, alice.post(&ajax("genai/evaluate/invoke"), &evaluate).await.status]
+}
+
+#[tokio::test]
+async fn a_registered_judge_runs_for_who_may_use_what_its_stored_text_asks() {
+    let gate = granted(&[("experiment", "1", "EDIT"), ("scorer", "1/asker", "READ")]).await;
+    assert_eq!(judges(&gate, "asker", 1).await, [200, 200]);
+    assert_eq!(judges(&gate, "asker", 2).await, [403, 403]);
+    let config = json!({"experiment_id": "1", "name": "asker", "sample_rate": 1.0});
+    assert_eq!(status(&gate, "PUT", "scorers/online-config", config.clone()).await, 403);
+    let job = json!({"experiment_id": "1", "source_prompt_uri": "prompts:/greeting/1",
+        "config": {"optimizer_type": 1, "scorers": ["asker"]}});
+    gate.grant(ALICE, "prompt", "greeting", "EDIT").await;
+    assert_eq!(status(&gate, "POST", "prompt-optimization/jobs", job.clone()).await, 403);
+    gate.grant(ALICE, "gateway_endpoint", ENDPOINT, "USE").await;
+    assert_eq!(judges(&gate, "asker", 2).await, [200, 200]);
+    assert_eq!(status(&gate, "PUT", "scorers/online-config", config).await, 200);
+    assert_eq!(status(&gate, "POST", "prompt-optimization/jobs", job).await, 200);
+}
+
+#[tokio::test]
+async fn a_deny_on_one_version_keeps_that_version_from_being_run() {
+    let gate = granted(&[("experiment", "1", "EDIT"), ("scorer", "1/judge", "READ")]).await;
+    assert_eq!(judges(&gate, "judge", 2).await, [200, 200]);
+    gate.grant(ALICE, "scorer_version", "1/judge/2", "DENY").await;
+    assert_eq!(judges(&gate, "judge", 2).await, [403, 403]);
+    assert_eq!(judges(&gate, "judge", 1).await, [200, 200]);
+}
+
+#[tokio::test]
+async fn the_servers_own_keys_are_for_who_may_use_every_secret() {
+    let gate = granted(&[("experiment", "1", "EDIT")]).await;
+    let detect = async |more: Value| {
+        let mut body =
+            json!({"experiment_id": "1", "trace_ids": [TRACE], "categories": [], "provider": "openai", "model": "m"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
+        gate.bearer("alice").post(&ajax("issues/invoke"), &body).await.status
     };
-    let target = ajax("issues/invoke");
-    assert_eq!(alice.post(&target, &detect(json!({}))).await.status, 200);
-    assert_eq!(alice.post(&target, &detect(json!({"secret_id": SECRET}))).await.status, 403);
-    assert_eq!(alice.post(&target, &detect(json!({"endpoint_name": "e"}))).await.status, 403);
+    assert_eq!(detect(json!({})).await, 403, "the server's own key");
+    assert_eq!(detect(json!({"secret_id": SECRET})).await, 403);
+    for (endpoint, status) in [("e", 403), ("mine", 403)] {
+        assert_eq!(detect(json!({"endpoint_name": endpoint})).await, status);
+        assert_eq!(detect(json!({"provider": "gateway", "model": endpoint})).await, status);
+    }
     gate.grant(ALICE, "gateway_secret", SECRET, "USE").await;
-    assert_eq!(alice.post(&target, &detect(json!({"secret_id": SECRET}))).await.status, 200);
+    assert_eq!(detect(json!({"secret_id": SECRET})).await, 200);
+    assert_eq!(detect(json!({"secret_id": SECRET, "provider": "Bedrock"})).await, 403, "it holds no key for that");
+    gate.grant(ALICE, "gateway_endpoint", ENDPOINT, "USE").await;
+    for provider in ["gateway", "Gateway"] {
+        assert_eq!(detect(json!({"provider": provider, "model": "mine"})).await, 200);
+        assert_eq!(detect(json!({"provider": provider, "model": "other"})).await, 403);
+        assert_eq!(detect(json!({"provider": provider, "model": "mine?x=/y"})).await, 403);
+    }
+    assert_eq!(detect(json!({"endpoint_name": "mine"})).await, 200);
+    gate.grant(ALICE, "gateway_secret", "*", "USE").await;
+    assert_eq!(detect(json!({})).await, 200);
+    for provider in ["gateway:/mine?", "gate way", "gateway:", "openai/x"] {
+        assert_eq!(detect(json!({"provider": provider})).await, 403, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_traces_is_for_who_sees_them_all() {
+    let gate = granted(&[("experiment", "*", "READ")]).await;
+    let found = gate.bearer("alice").post(&v3("issues/search"), &json!({"experiment_id": "1"})).await;
+    assert_eq!(found.json()["issues"][0]["trace_count"], 7);
+    gate.grant(ALICE, "experiment", "2", "DENY").await;
+    let found = gate.bearer("alice").post(&v3("issues/search"), &json!({"experiment_id": "1"})).await;
+    assert_eq!(found.json()["issues"][0]["trace_count"], Value::Null);
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ const MINE: &str = "tr-0123456789abcdef0123456789abcdef";
 const THEIRS: &str = "tr-fedcba9876543210fedcba9876543210";
 const NEW: &str = "tr-00000000000000000000000000000007";
 const RUN: &str = "0123456789abcdef0123456789abcdef";
+/// In experiment 2.
+const OTHER_RUN: &str = "fedcba9876543210fedcba9876543210";
 const PLACE: &str = "mlflow-artifacts:/1/traces/tr-0123456789abcdef0123456789abcdef/artifacts";
 
 /// A trace as a 3.x server tells of it: `MINE` lies in experiment 1, `THEIRS` in 2.
@@ -55,6 +57,19 @@ fn mlflow(target: &str) -> Answer {
         }
         "/api/3.0/mlflow/traces/batchGetInfos" => {
             answered(200, &json!({"trace_infos": [info(MINE, "1"), info(THEIRS, "2")]}))
+        }
+        // Our own look-up: what is no letter and no digit is quoted.
+        _ if path.ends_with("/assessments/a%2D1") => {
+            let metadata = json!({"mlflow.assessment.sourceRunId": OTHER_RUN});
+            answered(200, &json!({"assessment": {"assessment_id": "a-1", "metadata": metadata}}))
+        }
+        "/api/3.0/mlflow/registered-models/get" | "/api/2.0/mlflow/registered-models/get" => {
+            let tags = json!([{"key": "mlflow.prompt.is_prompt", "value": "true"}]);
+            answered(200, &json!({"registered_model": {"name": "secret", "tags": tags}}))
+        }
+        _ if path.contains("/issues/iss-") => {
+            let id = path.rsplit('/').next().unwrap();
+            answered(200, &json!({"issue": {"issue_id": id, "experiment_id": &id[id.len() - 1..]}}))
         }
         _ if path.ends_with(MINE) => answered(200, &json!({"trace": {"trace_info": info(MINE, "1")}})),
         _ if path.ends_with(THEIRS) => answered(200, &json!({"trace": {"trace_info": info(THEIRS, "2")}})),
@@ -458,6 +473,126 @@ async fn assessments_follow_their_own_grants_then_the_experiments() {
     gate.grant("user:alice@example.com", "assessment", "a-1", "DENY").await;
     assert_eq!(gate.bearer("alice").get(&one).await.status, 403);
     assert_eq!(gate.bearer("alice").post(&path, &new).await.status, 200);
+}
+
+/// A change of one assessment of alice's experiment.
+async fn changed(gate: &Gate, assessment: &str, change: Value) -> u16 {
+    let path = format!("/api/3.0/mlflow/traces/{MINE}/assessments/{assessment}");
+    let body = json!({"assessment": change, "update_mask": "metadata"}).to_string();
+    gate.bearer("alice").json("PATCH", &path, body).await.status
+}
+
+async fn assessed(gate: &Gate, more: Value) -> u16 {
+    let mut assessment = json!({"assessment_name": "good", "trace_id": MINE});
+    for (key, value) in more.as_object().unwrap() {
+        assessment[key] = value.clone();
+    }
+    let path = format!("/api/3.0/mlflow/traces/{MINE}/assessments");
+    gate.bearer("alice").post(&path, &json!({"assessment": assessment})).await.status
+}
+
+#[tokio::test]
+async fn an_assessment_names_only_a_run_that_one_may_edit() {
+    let gate = gate().await;
+    let by = |key: &str, run: &str| json!({"metadata": {key: run, "team": "a"}});
+    for (key, run, status) in [
+        ("mlflow.assessment.sourceRunId", RUN, 200),
+        ("mlflow.assessment.sourceRunId", OTHER_RUN, 403),
+        ("mlflow.assessment.sourceRunId", "nonsense", 400),
+        ("MLflow.Assessment.SourceRunId", RUN, 403),
+        ("mlflow.assessment.sourceRunId ", RUN, 403),
+        ("mlflow.assessment.other", OTHER_RUN, 200),
+    ] {
+        assert_eq!(assessed(&gate, by(key, run)).await, status, "{key} {run}");
+        let mut sent = by(key, run);
+        sent["assessment_name"] = json!("good");
+        assert_eq!(starts(&gate, NEW, "1", json!({"assessments": [sent]})).await, status, "{key} {run}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_by_which_an_assessment_would_be_deleted_takes_the_right_to_delete_it() {
+    let gate = gate().await;
+    let by = |run: &str| json!({"metadata": {"mlflow.assessment.sourceRunId": run}});
+    assert_eq!(changed(&gate, "a-1", json!({"metadata": {"team": "a"}})).await, 200);
+    assert_eq!(changed(&gate, "a-1", by(RUN)).await, 403, "alice may edit the run, and not delete the assessment");
+    assert_eq!(changed(&gate, "a-1", by(OTHER_RUN)).await, 200, "it says so already");
+    assert_eq!(changed(&gate, "a-1", json!({"metadata": {"MLFLOW.assessment.sourceRunId": RUN}})).await, 403);
+    gate.grant("user:alice@example.com", "assessment", "a-1", "MANAGE").await;
+    assert_eq!(changed(&gate, "a-1", by(RUN)).await, 200);
+    gate.grant("user:alice@example.com", "run", RUN, "READ").await;
+    assert_eq!(changed(&gate, "a-1", by(RUN)).await, 403, "and it takes EDIT on the run");
+}
+
+#[tokio::test]
+async fn an_assessment_overrides_only_one_that_may_be_edited() {
+    let gate = gate().await;
+    assert_eq!(assessed(&gate, json!({"overrides": "a-1"})).await, 200);
+    gate.grant("user:alice@example.com", "assessment", "a-1", "READ").await;
+    assert_eq!(assessed(&gate, json!({"overrides": "a-1"})).await, 403);
+    assert_eq!(assessed(&gate, json!({"overrides": ""})).await, 200);
+    gate.grant("user:alice@example.com", "assessment", "a-9", "DENY").await;
+    assert_eq!(assessed(&gate, json!({})).await, 200, "nothing is overridden");
+}
+
+#[tokio::test]
+async fn an_assessment_names_only_an_issue_that_one_may_edit() {
+    let gate = gate().await;
+    let issue =
+        |end: &str| json!({"assessment_name": format!("iss-{}{end}", "0".repeat(31)), "issue": {"issue_name": "i"}});
+    for (end, status) in [("1", 200), ("2", 403)] {
+        assert_eq!(assessed(&gate, issue(end)).await, status, "{end}");
+        assert_eq!(changed(&gate, "a-1", issue(end)).await, status, "{end}");
+        assert_eq!(starts(&gate, NEW, "1", json!({"assessments": [issue(end)]})).await, status, "{end}");
+    }
+    assert_eq!(assessed(&gate, json!({"assessment_name": "ISS-00000000000000000000000000000002"})).await, 403);
+}
+
+#[tokio::test]
+async fn who_made_a_trace_is_no_tag_to_set() {
+    let gate = gate().await;
+    for version in ["2.0", "3.0"] {
+        let path = format!("/api/{version}/mlflow/traces/{MINE}/tags");
+        for key in ["mlflow.user", "MLflow.User "] {
+            let body = json!({"key": key, "value": "bob@example.com"}).to_string();
+            assert_eq!(gate.bearer("alice").json("PATCH", &path, body).await.status, 403, "{version} {key}");
+        }
+    }
+    let path = format!("/api/2.0/mlflow/traces/{MINE}");
+    for (key, name, status) in [
+        ("mlflow.user", "alice@example.com", 200),
+        ("mlflow.user", "bob@example.com", 403),
+        ("mlflow.user", "", 403),
+        ("mlflow.User", "alice@example.com", 403),
+    ] {
+        let body = json!({"request_id": MINE, "tags": [{"key": key, "value": name}]}).to_string();
+        assert_eq!(gate.bearer("alice").json("PATCH", &path, body).await.status, status, "{key} {name}");
+    }
+    let tag = json!([{"key": "mlflow.traceTag.mlflow.user", "value": {"stringValue": "bob"}}]);
+    assert_eq!(export(&gate, &JSON, spans(&[HEX], tag)).await.status, 403);
+    // In a new trace, it becomes the caller's.
+    assert_eq!(starts(&gate, NEW, "1", json!({"tags": {"mlflow.user": "bob@example.com"}})).await, 200);
+}
+
+#[tokio::test]
+async fn a_tag_that_lists_prompts_takes_read_on_each() {
+    let gate = gate().await;
+    let listed = r#"[{"name": "secret", "version": "1"}]"#;
+    let set = async |key: &str, value: &str| {
+        let path = format!("/api/3.0/mlflow/traces/{MINE}/tags");
+        gate.bearer("alice").json("PATCH", &path, json!({"key": key, "value": value}).to_string()).await.status
+    };
+    let started = json!({"tags": {"mlflow.linkedPrompts": listed}});
+    assert_eq!(set("mlflow.linkedPrompts", listed).await, 403);
+    assert_eq!(starts(&gate, NEW, "1", started.clone()).await, 403);
+    gate.grant("user:alice@example.com", "prompt", "secret", "READ").await;
+    assert_eq!(set("mlflow.linkedPrompts", listed).await, 200);
+    assert_eq!(starts(&gate, NEW, "1", started).await, 200);
+    assert_eq!(set("mlflow.linkedprompts", listed).await, 403, "one spelling");
+    assert_eq!(set("mlflow.linkedPrompts", "secret/1").await, 403, "no list");
+    assert_eq!(set("mlflow.linkedPrompts", r#"[{"name": "secret"}]"#).await, 403);
+    let tag = json!([{"key": "mlflow.traceTag.mlflow.linkedPrompts", "value": {"stringValue": listed}}]);
+    assert_eq!(export(&gate, &JSON, spans(&[HEX], tag)).await.status, 403, "spans carry no such tag");
 }
 
 #[tokio::test]

@@ -259,6 +259,11 @@ fn walk(
                 found.push(Hit { target: Target::Known(Resource::inside(link.kind, id, within)), edit });
                 return Ok(());
             }
+            Cut::Count => {
+                let range = range(value, whole).ok_or(unreadable("inside the answer"))?;
+                found.push(Hit { target: Target::Nothing, edit: Edit::Write(range, "null".to_owned()) });
+                return Ok(());
+            }
             Cut::Answer => (value, Edit::Refuse),
             Cut::Element | Cut::NotUsable => (value, drop_element()?),
             Cut::Value | Cut::Along(_) => (value, blank(value).ok_or(unreadable("inside the answer"))?),

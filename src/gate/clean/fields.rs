@@ -133,7 +133,7 @@ pub(super) fn strip_identity(headers: &mut HeaderMap) {
 }
 
 fn tells_identity(name: &str) -> bool {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 19] = [
         "forwarded",
         "proxy",
         "remote-user",
@@ -147,6 +147,8 @@ fn tells_identity(name: &str) -> bool {
         "x-mlflow-authorization",
         // Asks MLflow's gateway to leave out an endpoint's guardrails (3.17.2, `_get_guardrails_and_auth`).
         "x-mlflow-guardrail-bypass",
+        // Becomes the gateway's own word for who called (3.17.2, `_extract_caller`).
+        "x-mlflow-gateway-caller",
         "x-authenticated-user",
         "x-authenticated-groups",
         "x-user",

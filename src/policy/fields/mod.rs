@@ -6,6 +6,7 @@
 
 mod body;
 mod graphql;
+mod judges;
 mod otlp;
 mod plan;
 mod query;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 pub use self::graphql::read_document;
+pub use self::judges::Judge;
 pub use self::otlp::OtlpFault;
 pub(super) use self::plan::Plan;
 #[cfg(test)]
@@ -156,6 +158,8 @@ pub struct Fields {
     values: Vec<Option<Vec<Arc<str>>>>,
     /// Whom the tags of a request name as the author of the run that they are for.
     claimed: Vec<Arc<str>>,
+    /// The registered scorers that the server is to run.
+    judges: Vec<Judge>,
 }
 
 impl Fields {
@@ -180,6 +184,12 @@ impl Fields {
     #[must_use]
     pub fn claimed(&self) -> &[Arc<str>] {
         &self.claimed
+    }
+
+    /// The registered scorers that the server is to run ([`Check::StoredJudges`]).
+    #[must_use]
+    pub fn judges(&self) -> &[Judge] {
+        &self.judges
     }
 
     /// The number in a field that the row takes for one.
@@ -268,8 +278,11 @@ pub fn read(call: &Call, headers: &HeaderMap, query: Option<&str>, body: Option<
     for want in &plan.wants {
         values.push(want.gather(&slots)?);
     }
-    let mut fields = Fields { wants: &plan.wants, values, claimed: Vec::new() };
+    let mut fields = Fields { wants: &plan.wants, values, claimed: Vec::new(), judges: Vec::new() };
     for need in call.row.needs {
+        if let Need::Checked(Check::StoredJudges { scorers, versions, .. }) = need {
+            fields.judges = judges::read(body.unwrap_or_default(), scorers, versions)?;
+        }
         if let Need::Checked(Check::RunTags { key, .. }) = need
             && fields.each(key).iter().any(|key| is_author_tag(key))
         {

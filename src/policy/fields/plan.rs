@@ -84,6 +84,13 @@ pub(super) struct Slot {
     pub(super) flag: bool,
 }
 
+impl Slot {
+    /// Whether it is a header field.
+    fn in_header(&self) -> bool {
+        self.name.starts_with("header.")
+    }
+}
+
 /// The members of a JSON object that must be read.
 #[derive(Debug, Default)]
 pub(super) struct Node {
@@ -158,13 +165,14 @@ impl Plan {
             match stamp {
                 Stamp::Text(field)
                 | Stamp::Tags(field)
+                | Stamp::GivenTags(field)
                 | Stamp::Source(field)
                 | Stamp::Given(field)
                 | Stamp::Json(field) => {
                     let count = if field.contains("[]") { Count::AnyEach } else { Count::Optional };
                     plan.want(field, count, Form::Text, false);
                 }
-                Stamp::Map(_) => {}
+                Stamp::Map(_) | Stamp::GivenMap(_) => {}
             }
         }
         if let Answer::Keep(list) = row.answer
@@ -178,7 +186,7 @@ impl Plan {
         for take in row.takes {
             plan.want_of_take(*take);
         }
-        let outside = plan.slots.iter().any(|slot| slot.capture.is_none());
+        let outside = plan.slots.iter().any(|slot| slot.capture.is_none() && !slot.in_header());
         plan.source = match (outside, row.verb, row.body) {
             (false, _, _) => Source::Nothing,
             // `_get_request_message`: a GET with a query reads the query; bodies of GET are refused before.
@@ -199,7 +207,7 @@ impl Plan {
             plan.source = Source::GraphQl;
         }
         for stamp in row.stamps {
-            if let Stamp::Map(map) = stamp {
+            if let Stamp::Map(map) | Stamp::GivenMap(map) = stamp {
                 plan.shape.insert_map(map);
             }
         }
@@ -209,7 +217,7 @@ impl Plan {
         plan.wants_body = matches!(plan.source, Source::Body | Source::GraphQl | Source::Otlp | Source::Form);
         if plan.source == Source::Body {
             for (index, slot) in plan.slots.iter().enumerate() {
-                if slot.capture.is_none() {
+                if slot.capture.is_none() && !slot.in_header() {
                     plan.shape.insert(slot.name, index);
                 }
             }
@@ -325,8 +333,33 @@ impl Plan {
                     self.want(organization, Count::Optional, Form::Text, false);
                 }
                 Check::NewId { field, kind } => self.want(field, Count::Optional, form_of(kind), false),
-                // The needs name them already.
-                Check::Inside { .. } => {}
+                // The needs name them already, or the fields tell them in pairs (`Fields::judges`).
+                Check::Inside { .. } | Check::StoredJudges { .. } => {}
+                Check::TraceParent(field) => self.want(field, Count::Optional, Form::Text, false),
+                Check::SourceRun(field) | Check::IssueNames(field) => self.want(field, free(field), Form::Text, false),
+                Check::NewSourceRun { keys, run, .. } => {
+                    self.want(keys, Count::AnyEach, Form::Text, false);
+                    self.want(run, Count::Optional, form_of(Kind::Run), false);
+                }
+                Check::Provider { provider, model, .. } => {
+                    self.want(provider, Count::Optional, Form::Text, false);
+                    self.want(model, Count::Optional, Form::Text, false);
+                }
+                Check::StoredJudge(field) => {
+                    let versioned = field.split('/').count() > 2;
+                    let kind = if versioned { Kind::ScorerVersion } else { Kind::Scorer };
+                    self.want_object(kind, field, Count::Optional);
+                }
+                Check::TraceAuthor { keys, name } => {
+                    self.want(keys, Count::AnyEach, Form::Text, false);
+                    self.want(name, Count::AnyEach, Form::Text, false);
+                }
+                Check::ListedVersions { keys, value, .. } => {
+                    self.want(keys, free(keys), Form::Text, false);
+                    if let Some(value) = value {
+                        self.want(value, free(value), Form::Text, false);
+                    }
+                }
                 Check::Scorers { field, .. } | Check::Models(field) => {
                     let many = field.ends_with("scorers");
                     self.want(field, if many { Count::AnyEach } else { Count::Optional }, Form::Text, false);

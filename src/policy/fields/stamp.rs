@@ -46,12 +46,19 @@ pub fn stamp(body: &[u8], stamps: &[Stamp], name: &str) -> Result<Vec<u8>, Field
             Stamp::Json(at) => edits.walk(&read, at, &Edits::json)?,
             Stamp::Source(at) => edits.walk(&read, at, &Edits::source)?,
             Stamp::Map(at) => edits.walk(&read, at, &Edits::map)?,
-            Stamp::Tags(at) => edits.walk(&read, at.strip_suffix("[].key").unwrap_or(at), &Edits::tags)?,
+            Stamp::GivenMap(at) => edits.walk(&read, at, &Edits::given_map)?,
+            Stamp::Tags(at) => edits.walk(&read, list_of(at), &Edits::tags)?,
+            Stamp::GivenTags(at) => edits.walk(&read, list_of(at), &Edits::given_tags)?,
         }
         let edited = edits.written(&text);
         text = Cow::Owned(edited);
     }
     Ok(text.into_owned().into_bytes())
+}
+
+/// `tags` of `tags[].key`.
+fn list_of(at: &str) -> &str {
+    at.strip_suffix("[].key").unwrap_or(at)
 }
 
 /// The names that the author's tags of a request claim. `key` is where the keys of its tags stand: `tags[].key`, or
@@ -124,18 +131,30 @@ impl<'a> Edits<'a> {
         let tag = format!("{{\"key\":\"{AUTHOR_TAG}\",\"value\":{}}}", self.name);
         let members = members(object)?;
         let Some(list) = find(&members, member) else { return self.set(object, member, &format!("[{tag}]")) };
-        let tags = elements(list)?;
-        let mut there = false;
-        for element in &tags {
+        let before = self.list.len();
+        self.given_tags(object, member)?;
+        if self.list.len() == before {
+            let open = self.place(list.get()) + 1;
+            let comma = if elements(list)?.is_empty() { "" } else { "," };
+            self.list.push((open..open, format!("{tag}{comma}")));
+        }
+        Ok(())
+    }
+
+    fn given_tags(&mut self, object: &'a str, member: &str) -> Result<(), FieldFault> {
+        let Some(list) = find(&members(object)?, member) else { return Ok(()) };
+        for element in elements(list)? {
             if claim(element.get())?.is_some() {
-                there = true;
                 self.set(element.get(), "value", self.name)?;
             }
         }
-        if !there {
-            let open = self.place(list.get()) + 1;
-            let comma = if tags.is_empty() { "" } else { "," };
-            self.list.push((open..open, format!("{tag}{comma}")));
+        Ok(())
+    }
+
+    fn given_map(&mut self, object: &'a str, member: &str) -> Result<(), FieldFault> {
+        let Some(map) = find(&members(object)?, member) else { return Ok(()) };
+        for (key, _) in members(map.get())?.iter().filter(|(key, _)| is_author_tag(key)) {
+            self.set(map.get(), key, self.name)?;
         }
         Ok(())
     }
@@ -312,6 +331,35 @@ mod tests {
             r#""mlflow.user""#,
         ] {
             assert!(stamp(body(odd).as_bytes(), tags, "ann@x").is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_authors_tag_of_a_trace_is_stamped_where_it_is_given_and_not_added() {
+        let tags = &[Stamp::GivenTags("tags[].key")];
+        let cases = [
+            (
+                r#"{"tags":[{"key":"mlflow.user","value":"bob"}]}"#,
+                r#"{"tags":[{"key":"mlflow.user","value":"ann@x"}]}"#,
+            ),
+            (r#"{"tags":[{"key":"a","value":"b"}]}"#, r#"{"tags":[{"key":"a","value":"b"}]}"#),
+            ("{}", "{}"),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(stamped(sent, tags), expected);
+        }
+        let map = &[Stamp::GivenMap("trace.tags")];
+        let cases = [
+            (
+                r#"{"trace":{"tags":{"mlflow.user":"bob","a":"b"}}}"#,
+                r#"{"trace":{"tags":{"mlflow.user":"ann@x","a":"b"}}}"#,
+            ),
+            (r#"{"trace":{"tags":{" MLflow.User":"bob"}}}"#, r#"{"trace":{"tags":{" MLflow.User":"ann@x"}}}"#),
+            (r#"{"trace":{"tags":{"a":"b"}}}"#, r#"{"trace":{"tags":{"a":"b"}}}"#),
+            (r#"{"trace":{}}"#, r#"{"trace":{}}"#),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(stamped(sent, map), expected);
         }
     }
 

@@ -126,6 +126,8 @@ pub enum Cut {
     Member(&'static str),
     /// The link is the value of the pair with this key, in a list of pairs: the pair goes.
     Pair(&'static str),
+    /// A number of things of the kind, whoever may see them: it becomes `null`, unless the caller sees every one.
+    Count,
     /// The whole element, an assessment, which lies in the experiment whose id stands there (from the root of the answer,
     /// or from the row of a list).
     Within(&'static str),

@@ -60,6 +60,10 @@ pub enum Stamp {
     Tags(&'static str),
     /// The same where the tags are the members of an object, which is named.
     Map(&'static str),
+    /// The same as [`Stamp::Tags`] where such a tag is given; it is not added.
+    GivenTags(&'static str),
+    /// The same as [`Stamp::Map`] where such a tag is given; it is not added.
+    GivenMap(&'static str),
     /// A text: it becomes the caller's name where one is given, and is not added (`completed_by`).
     Given(&'static str),
     /// A text that holds JSON itself: an object whose members are tags, or a list of objects that hold such a one in

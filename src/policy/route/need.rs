@@ -383,4 +383,67 @@ pub enum Check {
     Models(&'static str),
     /// The URI of a prompt, of which a job makes new versions: EDIT on it.
     PromptUri(&'static str),
+    /// A header field by which the server adds spans to a trace (W3C "Trace Context"). It is left out, unless the trace is
+    /// there and the caller may edit it. Administrators send what they like.
+    TraceParent(&'static str),
+    /// Keys of an assessment's metadata: the one that names the run which made it has one spelling. Deleting that run
+    /// deletes the assessment.
+    SourceRun(&'static str),
+    /// The same, of an assessment that is there: what names another run than before takes the right to delete it, and
+    /// EDIT on the run.
+    NewSourceRun {
+        /// Where the keys stand.
+        keys: &'static str,
+        /// Where the run's id stands.
+        run: &'static str,
+        /// Where the assessment's id stands.
+        assessment: &'static str,
+        /// Where its trace's id stands.
+        trace: &'static str,
+    },
+    /// Names of assessments: one that is an issue's id says that the trace has that issue, which takes EDIT on it.
+    IssueNames(&'static str),
+    /// Who answers for a model that a job asks: the gateway's endpoint that `model` names, which takes USE; or a provider
+    /// with a secret's keys. With the server's own keys, USE on every secret.
+    Provider {
+        /// Where the provider's name stands.
+        provider: &'static str,
+        /// Where the model's name stands.
+        model: &'static str,
+        /// Where the secret's id stands.
+        secret: &'static str,
+        /// Where the name of an endpoint stands, which takes the place of both.
+        endpoint: &'static str,
+    },
+    /// A registered scorer (`experiment/name`), or a version of it (`experiment/name/version`), that the server will run: USE
+    /// on each gateway endpoint that its stored text names, and READ on the version.
+    StoredJudge(&'static str),
+    /// The same of the scorers whose texts stand in `scorers`, as far as a version of them stands at the same place of
+    /// `versions`: the server takes the stored text then.
+    StoredJudges {
+        /// Where the texts stand.
+        scorers: &'static str,
+        /// Where the versions stand.
+        versions: &'static str,
+        /// Where the experiment's id stands.
+        experiment: &'static str,
+    },
+    /// Tags of a trace that is there: the one that tells who made it may say that it was the caller.
+    TraceAuthor {
+        /// Where the keys stand.
+        keys: &'static str,
+        /// Where the value of the one tag stands.
+        name: &'static str,
+    },
+    /// A tag whose value is a JSON list of versions: READ on each of them.
+    ListedVersions {
+        /// The tag's key.
+        tag: &'static str,
+        /// Of which kind the versions are.
+        kind: Kind,
+        /// Where the keys stand.
+        keys: &'static str,
+        /// Where the value of the one tag stands, if the row can read it: else administrators alone may write it.
+        value: Option<&'static str>,
+    },
 }

@@ -336,6 +336,11 @@ pub(in crate::policy) const fn assessment(action: Action, field: &'static str, t
     Need::Under { action, kind: Kind::Assessment, field, count: Count::One, of: Kind::Trace, parent: trace }
 }
 
+/// `action` on the assessment in `field`, of the trace in `trace`, if one is named.
+pub(in crate::policy) const fn assessment_opt(action: Action, field: &'static str, trace: &'static str) -> Need {
+    Need::Under { action, kind: Kind::Assessment, field, count: Count::Optional, of: Kind::Trace, parent: trace }
+}
+
 /// The right to delete each trace in `field`, of the experiment in `experiment`.
 pub(in crate::policy) const fn delete_traces(field: &'static str, experiment: &'static str) -> Need {
     Need::Under {

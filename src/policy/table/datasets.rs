@@ -4,6 +4,8 @@
 //! `server/auth/__init__.py` `_dataset_experiment_permissions`). One that is in none is for administrators.
 
 use crate::mlflow::resource::Kind::{Dataset, Experiment};
+use crate::policy::route::Check::TagKey;
+use crate::policy::route::Need::Checked;
 use crate::policy::route::{
     List, Paging, Row, Stamp, delete, delete_, edit, edit_each, get, narrowed, patch, post, read,
 };
@@ -32,5 +34,5 @@ pub(super) static ROWS: &[Row] = &[
     post  ("3.0/mlflow/datasets/{dataset_id}/records",            "UpsertDatasetRecords",         &[edit(Dataset, "{dataset_id}|dataset_id")]).large().stamps(&[Stamp::Json("records")]),
     post  ("3.0/mlflow/datasets/{dataset_id}/remove-experiments", "RemoveDatasetFromExperiments", &[edit(Dataset, "{dataset_id}|dataset_id"), edit_each(Experiment, "experiment_ids")]),
     patch ("3.0/mlflow/datasets/{dataset_id}/tags",               "SetDatasetTags",               &[edit(Dataset, "{dataset_id}|dataset_id")]).stamps(&[Stamp::Json("tags")]),
-    delete("3.0/mlflow/datasets/{dataset_id}/tags/{key}",         "DeleteDatasetTag",             &[edit(Dataset, "{dataset_id}|dataset_id")]),
+    delete("3.0/mlflow/datasets/{dataset_id}/tags/{key}",         "DeleteDatasetTag",             &[edit(Dataset, "{dataset_id}|dataset_id"), Checked(TagKey("{key}|key"))]),
 ];

@@ -1,12 +1,12 @@
 //! What does each call about the AI gateway need?
 
 use crate::mlflow::resource::Kind::{Experiment, GatewayEndpoint, GatewayModelDefinition, GatewaySecret, Scorer};
-use crate::policy::route::Check::{GuardrailScorer, TracedInto};
+use crate::policy::route::Check::{GuardrailScorer, TraceParent, TracedInto};
 use crate::policy::route::Cut::NotUsable;
 use crate::policy::route::Need::{Checked, Create, SignedIn};
 use crate::policy::route::{
-    Link, List, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, new_of, nobody, patch,
-    post, read, read_named_opt, read_opt, use_, use_any, use_every, use_named, use_opt, whole,
+    Link, List, Need, New, Row, Stamp, admin, along, blank, delete, delete_, edit, edit_opt, get, new_of, nobody,
+    patch, post, read, read_named_opt, read_opt, use_, use_any, use_every, use_named, use_opt, whole,
 };
 
 /// The runs page asks for the endpoints of a deployments server, and the server would fetch what the caller names. This
@@ -24,6 +24,10 @@ const GUARDRAILS: &str = "guardrails act on what goes through everybody's endpoi
 const BINDINGS: &str = "a binding names a scorer by an id that no call looks up, so nobody can be asked for it";
 
 const TWO_READINGS: &str = "MLflow reads it as a call of the endpoint `proxy`, its neighbours as one of `mlflow`";
+
+/// MLflow adds spans to the trace that the caller names, in whichever experiment it lies (3.17.2,
+/// `_maybe_create_distributed_span`).
+const TRACED: Need = Checked(TraceParent("header.traceparent"));
 
 /// What an endpoint tells of model definitions and their secrets, and where its traces go.
 const ENDPOINT_LINKS: &[Link] = &[
@@ -160,16 +164,16 @@ pub(super) static ROWS: &[Row] = &[
 
     // Serving: the server asks a provider, with the endpoint's secret. `model` is the name of an endpoint.
     get   ("gateway/mlflow/v1/models",                                "GatewayModels",                &[SignedIn]).root().hides(MODELS),
-    post  ("gateway/mlflow/v1/chat/completions",                      "ChatCompletions",              &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/openai/v1/chat/completions",                      "OpenaiPassthroughChat",        &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/openai/v1/embeddings",                            "OpenaiPassthroughEmbeddings",  &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/openai/v1/responses",                             "OpenaiPassthroughResponses",   &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/openai/v1/responses/compact",                     "OpenaiPassthroughResponsesCompact", &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/anthropic/v1/messages",                           "AnthropicPassthroughMessages", &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/typesafe/v1/systemone",                           "TypesafePassthroughSystemOne", &[use_named(GatewayEndpoint, "model")]).root().large().fetches(),
-    post  ("gateway/gemini/v1beta/models/{endpoint_name}:generateContent",       "GeminiPassthroughGenerateContent",       &[use_named(GatewayEndpoint, "{endpoint_name}")]).root().large().fetches(),
-    post  ("gateway/gemini/v1beta/models/{endpoint_name}:streamGenerateContent", "GeminiPassthroughStreamGenerateContent", &[use_named(GatewayEndpoint, "{endpoint_name}")]).root().large().fetches(),
-    post  ("gateway/{endpoint_name}/mlflow/invocations",              "Invocations",                  &[use_named(GatewayEndpoint, "{endpoint_name}")]).root().large().fetches(),
-    post  ("gateway/proxy/{endpoint_name}/{*path}",                   "RawProxy",                     &[use_named(GatewayEndpoint, "{endpoint_name}")]).root().large().fetches(),
+    post  ("gateway/mlflow/v1/chat/completions",                      "ChatCompletions",              &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/openai/v1/chat/completions",                      "OpenaiPassthroughChat",        &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/openai/v1/embeddings",                            "OpenaiPassthroughEmbeddings",  &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/openai/v1/responses",                             "OpenaiPassthroughResponses",   &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/openai/v1/responses/compact",                     "OpenaiPassthroughResponsesCompact", &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/anthropic/v1/messages",                           "AnthropicPassthroughMessages", &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/typesafe/v1/systemone",                           "TypesafePassthroughSystemOne", &[use_named(GatewayEndpoint, "model"), TRACED]).root().large().fetches(),
+    post  ("gateway/gemini/v1beta/models/{endpoint_name}:generateContent",       "GeminiPassthroughGenerateContent",       &[use_named(GatewayEndpoint, "{endpoint_name}"), TRACED]).root().large().fetches(),
+    post  ("gateway/gemini/v1beta/models/{endpoint_name}:streamGenerateContent", "GeminiPassthroughStreamGenerateContent", &[use_named(GatewayEndpoint, "{endpoint_name}"), TRACED]).root().large().fetches(),
+    post  ("gateway/{endpoint_name}/mlflow/invocations",              "Invocations",                  &[use_named(GatewayEndpoint, "{endpoint_name}"), TRACED]).root().large().fetches(),
+    post  ("gateway/proxy/{endpoint_name}/{*path}",                   "RawProxy",                     &[use_named(GatewayEndpoint, "{endpoint_name}"), TRACED]).root().large().fetches(),
     post  ("gateway/proxy/mlflow/invocations",                        "TwoReadings",                  &[nobody(TWO_READINGS)]).root().guards(),
 ];

@@ -8,11 +8,14 @@ use crate::mlflow::resource::Kind::{
     Assessment, Experiment, GatewayEndpoint, GatewaySecret, Issue, Job, LabelSchema, ReviewQueue, Run, Scorer,
     ScorerVersion, Trace,
 };
-use crate::policy::route::Check::{Inside, Models, NewId, NewOwner, QueueType, Scorers, Selector};
+use crate::policy::route::Check::{
+    Inside, Models, NewId, NewOwner, Provider, QueueType, Scorers, Selector, StoredJudge, StoredJudges,
+};
+use crate::policy::route::Cut::Count;
 use crate::policy::route::Need::{Checked, ForOneself, NoneDenied, SignedIn};
 use crate::policy::route::QueueRight::{Change, Prune, See, Work};
 use crate::policy::route::{
-    List, New, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, get, manage, new_of, not_denied,
+    List, New, Own, Paging, Row, Stamp, blank, delete, delete_, drop_, edit, get, link, manage, new_of, not_denied,
     on_all_in, on_experiment_of, patch, post, put, queue, read, read_any, read_each, read_opt, use_named_opt, use_opt,
     whole,
 };
@@ -41,17 +44,17 @@ const TRACES_INSIDE: crate::policy::route::Need = Checked(Inside { things: "trac
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     // Evaluation, run by the server
-    post  ("3.0/mlflow/genai/evaluate/invoke",            "InvokeGenaiEvaluateHandler",             &[edit(Experiment, "experiment_id"), new_of(Run), read_each(Trace, "trace_ids"), TRACES_INSIDE, Checked(Scorers { field: "serialized_scorers", experiment: "experiment_id" }), Checked(Models("serialized_scorers"))])
+    post  ("3.0/mlflow/genai/evaluate/invoke",            "InvokeGenaiEvaluateHandler",             &[edit(Experiment, "experiment_id"), new_of(Run), read_each(Trace, "trace_ids"), TRACES_INSIDE, Checked(Scorers { field: "serialized_scorers", experiment: "experiment_id" }), Checked(Models("serialized_scorers")), Checked(StoredJudges { scorers: "serialized_scorers", versions: "scorer_versions", experiment: "experiment_id" })])
                                                                                                       .ajax().large().owns(Job, "job_id"),
-    post  ("3.0/mlflow/scorer/invoke",                    "InvokeScorerHandler",                    &[edit(Experiment, "experiment_id"), new_of(ScorerVersion), new_of(Assessment), read_each(Trace, "trace_ids"), TRACES_INSIDE, read_opt(Scorer, "experiment_id/scorer_name"), Checked(Models("serialized_scorer"))])
+    post  ("3.0/mlflow/scorer/invoke",                    "InvokeScorerHandler",                    &[edit(Experiment, "experiment_id"), new_of(ScorerVersion), new_of(Assessment), read_each(Trace, "trace_ids"), TRACES_INSIDE, read_opt(Scorer, "experiment_id/scorer_name"), Checked(Models("serialized_scorer")), Checked(StoredJudge("experiment_id/scorer_name/scorer_version"))])
                                                                                                       .ajax().large().owns(Job, "jobs[].job_id"),
 
     // Issues
     post  ("3.0/mlflow/issues",                           "CreateIssue",                            &[edit(Experiment, "experiment_id"), read_opt(Run, "source_run_id"), Checked(Inside { things: "source_run_id", experiment: "experiment_id" }), Checked(NewId { field: "issue_id", kind: Issue })]).hides(&[blank("issue.source_run_id", Run)]).stamps(&[Stamp::Text("created_by")]),
-    post  ("3.0/mlflow/issues/invoke",                    "InvokeIssueDetectionHandler",            &[edit(Experiment, "experiment_id"), new_of(Run), read_each(Trace, "trace_ids"), TRACES_INSIDE, use_opt(GatewaySecret, "secret_id"), use_named_opt(GatewayEndpoint, "endpoint_name")])
+    post  ("3.0/mlflow/issues/invoke",                    "InvokeIssueDetectionHandler",            &[edit(Experiment, "experiment_id"), new_of(Run), read_each(Trace, "trace_ids"), TRACES_INSIDE, use_opt(GatewaySecret, "secret_id"), use_named_opt(GatewayEndpoint, "endpoint_name"), Checked(Provider { provider: "provider", model: "model", secret: "secret_id", endpoint: "endpoint_name" })])
                                                                                                       .ajax().large().owns(Job, "job_id"),
     post  ("3.0/mlflow/issues/schedule/state",            "SyncIssueDetectionScheduleStateHandler", &[edit(Experiment, "experiment_id")]).ajax(),
-    post  ("3.0/mlflow/issues/search",                    "SearchIssues",                           &[read(Experiment, "experiment_id"), Checked(Selector { field: "filter_string", word: "source_run_id", kind: Run })]).hides(&[blank("issues[].source_run_id", Run)]),
+    post  ("3.0/mlflow/issues/search",                    "SearchIssues",                           &[read(Experiment, "experiment_id"), Checked(Selector { field: "filter_string", word: "source_run_id", kind: Run })]).hides(&[blank("issues[].source_run_id", Run), link("issues[].trace_count", Trace, Count)]),
     get   ("3.0/mlflow/issues/{issue_id}",                "GetIssue",                               &[read(Issue, "{issue_id}")]).hides(&[blank("issue.source_run_id", Run)]),
     patch ("3.0/mlflow/issues/{issue_id}",                "UpdateIssue",                            &[edit(Issue, "{issue_id}|issue_id")]).hides(&[blank("issue.source_run_id", Run)]).stamps(&[Stamp::Text("last_updated_by")]),
 
@@ -82,7 +85,7 @@ pub(super) static ROWS: &[Row] = &[
                                                                                                       .forgets_unless(Scorer, "experiment_id/name", "version"),
     get   ("3.0/mlflow/scorers/get",                      "GetScorer",                              &[read(Experiment, "experiment_id"), read(Scorer, "experiment_id/name")]).hides(&[whole("scorer", ScorerVersion)]),
     get   ("3.0/mlflow/scorers/list",                     "ListScorers",                            &[SignedIn, read_opt(Experiment, "experiment_id"), read_any(Experiment, "experiment_ids")]).keeps(SCORERS),
-    put   ("3.0/mlflow/scorers/online-config",            "UpsertOnlineScoringConfig",              &[edit(Experiment, "experiment_id"), not_denied(Scorer, "experiment_id/name")]),
+    put   ("3.0/mlflow/scorers/online-config",            "UpsertOnlineScoringConfig",              &[edit(Experiment, "experiment_id"), not_denied(Scorer, "experiment_id/name"), Checked(StoredJudge("experiment_id/name"))]),
     get   ("3.0/mlflow/scorers/online-configs",           "GetOnlineScoringConfigs",                &[SignedIn, NoneDenied(Scorer), NoneDenied(ScorerVersion)]).hides(&[drop_("configs[].experiment_id", Experiment)]),
     post  ("3.0/mlflow/scorers/register",                 "RegisterScorer",                         &[edit(Experiment, "experiment_id"), not_denied(Scorer, "experiment_id/name"), Checked(Models("serialized_scorer"))])
                                                                                                       .large().owns_if(Scorer, "experiment_id/name", New::First("version")),

@@ -1,11 +1,11 @@
 //! What does each call about runs, what they hold, and logged models need?
 
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
-use crate::policy::route::Check::{RunTags, SafePath, TagKey};
+use crate::policy::route::Check::{ListedVersions, RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt, get,
-    listed, manage_one, narrowed, new_of, patch, post, read, read_each, read_opt,
+    Link, List, Need, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt,
+    get, listed, manage_one, narrowed, new_of, patch, post, read, read_each, read_opt,
 };
 
 /// Runs tell of logged models: as inputs, as outputs, in metrics.
@@ -25,6 +25,14 @@ const LOGGED_MODEL_LINKS: &[Link] = &[
 
 /// The tag in which MLflow keeps a logged model's versions (3.17.2, `AbstractStore.set_model_versions_tags`).
 const VERSIONS_TAG: &str = "mlflow.modelVersions";
+
+/// Who writes it links the model to versions, which takes READ on them as their own calls do.
+const VERSIONS: Need = Checked(ListedVersions {
+    tag: VERSIONS_TAG,
+    kind: ModelVersion,
+    keys: "tags[*]",
+    value: Some("tags[mlflow.modelVersions]"),
+});
 
 pub(super) const RUNS: List = List {
     member: "runs",
@@ -84,13 +92,13 @@ pub(super) static ROWS: &[Row] = &[
     get   ("2.0/mlflow/metrics/get-history-bulk-interval", "GetMetricHistoryBulkInterval", &[read_each(Run, "run_ids")]),
 
     // Logged models
-    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), new_of(LoggedModel), read_opt(Run, "source_run_id")]).large().stamps(&[Stamp::Tags("tags[].key")]),
+    post  ("2.0/mlflow/logged-models",                         "CreateLoggedModel",        &[edit(Experiment, "experiment_id"), new_of(LoggedModel), read_opt(Run, "source_run_id"), VERSIONS]).large().stamps(&[Stamp::Tags("tags[].key")]),
     post  ("2.0/mlflow/logged-models/search",                  "SearchLoggedModels",       &[narrowed(Experiment, "experiment_ids")]).keeps(LOGGED_MODELS),
     get   ("2.0/mlflow/logged-models/{model_id}",              "GetLoggedModel",           &[read(LoggedModel, "{model_id}")]).hides(LOGGED_MODEL_LINKS),
     patch ("2.0/mlflow/logged-models/{model_id}",              "FinalizeLoggedModel",      &[edit(LoggedModel, "{model_id}|model_id")]).hides(LOGGED_MODEL_LINKS),
     delete("2.0/mlflow/logged-models/{model_id}",              "DeleteLoggedModel",        &[delete_(LoggedModel, "{model_id}|model_id")]),
     post  ("2.0/mlflow/logged-models/{model_id}/params",       "LogLoggedModelParams",     &[edit(LoggedModel, "{model_id}|model_id")]).large(),
-    patch ("2.0/mlflow/logged-models/{model_id}/tags",         "SetLoggedModelTags",       &[edit(LoggedModel, "{model_id}|model_id"), Checked(TagKey("tags[].key"))]).hides(LOGGED_MODEL_LINKS),
+    patch ("2.0/mlflow/logged-models/{model_id}/tags",         "SetLoggedModelTags",       &[edit(LoggedModel, "{model_id}|model_id"), Checked(TagKey("tags[*]")), VERSIONS]).hides(LOGGED_MODEL_LINKS),
     delete("2.0/mlflow/logged-models/{model_id}/tags/{tag_key}", "DeleteLoggedModelTag",   &[manage_one(LoggedModel, "{model_id}|model_id"), Checked(TagKey("{tag_key}"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/directories", "ListLoggedModelArtifacts", &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_directory_path"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path"))]).ajax().fetches(),

@@ -6,14 +6,14 @@
 use crate::mlflow::permission::Action::{Delete, Edit, Read};
 use crate::mlflow::resource::Kind::{Assessment, Experiment, LoggedModel, Prompt, PromptVersion, Run, Trace};
 use crate::policy::route::Check::{
-    CountFilter, CountFilters, Elsewhere, NewTraces, Ours, TagKey, TraceFilter, TraceFilters, TraceMetadata,
-    TracePlace, TraceTags, TraceTagsOf, TraceView,
+    CountFilter, CountFilters, Elsewhere, IssueNames, ListedVersions, NewSourceRun, NewTraces, Ours, SourceRun, TagKey,
+    TraceAuthor, TraceFilter, TraceFilters, TraceMetadata, TracePlace, TraceTags, TraceTagsOf, TraceView,
 };
 use crate::policy::route::Cut::{Member, Pair, Tag, TagMember, Within};
 use crate::policy::route::Need::{Checked, NoneDenied};
 use crate::policy::route::{
-    Link, List, Own, Paging, Row, Stamp, assessment, by_row, delete, delete_, delete_traces, edit, edit_opt, get, link,
-    narrowed, new_if, new_of, nobody, patch, post, read, read_each, read_opt,
+    Link, List, Need, Own, Paging, Row, Stamp, assessment, assessment_opt, by_row, delete, delete_, delete_traces,
+    edit, edit_any, edit_opt, get, link, narrowed, new_if, new_of, nobody, patch, post, read, read_each, read_opt,
 };
 
 const NEVER: &str = "MLflow registers it and always answers 404";
@@ -25,6 +25,11 @@ const MODEL: &str = "mlflow.modelId";
 const PROMPTS: &str = "mlflow.linkedPrompts";
 /// Metadata of an assessment that names the run which made it (`AssessmentMetadataKey.SOURCE_RUN_ID`).
 const SCORED_BY: &str = "mlflow.assessment.sourceRunId";
+
+/// Whoever writes such a tag links the trace to prompts, as `link-prompts` does.
+const fn prompts(keys: &'static str, value: Option<&'static str>) -> Need {
+    Checked(ListedVersions { tag: PROMPTS, kind: PromptVersion, keys, value })
+}
 
 const WHERE: &str = "trace_location.mlflow_experiment.experiment_id";
 
@@ -117,20 +122,26 @@ pub(super) static ROWS: &[Row] = &[
                                                                                           Checked(TraceMetadata("trace.trace_info.trace_metadata[*]")),
                                                                                           edit_opt(Run, "trace.trace_info.trace_metadata[mlflow.sourceRun]"),
                                                                                           read_opt(LoggedModel, "trace.trace_info.trace_metadata[mlflow.modelId]"),
+                                                                                          prompts("trace.trace_info.tags[*]", Some("trace.trace_info.tags[mlflow.linkedPrompts]")),
                                                                                           new_of(Trace), new_if(Assessment, "trace.trace_info.assessments[]"),
+                                                                                          edit_any(Run, "trace.trace_info.assessments[].metadata[mlflow.assessment.sourceRunId]"),
+                                                                                          Checked(SourceRun("trace.trace_info.assessments[].metadata[*]")),
+                                                                                          Checked(IssueNames("trace.trace_info.assessments[].assessment_name")),
                                                                                           Checked(Ours("trace.trace_info.assessments[].assessment_id")),
                                                                                           Checked(Ours("trace.trace_info.assessments[].overrides"))]).large().hides(TRACE_LINKS)
-                                                                                          .stamps(&[Stamp::Map("trace.trace_info.trace_metadata"), Stamp::Source("trace.trace_info.assessments[].source.source_id")]),
+                                                                                          .stamps(&[Stamp::Map("trace.trace_info.trace_metadata"), Stamp::GivenMap("trace.trace_info.tags"), Stamp::Source("trace.trace_info.assessments[].source.source_id")]),
     post  ("2.0/mlflow/traces",                                "StartTrace",            &[edit(Experiment, "experiment_id"), new_of(Trace), Checked(TraceTags("tags[*]")), Checked(TraceMetadata("request_metadata[*]")),
-                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]")]).large().hides(OLD_TRACE_LINKS)
-                                                                                          .stamps(&[Stamp::Tags("request_metadata[].key")]),
+                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]"),
+                                                                                          prompts("tags[*]", Some("tags[mlflow.linkedPrompts]"))]).large().hides(OLD_TRACE_LINKS)
+                                                                                          .stamps(&[Stamp::Tags("request_metadata[].key"), Stamp::GivenTags("tags[].key")]),
     // What is sent here is merged into what the start has written, the author's name too.
     patch ("2.0/mlflow/traces/{request_id}",                   "EndTrace",              &[edit(Trace, "{request_id}|request_id"), Checked(TraceMetadata("request_metadata[*]")), Checked(TagKey("request_metadata[*]")),
                                                                                           Checked(TraceTagsOf { tags: "tags[*]", place: "tags[mlflow.artifactLocation]", trace: "{request_id}|request_id" }),
-                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]")]).large().hides(OLD_TRACE_LINKS),
+                                                                                          edit_opt(Run, "request_metadata[mlflow.sourceRun]"), read_opt(LoggedModel, "request_metadata[mlflow.modelId]"),
+                                                                                          Checked(TraceAuthor { keys: "tags[*]", name: "tags[mlflow.user]" }), prompts("tags[*]", Some("tags[mlflow.linkedPrompts]"))]).large().hides(OLD_TRACE_LINKS),
     post  ("v1/traces",                                        "ExportTraces",          &[edit(Experiment, "header.x-mlflow-experiment-id"), edit_opt(Run, "header.x-mlflow-run-id"), new_of(Trace),
                                                                                           Checked(NewTraces { traces: "otlp.trace_id", experiment: "header.x-mlflow-experiment-id" }),
-                                                                                          Checked(TraceTags("otlp.trace_tag"))]).root().otlp(),
+                                                                                          Checked(TraceTags("otlp.trace_tag")), Checked(TagKey("otlp.trace_tag")), prompts("otlp.trace_tag", None)]).root().otlp(),
 
     // Traces are read
     get   ("3.0/mlflow/traces/{trace_id}",                     "GetTraceInfoV3",        &[read(Trace, "{trace_id}|trace_id")]).hides(TRACE_LINKS),
@@ -148,8 +159,8 @@ pub(super) static ROWS: &[Row] = &[
                                                                                           Checked(CountFilter("filter_string1")), Checked(CountFilter("filter_string2")), Checked(CountFilter("base_filter"))]),
 
     // Traces are changed
-    patch ("3.0/mlflow/traces/{trace_id}/tags",                "SetTraceTagV3",         &[edit(Trace, "{trace_id}|trace_id"), Checked(TraceTags("key"))]),
-    patch ("2.0/mlflow/traces/{request_id}/tags",              "SetTraceTag",           &[edit(Trace, "{request_id}|request_id"), Checked(TraceTags("key"))]),
+    patch ("3.0/mlflow/traces/{trace_id}/tags",                "SetTraceTagV3",         &[edit(Trace, "{trace_id}|trace_id"), Checked(TraceTags("key")), Checked(TagKey("key")), prompts("key", Some("value"))]),
+    patch ("2.0/mlflow/traces/{request_id}/tags",              "SetTraceTag",           &[edit(Trace, "{request_id}|request_id"), Checked(TraceTags("key")), Checked(TagKey("key")), prompts("key", Some("value"))]),
     delete("3.0/mlflow/traces/{trace_id}/tags",                "DeleteTraceTagV3",      &[edit(Trace, "{trace_id}|trace_id"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/traces/{request_id}/tags",              "DeleteTraceTag",        &[edit(Trace, "{request_id}|request_id"), Checked(TagKey("key"))]),
     post  ("2.0/mlflow/traces/link-to-run",                    "LinkTracesToRun",       &[edit(Run, "run_id"), read_each(Trace, "trace_ids")]),
@@ -158,8 +169,13 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/traces/delete-traces",                  "DeleteTraces",          &[delete_(Experiment, "experiment_id"), delete_traces("request_ids", "experiment_id"), NoneDenied(Assessment)]),
 
     // Assessments
-    post  ("3.0/mlflow/traces/{trace_id}/assessments",         "CreateAssessment",      &[read(Trace, "{trace_id}|assessment.trace_id"), edit(Trace, "{trace_id}|assessment.trace_id"), new_of(Assessment), Checked(Ours("assessment.assessment_id"))]).hides(ASSESSMENT_LINKS).stamps(&[Stamp::Source("assessment.source.source_id")]),
+    post  ("3.0/mlflow/traces/{trace_id}/assessments",         "CreateAssessment",      &[read(Trace, "{trace_id}|assessment.trace_id"), edit(Trace, "{trace_id}|assessment.trace_id"), new_of(Assessment), Checked(Ours("assessment.assessment_id")),
+                                                                                          assessment_opt(Edit, "assessment.overrides", "{trace_id}|assessment.trace_id"), Checked(SourceRun("assessment.metadata[*]")),
+                                                                                          edit_opt(Run, "assessment.metadata[mlflow.assessment.sourceRunId]"), Checked(IssueNames("assessment.assessment_name"))]).hides(ASSESSMENT_LINKS).stamps(&[Stamp::Source("assessment.source.source_id")]),
     get   ("3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}",    "GetAssessmentRequest", &[read(Trace, "{trace_id}|trace_id"), assessment(Read, "{assessment_id}|assessment_id", "{trace_id}|trace_id")]).hides(ASSESSMENT_LINKS),
-    patch ("3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}",    "UpdateAssessment", &[read(Trace, "{trace_id}|assessment.trace_id"), assessment(Edit, "{assessment_id}|assessment.assessment_id", "{trace_id}|assessment.trace_id")]).hides(ASSESSMENT_LINKS),
+    patch ("3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}",    "UpdateAssessment", &[read(Trace, "{trace_id}|assessment.trace_id"), assessment(Edit, "{assessment_id}|assessment.assessment_id", "{trace_id}|assessment.trace_id"),
+                                                                                          Checked(NewSourceRun { keys: "assessment.metadata[*]", run: "assessment.metadata[mlflow.assessment.sourceRunId]",
+                                                                                                                 assessment: "{assessment_id}|assessment.assessment_id", trace: "{trace_id}|assessment.trace_id" }),
+                                                                                          Checked(IssueNames("assessment.assessment_name"))]).hides(ASSESSMENT_LINKS),
     delete("3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}",    "DeleteAssessment", &[read(Trace, "{trace_id}|trace_id"), assessment(Delete, "{assessment_id}|assessment_id", "{trace_id}|trace_id")]),
 ];
