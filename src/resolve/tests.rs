@@ -502,11 +502,11 @@ async fn a_tag_of_the_servers_is_known_in_every_case_that_a_database_takes_for_t
     let set = async |key: &str| {
         let path = format!("/api/3.0/mlflow/traces/{trace}/tags");
         let body = format!(r#"{{"key":"{key}","value":"x"}}"#);
-        told(&resolve(&resolver(), Verb::Patch, &path, None, &body, &upstream).await.unwrap()).len()
+        told(&resolve(&resolver(), Verb::Patch, &path, None, &body, &upstream).await.unwrap())
     };
-    assert_eq!(set("team").await, 1);
+    assert_eq!(set("team").await.len(), 1);
     for key in ["mlflow.artifactLocation", "MLFLOW.ARTIFACTLOCATION", "mlflow.trace.spanslocation "] {
-        assert_eq!(set(key).await, 2, "{key}");
+        assert!(set(key).await.iter().any(|asked| asked.starts_with("admin")), "{key}");
     }
 }
 
