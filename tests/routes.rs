@@ -29,6 +29,8 @@ struct Version {
     /// By verb and path, the messages that the call takes: some versions registered two calls at one place.
     calls: HashMap<(String, String), Vec<String>>,
     messages: HashMap<String, BTreeMap<String, String>>,
+    /// What handlers take out of the request by themselves, beside or without a message.
+    by_hand: Vec<(&'static Row, BTreeSet<String>)>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +71,13 @@ fn versions() -> &'static [Version] {
                     by_place.entry(place).or_default().push(message.clone());
                     messages.insert(message, fields);
                 }
-                Some(Version { name, routes: read("routes.csv"), calls: by_place, messages })
+                let by_hand: Vec<(String, String, BTreeMap<String, String>)> =
+                    serde_json::from_str(&read("byhand.json")).unwrap();
+                let by_hand = by_hand
+                    .into_iter()
+                    .map(|(verb, path, fields)| (row_of(&verb, &path).unwrap(), fields.into_keys().collect()));
+                let by_hand = by_hand.collect();
+                Some(Version { name, routes: read("routes.csv"), calls: by_place, messages, by_hand })
             })
             .collect();
         versions.sort_by_key(|version| parts(&version.name));
@@ -85,6 +93,10 @@ fn parts(version: &str) -> Vec<u16> {
 fn routes() -> Vec<&'static str> {
     versions().iter().map(|version| version.routes.as_str()).collect()
 }
+
+/// Fields that handlers read by themselves and that name nothing that somebody must hold.
+const HARMLESS_BY_HAND: &[(&str, &str, &str)] = &[
+];
 
 /// Fields that look like ids and are looked at: by call (`*`: by every one), with the reason why nobody must hold
 /// anything for them.
@@ -425,6 +437,34 @@ fn every_field_that_looks_like_an_id_is_judged_or_looked_at() {
     assert!(unlooked.is_empty(), "neither judged nor looked at: {unlooked:#?}");
     let idle: Vec<_> = (0..HARMLESS.len()).filter(|at| !used.contains(at)).map(|at| HARMLESS[at]).collect();
     assert!(idle.is_empty(), "entries of HARMLESS that are not needed: {idle:#?}");
+}
+
+#[test]
+fn every_field_that_a_handler_reads_by_itself_is_judged_or_looked_at() {
+    let mut unlooked: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut used = HashSet::new();
+    // Nobody calls them, administrators may name what they like, and what is ours MLflow never reads.
+    let judged_whole = |row: &Row| {
+        let admins = row.needs.iter().any(|need| matches!(need, Need::Admin(_)));
+        row.closed().is_some() || admins || row.answer == Answer::Served || matches!(row.answer, Answer::GraphQl(_))
+    };
+    for version in versions() {
+        for (row, fields) in version.by_hand.iter().filter(|(row, _)| !judged_whole(row)) {
+            let named = named(row);
+            for field in fields {
+                let inner = format!("{field}[");
+                let judged = named.iter().any(|name| name == field || name.starts_with(&inner));
+                let harmless = HARMLESS_BY_HAND.iter().position(|(call, known, _)| *call == row.name && known == field);
+                used.extend(harmless);
+                if !judged && harmless.is_none() {
+                    unlooked.entry(format!("{} {}: {field}", row.name, row.path)).or_default().push(&version.name);
+                }
+            }
+        }
+    }
+    assert!(unlooked.is_empty(), "neither judged nor looked at: {unlooked:#?}");
+    let idle: Vec<_> = (0..HARMLESS_BY_HAND.len()).filter(|at| !used.contains(at)).collect();
+    assert!(idle.is_empty(), "entries of HARMLESS_BY_HAND that are not needed: {idle:#?}");
 }
 
 #[test]
