@@ -96,6 +96,47 @@ fn routes() -> Vec<&'static str> {
 
 /// Fields that handlers read by themselves and that name nothing that somebody must hold.
 const HARMLESS_BY_HAND: &[(&str, &str, &str)] = &[
+    ("CreatePromptlabRun", "mlflow_version", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "model_input", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "model_output", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "model_output_parameters", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "model_parameters", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "model_route", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "prompt_parameters", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "prompt_template", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "run_name", "what is stored of the run that is judged"),
+    ("CreatePromptlabRun", "start_time", "what is stored of the run that is judged"),
+    ("GetLoggedModel", "allow_deleted", "a deleted one is judged like any other"),
+    ("GetMetricHistoryBulk", "max_results", "a number of rows"),
+    ("GetMetricHistoryBulk", "metric_key", "a metric of the runs that are judged"),
+    ("GetMetricHistoryBulkInterval", "end_step", "a number"),
+    ("GetMetricHistoryBulkInterval", "max_results", "a number of rows"),
+    ("GetMetricHistoryBulkInterval", "start_step", "a number"),
+    ("GetProviderConfig", "provider", "a word of MLflow's own list"),
+    ("SupportedModels", "provider", "a word of MLflow's own list"),
+    ("InvokeIssueDetectionHandler", "categories", "words in a prompt"),
+    ("InvokeIssueDetectionHandler", "instructions", "words in a prompt"),
+    ("InvokeScorerHandler", "log_assessments", "the same right is asked whatever it says"),
+    ("ServeGatewayProxy", "gateway_path", "USE on every endpoint is asked"),
+    ("ServeGatewayProxy", "json_data", "USE on every endpoint is asked"),
+    ("ServeGatewayProxyGet", "gateway_path", "USE on every endpoint is asked"),
+    ("ServeGatewayProxyGet", "json_data", "USE on every endpoint is asked"),
+    (
+        "ServeGetTraceArtifact",
+        "path",
+        "a file of the trace that is judged: MLflow takes plain names of attachments alone",
+    ),
+    ("ServePostUiTelemetry", "records", "answered by Trackgate, dropped"),
+    ("UpsertOnlineScoringConfig", "filter_string", "a choice among the traces of the experiment, which is judged"),
+    ("GetOnlineScoringConfigs", "scorer_ids", "each row of the answer is judged"),
+    ("UpsertOnlineScoringConfig", "sample_rate", "a number"),
+    (
+        "UploadRunArtifact",
+        "presigned",
+        "only readers answer with addresses (3.18, `_disable_if_artifacts_presigned_only`)",
+    ),
+    ("UploadArtifact", "presigned", "only readers answer with addresses"),
+    ("DownloadArtifact", "presigned", "this reader answers with no address"),
 ];
 
 /// Fields that look like ids and are looked at: by call (`*`: by every one), with the reason why nobody must hold
@@ -240,6 +281,7 @@ fn named(row: &Row) -> Vec<&'static str> {
                 | Check::TraceFilter(field)
                 | Check::TraceFilters(field)
                 | Check::CountFilter(field)
+                | Check::Presigned(field)
                 | Check::CountFilters(field)
                 | Check::TraceView(field)
                 | Check::Ours(field)

@@ -42,7 +42,7 @@ pub(super) fn denied(
         absent.grant = Some(Box::new(denial.reason));
         return absent;
     }
-    if let (Some(switch), Requirement::Nobody(why)) = (call.row.behind, &denial.requirement)
+    if let (Some(switch), Requirement::Nobody(why)) = (call.row.switch(), &denial.requirement)
         && *why == switch.why()
     {
         let (status, code) = (StatusCode::NOT_IMPLEMENTED, ErrorCode::NotImplemented);

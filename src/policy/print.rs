@@ -247,6 +247,7 @@ fn need(need: &Need) -> String {
             }
             Check::TraceView(field) => format!("no assessment denied, if `{field}` counts them"),
             Check::Ours(field) => format!("`{field}` left to the server"),
+            Check::Presigned(field) => format!("`{field}` not asked for, unless `access.presigned_artifacts` is on"),
             Check::Elsewhere(field) => format!("`{field}` absent"),
             Check::Inside { things, experiment } => format!("`{things}` in the experiment of `{experiment}`"),
             Check::Selector { field, word, kind } => format!("no DENY on any {kind}, if `{field}` says `{word}`"),

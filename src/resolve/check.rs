@@ -10,7 +10,7 @@ use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
 use crate::policy::fields::{Fields, is_author_tag};
 use crate::policy::path;
-use crate::policy::route::Check;
+use crate::policy::route::{Check, Switch};
 
 const LOCATION: &str = "the server would write to any place that `artifact_location` names";
 const SOURCE: &str = "the server would read any place that `source` names";
@@ -64,6 +64,12 @@ impl Resolver {
                 self.trace_place(fields.one(field).unwrap_or_default(), upstream, resolved).await?;
             }
             Check::TraceFilter(field) | Check::TraceFilters(field) => traces::filters(fields.each(field), resolved),
+            Check::Presigned(field) => {
+                let switch = Switch::PresignedDownload;
+                if fields.one(field).is_some_and(|asked| asked != "false") && !self.is_on(switch, upstream) {
+                    resolved.ask(Requirement::Nobody(switch.why()));
+                }
+            }
             Check::CountFilter(field) | Check::CountFilters(field) => {
                 traces::filters(fields.each(field), resolved);
                 Box::pin(self.counted_by(fields.each(field), upstream, resolved)).await?;

@@ -336,6 +336,27 @@ async fn addresses_of_the_bucket_are_given_out_by_a_setting_alone_and_then_by_pe
 }
 
 #[tokio::test]
+async fn a_reader_of_files_is_given_no_address_of_the_bucket_unless_by_the_setting() {
+    for more in ["", "[access]\npresigned_artifacts = true"] {
+        let gate = gate(more).await;
+        gate.grant("user:alice@example.com", "experiment", "1", "EDIT").await;
+        gate.grant("user:alice@example.com", "registered_model", "iris", "READ").await;
+        for path in [
+            "/model-versions/get-artifact?name=iris&version=1&path=a".to_owned(),
+            format!("/ajax-api/2.0/mlflow/logged-models/{MODEL}/artifacts/files?artifact_file_path=a"),
+            format!("/get-artifact?run_id={RUN}&path=a"),
+        ] {
+            let alice = gate.bearer("alice");
+            assert_eq!(alice.get(&path).await.status, 200, "{path}");
+            assert_eq!(alice.get(&format!("{path}&presigned=false")).await.status, 200, "{path}");
+            let told = alice.get(&format!("{path}&presigned=true")).await;
+            assert_eq!(told.status, if more.is_empty() { 501 } else { 200 }, "{path}: {}", told.text());
+            assert_eq!(alice.get(&format!("{path}&presigned=false&presigned=true")).await.status, 400, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_refused_reads_what_was_needed_of_what_and_who_can_grant_it() {
     let gate = gate("").await;
     gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;

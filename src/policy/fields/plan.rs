@@ -373,7 +373,8 @@ impl Plan {
                 | Check::TraceTags(field)
                 | Check::TraceMetadata(field)
                 | Check::TraceFilter(field)
-                | Check::CountFilter(field) => {
+                | Check::CountFilter(field)
+                | Check::Presigned(field) => {
                     self.want(field, free(field), Form::Text, false);
                 }
                 Check::TraceFilters(field) | Check::CountFilters(field) => {

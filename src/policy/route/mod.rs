@@ -203,6 +203,13 @@ impl Row {
         self.path.starts_with("trackgate/")
     }
 
+    /// The part that a setting opens: the whole call, or what one of its fields asks for.
+    #[must_use]
+    pub fn switch(&self) -> Option<Switch> {
+        let asks = self.needs.iter().any(|need| matches!(need, Need::Checked(Check::Presigned(_))));
+        self.behind.or(asks.then_some(Switch::PresignedDownload))
+    }
+
     /// Whether strangers may call it.
     #[must_use]
     pub fn open_to_strangers(&self) -> bool {

@@ -328,6 +328,9 @@ pub enum Check {
     CountFilters(&'static str),
     /// The view of `traces/metrics`: assessments are counted in all but those of traces and spans.
     TraceView(&'static str),
+    /// The field that asks for an address of the bucket instead of the file (3.18, `?presigned=true`): absent, or `false`, unless
+    /// [`Switch::PresignedDownload`](super::Switch) is on.
+    Presigned(&'static str),
     /// The server makes this one: absent, or empty.
     Ours(&'static str),
     /// Another place than an experiment, which cannot be judged: absent.

@@ -2,7 +2,7 @@
 
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{LoggedModel, Run};
-use crate::policy::route::Check::{FileName, SafePath};
+use crate::policy::route::Check::{FileName, Presigned, SafePath};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::Switch::{MultipartUpload, PresignedDownload, PresignedUpload};
 use crate::policy::route::{Row, delete, edit, edit_opt, get, on_artifact, post, put, read};
@@ -11,7 +11,7 @@ use crate::policy::route::{Row, delete, edit, edit_opt, get, on_artifact, post, 
 pub(super) static ROWS: &[Row] = &[
     // Artifacts, by run
     get   ("2.0/mlflow/artifacts/list",                   "ListArtifacts",              &[read(Run, "run_id|run_uuid"), Checked(SafePath("path"))]),
-    get   ("get-artifact",                                "GetArtifact",                &[read(Run, "run_id|run_uuid"), Checked(SafePath("path"))]).root().fetches(),
+    get   ("get-artifact",                                "GetArtifact",                &[read(Run, "run_id|run_uuid"), Checked(SafePath("path")), Checked(Presigned("presigned"))]).root().fetches(),
     post  ("2.0/mlflow/upload-artifact",                  "UploadRunArtifact",          &[edit(Run, "run_id|run_uuid"), Checked(SafePath("path"))]).ajax().file(),
     post  ("2.0/mlflow/artifacts/presigned-download-url", "CreatePresignedDownloadUrl", &[read(Run, "run_id"), Checked(SafePath("path"))]).behind(PresignedDownload),
     post  ("2.0/mlflow/artifacts/presigned-upload-url",   "CreatePresignedUploadUrl",   &[edit_opt(Run, "run_id"), edit_opt(LoggedModel, "model_id"), Checked(SafePath("path"))])

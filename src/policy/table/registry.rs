@@ -2,7 +2,7 @@
 
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::Kind::{LoggedModel, ModelVersion, Prompt, RegisteredModel, Run};
-use crate::policy::route::Check::{ModelSource, NewModelName, SafePath, TagKey, VersionTags};
+use crate::policy::route::Check::{ModelSource, NewModelName, Presigned, SafePath, TagKey, VersionTags};
 use crate::policy::route::Need::{Checked, SignedIn};
 use crate::policy::route::{
     Link, List, Own, Paging, Row, along, blank, create_registered, delete, delete_, drop_, edit, get, manage,
@@ -110,5 +110,5 @@ pub(super) static ROWS: &[Row] = &[
     post  ("2.0/mlflow/model-versions/set-tag",          "SetModelVersionTag",         &[edit(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     delete("2.0/mlflow/model-versions/delete-tag",       "DeleteModelVersionTag",      &[manage_one(ModelVersion, "name/version"), Checked(TagKey("key"))]),
     get   ("2.0/mlflow/model-versions/get-download-uri", "GetModelVersionDownloadUri", &[read(ModelVersion, "name/version")]),
-    get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path"))]).root().fetches(),
+    get   ("model-versions/get-artifact",                "GetModelVersionArtifact",    &[read(ModelVersion, "name/version"), Checked(SafePath("path")), Checked(Presigned("presigned"))]).root().fetches(),
 ];

@@ -1,7 +1,7 @@
 //! What does each call about runs, what they hold, and logged models need?
 
 use crate::mlflow::resource::Kind::{Experiment, LoggedModel, ModelVersion, Run};
-use crate::policy::route::Check::{ListedVersions, RunTags, SafePath, TagKey};
+use crate::policy::route::Check::{ListedVersions, Presigned, RunTags, SafePath, TagKey};
 use crate::policy::route::Need::Checked;
 use crate::policy::route::{
     Link, List, Need, Own, Paging, Row, Stamp, blank, delete, delete_, delete_own, drop_, edit, edit_any, edit_opt,
@@ -101,5 +101,5 @@ pub(super) static ROWS: &[Row] = &[
     patch ("2.0/mlflow/logged-models/{model_id}/tags",         "SetLoggedModelTags",       &[edit(LoggedModel, "{model_id}|model_id"), Checked(TagKey("tags[*]")), VERSIONS]).hides(LOGGED_MODEL_LINKS),
     delete("2.0/mlflow/logged-models/{model_id}/tags/{tag_key}", "DeleteLoggedModelTag",   &[manage_one(LoggedModel, "{model_id}|model_id"), Checked(TagKey("{tag_key}"))]),
     get   ("2.0/mlflow/logged-models/{model_id}/artifacts/directories", "ListLoggedModelArtifacts", &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_directory_path"))]),
-    get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path"))]).ajax().fetches(),
+    get   ("2.0/mlflow/logged-models/{model_id}/artifacts/files",       "GetLoggedModelArtifact",   &[read(LoggedModel, "{model_id}"), Checked(SafePath("artifact_file_path")), Checked(Presigned("presigned"))]).ajax().fetches(),
 ];
