@@ -11,7 +11,8 @@ fn server(name: &str, authority: &Authority, host: &str) -> Option<Cluster> {
 }
 
 async fn open(cluster: &Cluster, host: &str, ca: Option<&Authority>) -> Result<(Place, Store), StoreFault> {
-    crate::cli::install_crypto();
+    // An error says that it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let address = format!("postgres://trackgate@{host}:{}/{}", cluster.port, cluster.database().await);
     let mut database = Postgres::parse(&address).unwrap();
     assert!(!database.plain);
