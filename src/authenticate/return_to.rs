@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 1800;
 /// Our own pages: going back to them would sign in, or out, for ever.
 const OURS: &str = "/trackgate/";
 /// But for those that people come to by a link, and that only show something.
-const SHOWN: [&str; 7] = [
+const SHOWN: [&str; 8] = [
     "/trackgate/access",
     "/trackgate/share",
     "/trackgate/ask",
@@ -19,6 +19,7 @@ const SHOWN: [&str; 7] = [
     "/trackgate/review",
     "/trackgate/review.csv",
     "/trackgate/audit",
+    "/trackgate/tokens",
 ];
 
 /// An address on this site: path, query and fragment.
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_link_to_a_page_that_shows_something_is_followed() {
-        for address in ["/trackgate/access", "/trackgate/share?kind=experiment&id=1"] {
+        for address in ["/trackgate/access", "/trackgate/tokens", "/trackgate/share?kind=experiment&id=1"] {
             assert_eq!(ReturnTo::read(address).to_string(), address);
         }
     }
