@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use trackgate::access::decide::{Requirement, decide};
 use trackgate::access::grant::{GrantSet, Pattern, Subject};
-use trackgate::access::identity::{Identity, Principal, Proof};
+use trackgate::access::identity::{Identity, Names, Principal, Proof};
 use trackgate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use trackgate::mlflow::permission::{Action, Permission};
 use trackgate::mlflow::resource::{Kind, Object, Resource};
@@ -50,6 +50,7 @@ fn principal() -> Arc<Principal> {
         admin: false,
         workspace: WorkspaceName::default(),
         grants: grants.into_iter().map(Arc::new).collect(),
+        names: Names::default(),
     })
 }
 

@@ -234,6 +234,7 @@ fn named(row: &Row) -> Vec<&'static str> {
             | Need::Lenient { field, .. }
             | Need::OnExperimentOf { field, .. }
             | Need::NotDenied { field, .. }
+            | Need::Renames { to: field, .. }
             | Need::OnAllIn { field, .. }
             | Need::OnQueue { field, .. }
             | Need::ForOneself { field, .. }

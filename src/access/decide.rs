@@ -5,7 +5,9 @@
 //!
 //! The rules, in order:
 //! 1. `Nobody` is refused even to administrators; everything else is allowed to them.
-//! 2. Within one object, the grants of the person and of all their groups are pooled: a DENY wins, else the highest.
+//! 2. Within one object, the grants of the person and of all their groups are pooled: a DENY wins, else the highest. It does
+//!    not matter whether a grant speaks of the one object, of names that begin so, or of a glob; nor, of an experiment,
+//!    whether it speaks of its id or of its name.
 //! 3. A DENY on anything that the object lies in wins too: a deny is never rescued by a narrower grant.
 //! 4. The nearest level that says anything decides: the object, then what it lies in.
 //! 5. What is granted on many things at once (`run *`, `registered_model_version a*`) reaches only into what the caller
@@ -214,6 +216,8 @@ pub enum Reason {
     OutsideScope(Object),
     /// A token was shown, and this is for people themselves.
     ByToken,
+    /// What the experiment is called would matter, and is not known.
+    NameUnknown(Object),
 }
 
 impl Reason {
@@ -252,6 +256,7 @@ impl Reason {
             Self::AboveCeiling { .. } => "above-token-ceiling",
             Self::OutsideScope(_) => "outside-token-scope",
             Self::ByToken => "not-by-token",
+            Self::NameUnknown(_) => "name-unknown",
         }
     }
 }
@@ -308,6 +313,9 @@ impl fmt::Display for Reason {
             Self::AboveCeiling { most, action } => write!(f, "{action} wanted; the token is for {most} at most"),
             Self::OutsideScope(object) => write!(f, "the token does not reach {object}"),
             Self::ByToken => f.write_str("not by a token: people do this themselves"),
+            Self::NameUnknown(object) => {
+                write!(f, "what {object} is called is not known, and a grant on names may speak")
+            }
         }
     }
 }
@@ -522,6 +530,9 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
         if let Some((reason, Permission::Deny)) = strongest(principal, Action::Read, object, |_| true) {
             return Err(reason);
         }
+        if principal.lacks_name_of(object) && principal.denies_names() {
+            return Err(Reason::NameUnknown(object.clone()));
+        }
     }
     Ok(Reason::NotDenied)
 }
@@ -535,7 +546,10 @@ fn none_denied(principal: &Principal, kind: Kind) -> Result<Reason, Reason> {
     if let (Some(ceiling), Home::Workspace) = (principal.identity.ceiling(), kind.home()) {
         ceiling.reaches_all(principal)?;
     }
-    for set in &principal.grants {
+    let by_name = (kind == Kind::Experiment).then_some(Kind::ExperimentName);
+    for (set, kind) in
+        principal.grants.iter().flat_map(|set| std::iter::once(kind).chain(by_name).map(move |k| (set, k)))
+    {
         let exact = set.exact(kind).map(|(id, permission)| (Pattern::Exactly(Arc::clone(id)), permission));
         let patterns = set.patterns(kind).map(|(pattern, permission)| (pattern.clone(), permission));
         for (pattern, permission) in exact.chain(patterns) {
@@ -568,13 +582,21 @@ fn owner_holds(principal: &Principal, action: Action, resource: &Resource) -> Re
     let workspace = principal.workspace.object();
     let mut own: Option<Reason> = None;
     let mut outer: Option<Reason> = None;
+    let mut unnamed: Option<&Object> = None;
     for object in resource.levels().chain((resource.object.kind != Kind::Workspace).then_some(&workspace)) {
         let level = strongest(principal, action, object, |_| true);
-        let Some((reason, permission)) = level else { continue };
-        if permission == Permission::Deny {
+        if let Some((reason, Permission::Deny)) = level {
             // INVARIANT: a deny anywhere on the way out is final.
             return Err(reason);
         }
+        if principal.lacks_name_of(object) {
+            // INVARIANT: whoever a DENY on names speaks to gets nothing that has no known name.
+            if principal.denies_names() {
+                return Err(Reason::NameUnknown(object.clone()));
+            }
+            unnamed = Some(object);
+        }
+        let Some((reason, permission)) = level else { continue };
         // USE on the workspace says nothing of what lies in it; only MANAGE does.
         if object.kind == Kind::Workspace && resource.object.kind != Kind::Workspace && permission != Permission::Manage
         {
@@ -596,10 +618,16 @@ fn owner_holds(principal: &Principal, action: Action, resource: &Resource) -> Re
             return Err(outer.unwrap_or(Reason::NoGrant { action: Action::Read, object: home.clone() }));
         }
     }
-    match own.or(outer) {
-        Some(reason) if reason.allows(action) => Ok(reason),
-        Some(reason) => Err(reason),
-        None => Err(Reason::NoGrant { action, object: resource.object.clone() }),
+    match (own.or(outer), unnamed) {
+        // By its name, something nearer may allow less. Whatever is no DENY allows to read.
+        (Some(Reason::Grant { kind: Kind::Workspace, .. }), Some(object)) if action != Action::Read => {
+            Err(Reason::NameUnknown(object.clone()))
+        }
+        (decided, _) => match decided {
+            Some(reason) if reason.allows(action) => Ok(reason),
+            Some(reason) => Err(reason),
+            None => Err(Reason::NoGrant { action, object: resource.object.clone() }),
+        },
     }
 }
 
@@ -610,24 +638,28 @@ pub(super) fn strongest(
     object: &Object,
     counts: impl Fn(Held<'_>) -> bool,
 ) -> Option<(Reason, Permission)> {
-    let mut best: Option<(&GrantSet, Held<'_>, Permission)> = None;
+    let mut best: Option<(&GrantSet, &Object, Held<'_>, Permission)> = None;
+    // What an experiment is called stands beside its id, on one level.
+    let name = principal.named(object);
     for set in &principal.grants {
-        for (held, permission) in set.on(object).filter(|(held, _)| counts(*held)) {
+        let by_name = name.iter().filter(|_| set.speaks_of_names());
+        let spoken = std::iter::once(object).chain(by_name).flat_map(|one| set.on(one).map(move |held| (one, held)));
+        for (one, (held, permission)) in spoken.filter(|(_, (held, _))| counts(*held)) {
             let better = match best {
                 None => true,
-                Some((_, _, Permission::Deny)) => false,
-                Some((_, _, known)) => permission == Permission::Deny || permission.strength() > known.strength(),
+                Some((.., Permission::Deny)) => false,
+                Some((.., known)) => permission == Permission::Deny || permission.strength() > known.strength(),
             };
             if better {
-                best = Some((set, held, permission));
+                best = Some((set, one, held, permission));
             }
         }
     }
-    best.map(|(set, held, permission)| {
+    best.map(|(set, one, held, permission)| {
         let reason = Reason::Grant {
             subject: set.subject().clone(),
             role: set.role().cloned(),
-            kind: object.kind,
+            kind: one.kind,
             pattern: held.to_pattern(),
             permission,
             action,
@@ -706,13 +738,25 @@ fn owner_sees(principal: &Principal, kind: Kind) -> Visible {
             exact.push(Arc::clone(id));
         }
         for (pattern, permission) in set.patterns(kind) {
-            match (pattern, permission) {
-                (Pattern::Prefix(prefix), Permission::Deny) if prefix.is_empty() => return Visible::Only(Vec::new()),
-                (_, Permission::Deny) => denied = true,
-                (Pattern::Prefix(prefix), _) if prefix.is_empty() => all = true,
-                _ => patterns = true,
+            match (pattern.is_everything(), permission) {
+                (true, Permission::Deny) => return Visible::Only(Vec::new()),
+                (false, Permission::Deny) => denied = true,
+                (true, _) => all = true,
+                (false, _) => patterns = true,
             }
         }
+    }
+    if kind == Kind::Experiment && principal.speaks_of_names() {
+        // Which experiments are called so, MLflow alone knows.
+        let gives = |set: &&Arc<GrantSet>| {
+            let named = Kind::ExperimentName;
+            let exact = set.exact(named).map(|(_, permission)| permission);
+            exact.chain(set.patterns(named).map(|(_, permission)| permission)).any(|held| held != Permission::Deny)
+        };
+        patterns |= principal.grants.iter().any(|set| gives(&set));
+        denied |= principal.denies_names();
+        // One that is granted by its id may be denied by its name.
+        patterns |= denied && !exact.is_empty();
     }
     match (all, denied, patterns) {
         (true, false, _) => Visible::All,

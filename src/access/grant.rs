@@ -1,10 +1,11 @@
 //! What is a grant, and which objects does it speak of?
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::mlflow::glob::{self, MOST_WILDCARDS};
 use crate::mlflow::ids::{
     BadId, ExperimentId, ExperimentName, GroupName, LoggedModelId, RunId, TraceId, UserName, WorkspaceName,
 };
@@ -63,17 +64,28 @@ pub enum Pattern {
     Exactly(Arc<str>),
     /// Every object whose name begins so; written `prefix*`. `*` alone is every object.
     Prefix(Arc<str>),
+    /// Every object whose name matches this, in its one spelling ([`glob::canonical`]): `team-?/*-prod`.
+    Glob(Arc<str>),
 }
+
+/// The longest text of a pattern: more than any name of MLflow's but an experiment's.
+const LONGEST: usize = 500;
 
 /// A pattern that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadPattern {
-    /// A `*` somewhere but at the end.
-    #[error("`*` can stand only at the end of a pattern")]
-    StarInside,
+    /// More wildcards than anybody needs.
+    #[error("a pattern has {MOST_WILDCARDS} `*` and `?` at the most; `[*]` and `[?]` are the letters themselves")]
+    TooWild,
     /// Ids have no meaningful beginnings.
     #[error("{0} patterns are either one id or `*`")]
     NotByName(Kind),
+    /// The same, where names are granted by another word.
+    #[error("{0} patterns are either one id or `*`; grants on names are grants on `{1}`")]
+    ByOtherWord(Kind, Kind),
+    /// Every experiment has a name.
+    #[error("a grant on every experiment is one on `experiment`, `*`")]
+    EveryName,
     /// No grant speaks of such things themselves.
     #[error("nothing is granted on a {0} itself: grant on the experiment that it lies in")]
     NotGranted(Kind),
@@ -89,7 +101,7 @@ pub enum BadPattern {
 }
 
 impl Pattern {
-    /// Reads a pattern for objects of `kind`: an id, a name, `prefix*`, or `*`.
+    /// Reads a pattern for objects of `kind`: an id, a name, `prefix*`, a glob with `*` and `?` anywhere, or `*`.
     ///
     /// # Errors
     /// [`BadPattern`] when the text cannot name objects of that kind.
@@ -97,24 +109,48 @@ impl Pattern {
         if text.is_empty() {
             return Err(BadPattern::Empty);
         }
-        if let Some(prefix) = text.strip_suffix('*') {
-            if prefix.contains('*') {
-                return Err(BadPattern::StarInside);
+        match kind.grantable() {
+            Grantable::ById if text == "*" => return Ok(Self::Prefix(Arc::from(""))),
+            Grantable::ById if kind == Kind::Experiment && text.contains(['*', '?', '/']) => {
+                return Err(BadPattern::ByOtherWord(kind, Kind::ExperimentName));
             }
-            return match kind.grantable() {
-                Grantable::ById | Grantable::ByName if prefix.is_empty() => Ok(Self::Prefix(Arc::from(""))),
-                Grantable::ByName => Ok(Self::Prefix(Arc::from(prefix))),
-                Grantable::ById => Err(BadPattern::NotByName(kind)),
-                Grantable::No => Err(BadPattern::NotGranted(kind)),
-            };
+            Grantable::ById if text.contains(['*', '?']) => return Err(BadPattern::NotByName(kind)),
+            Grantable::ById => {}
+            Grantable::ByName if kind == Kind::ExperimentName && glob::canonical(text) == "*" => {
+                return Err(BadPattern::EveryName);
+            }
+            Grantable::ByName => return Self::wild(text, |name| Self::one(kind, name)),
+            Grantable::No => return Err(BadPattern::NotGranted(kind)),
         }
-        if text.contains('*') {
-            return Err(BadPattern::StarInside);
+        Self::one(kind, text)
+    }
+
+    /// A text in which `*` and `?` stand for others; without any it is a name that `one` reads.
+    fn wild(text: &str, one: impl FnOnce(&str) -> Result<Self, BadPattern>) -> Result<Self, BadPattern> {
+        if text.len() > LONGEST || text.chars().any(char::is_control) {
+            return Err(BadId { kind: "name", why: "it is too long or has control characters" }.into());
         }
+        if !glob::is_wild(text) {
+            return one(&glob::plain(text));
+        }
+        let text = glob::canonical(text);
+        if glob::wildcards(&text) > MOST_WILDCARDS {
+            return Err(BadPattern::TooWild);
+        }
+        Ok(match text.strip_suffix('*') {
+            // `[*` begins nothing that ends in `*`: what is quoted ends in `]`.
+            Some(prefix) if !glob::is_wild(prefix) => Self::Prefix(Arc::from(glob::plain(prefix))),
+            _ => Self::Glob(Arc::from(text)),
+        })
+    }
+
+    /// One object, by its id or name as it is.
+    fn one(kind: Kind, text: &str) -> Result<Self, BadPattern> {
         match kind {
             // It speaks of the workspace that the grant is in; another one's name speaks of nothing.
             Kind::Workspace => drop(WorkspaceName::parse(text)?),
             Kind::Experiment => drop(ExperimentId::parse(text)?),
+            Kind::ExperimentName => drop(ExperimentName::parse(text)?),
             Kind::Run => drop(RunId::parse(text)?),
             Kind::LoggedModel => drop(LoggedModelId::parse(text)?),
             Kind::Trace => drop(TraceId::parse(text)?),
@@ -146,30 +182,15 @@ impl Pattern {
     }
 
     /// Reads a pattern of the *names* of new things: a rule of who may create what speaks of these. A name, `prefix*`,
-    /// or `*`.
+    /// a glob, or `*`.
     ///
     /// # Errors
     /// [`BadPattern`] when no rule can speak of such things, or the text cannot be a name of theirs.
     pub fn of_names(kind: Kind, text: &str) -> Result<Self, BadPattern> {
         match kind {
             Kind::RegisteredModel | Kind::Prompt => Self::parse(kind, text),
-            Kind::Experiment => {
-                let name = text.strip_suffix('*').unwrap_or(text);
-                if text.is_empty() {
-                    return Err(BadPattern::Empty);
-                }
-                if name.contains('*') {
-                    return Err(BadPattern::StarInside);
-                }
-                if !name.is_empty() {
-                    drop(ExperimentName::parse(name)?);
-                }
-                Ok(if name.len() == text.len() {
-                    Self::Exactly(Arc::from(name))
-                } else {
-                    Self::Prefix(Arc::from(name))
-                })
-            }
+            Kind::Experiment if text.is_empty() => Err(BadPattern::Empty),
+            Kind::Experiment => Self::wild(text, |name| Ok(Self::Exactly(ExperimentName::parse(name)?.to_shared()))),
             _ => Err(BadPattern::NotCreated(kind)),
         }
     }
@@ -180,15 +201,24 @@ impl Pattern {
         match self {
             Self::Exactly(own) => **own == *id,
             Self::Prefix(prefix) => id.starts_with(&**prefix),
+            Self::Glob(text) => glob::matches(text, id),
         }
+    }
+
+    /// Whether it is `*`.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::Prefix(prefix) if prefix.is_empty())
     }
 }
 
+/// As [`Pattern::parse`] reads it; but one name alone is written as it is, whatever stands in it.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exactly(id) => f.write_str(id),
-            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Prefix(prefix) => write!(f, "{}*", glob::quoted(prefix)),
+            Self::Glob(text) => f.write_str(text),
         }
     }
 }
@@ -219,14 +249,51 @@ pub struct GrantSet {
     role: Option<Arc<str>>,
     creates: Vec<(Kind, Pattern)>,
     exact: HashMap<Kind, HashMap<Arc<str>, Permission>>,
-    prefixes: Vec<(Kind, Pattern, Permission)>,
+    patterns: HashMap<Kind, Patterns>,
+    /// Whether any is on names of experiments.
+    names: bool,
+}
+
+/// Grants on patterns of one kind. Beginnings are found by their lengths, however many there are; globs are tried one by
+/// one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Patterns {
+    /// By beginning, with the pattern once more for whoever is told of it.
+    prefixes: HashMap<Arc<str>, (Pattern, Permission)>,
+    /// The lengths of those that there are, in bytes.
+    lengths: BTreeSet<usize>,
+    globs: BTreeMap<Arc<str>, (Pattern, Permission)>,
+}
+
+impl Patterns {
+    fn insert(&mut self, pattern: Pattern, permission: Permission) {
+        match &pattern {
+            Pattern::Prefix(prefix) => {
+                self.lengths.insert(prefix.len());
+                self.prefixes.insert(Arc::clone(prefix), (pattern, permission));
+            }
+            Pattern::Glob(text) | Pattern::Exactly(text) => {
+                self.globs.insert(Arc::clone(text), (pattern, permission));
+            }
+        }
+    }
+
+    /// Those that speak of `id`.
+    fn on<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a (Pattern, Permission)> {
+        let begins = self.lengths.range(..=id.len()).filter_map(|length| self.prefixes.get(id.get(..*length)?));
+        begins.chain(self.globs.values().filter(|(pattern, _)| pattern.matches(id)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(Pattern, Permission)> {
+        self.prefixes.values().chain(self.globs.values())
+    }
 }
 
 impl GrantSet {
     /// A subject that holds nothing yet.
     #[must_use]
     pub fn new(subject: Subject) -> Self {
-        Self { subject, role: None, creates: Vec::new(), exact: HashMap::new(), prefixes: Vec::new() }
+        Self { subject, role: None, creates: Vec::new(), exact: HashMap::new(), patterns: HashMap::new(), names: false }
     }
 
     /// The same of a role, which has a name besides its number.
@@ -254,14 +321,12 @@ impl GrantSet {
 
     /// Adds a grant, replacing the one on the same kind and pattern.
     pub fn insert(&mut self, kind: Kind, pattern: Pattern, permission: Permission) {
+        self.names |= kind == Kind::ExperimentName;
         match pattern {
             Pattern::Exactly(id) => {
                 self.exact.entry(kind).or_default().insert(id, permission);
             }
-            Pattern::Prefix(_) => {
-                self.prefixes.retain(|(k, p, _)| !(*k == kind && *p == pattern));
-                self.prefixes.push((kind, pattern, permission));
-            }
+            Pattern::Prefix(_) | Pattern::Glob(_) => self.patterns.entry(kind).or_default().insert(pattern, permission),
         }
     }
 
@@ -278,12 +343,8 @@ impl GrantSet {
             .get(&object.kind)
             .and_then(|ids| ids.get_key_value(&object.id))
             .map(|(id, permission)| (Held::Exactly(id), *permission));
-        let prefixes = self
-            .prefixes
-            .iter()
-            .filter(move |(kind, pattern, _)| *kind == object.kind && pattern.matches(&object.id))
-            .map(|(_, pattern, permission)| (Held::Pattern(pattern), *permission));
-        exact.into_iter().chain(prefixes)
+        let patterns = self.patterns.get(&object.kind).into_iter().flat_map(|patterns| patterns.on(&object.id));
+        exact.into_iter().chain(patterns.map(|(pattern, permission)| (Held::Pattern(pattern), *permission)))
     }
 
     /// Whether anything in it is not a DENY: a permission, or a rule.
@@ -292,8 +353,14 @@ impl GrantSet {
         if !self.creates.is_empty() {
             return true;
         }
-        let prefixes = self.prefixes.iter().map(|(_, _, permission)| permission);
-        self.exact.values().flat_map(HashMap::values).chain(prefixes).any(|permission| *permission != Permission::Deny)
+        let patterns = self.patterns.values().flat_map(Patterns::all).map(|(_, permission)| permission);
+        self.exact.values().flat_map(HashMap::values).chain(patterns).any(|permission| *permission != Permission::Deny)
+    }
+
+    /// Whether any of these is on names of experiments: then what an experiment is called must be known.
+    #[must_use]
+    pub fn speaks_of_names(&self) -> bool {
+        self.names
     }
 
     /// The exact grants on things of `kind`.
@@ -303,7 +370,7 @@ impl GrantSet {
 
     /// The pattern grants on things of `kind`.
     pub fn patterns(&self, kind: Kind) -> impl Iterator<Item = (&Pattern, Permission)> {
-        self.prefixes.iter().filter(move |(k, _, _)| *k == kind).map(|(_, pattern, permission)| (pattern, *permission))
+        self.patterns.get(&kind).into_iter().flat_map(Patterns::all).map(|(pattern, permission)| (pattern, *permission))
     }
 }
 

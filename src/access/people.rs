@@ -35,11 +35,18 @@ pub(super) fn whole(principal: &Principal, kind: Kind) -> Result<Reason, Reason>
     }
     all_of(principal, kind)?;
     match kind.home() {
+        // Some of what is granted on experiments is granted on their names, and the other way round.
+        Home::Workspace if matches!(kind, Kind::Experiment | Kind::ExperimentName) => all_experiments(principal)?,
         Home::Workspace => {}
-        Home::Experiment => all_of(principal, Kind::Experiment)?,
+        Home::Experiment => all_experiments(principal)?,
         Home::Named(outer) => all_of(principal, outer)?,
     }
     Ok(managed)
+}
+
+fn all_experiments(principal: &Principal) -> Result<(), Reason> {
+    all_of(principal, Kind::Experiment)?;
+    all_of(principal, Kind::ExperimentName)
 }
 
 /// Whether each grant of the caller's on things of the kind, pooled with the others that speak of the same, is MANAGE.
@@ -136,7 +143,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::super::grant::{GrantSet, Subject};
-    use super::super::identity::Identity;
+    use super::super::identity::{Identity, Names, Proof};
     use super::*;
     use crate::mlflow::ids::{UserName, WorkspaceName};
 
@@ -150,7 +157,13 @@ mod tests {
         let (issuer, subject, groups) = ("test".into(), "ann".into(), Vec::new());
         let identity = Identity { user, issuer, subject, groups, proof: Proof::Bearer, until: UNIX_EPOCH, token: None };
         let grants = vec![Arc::new(set)];
-        Principal { identity: Arc::new(identity), admin, workspace: WorkspaceName::default(), grants }
+        Principal {
+            identity: Arc::new(identity),
+            admin,
+            workspace: WorkspaceName::default(),
+            grants,
+            names: Names::default(),
+        }
     }
 
     const ALL: (&str, &str, Permission) = ("workspace", "*", Permission::Manage);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::ceiling::{Ceiling, Scope};
 use super::decide::{Named, Reason, Requirement, Visible, decide, holds, meets, visible, visible_of};
 use super::grant::{Grant, GrantSet, Pattern, Subject};
-use super::identity::{ByToken, Identity, Principal, Proof};
+use super::identity::{ByToken, Identity, Names, Principal, Proof};
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object, Resource};
@@ -39,6 +39,7 @@ fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
         admin,
         workspace: WorkspaceName::default(),
         grants: sets.into_iter().map(Arc::new).collect(),
+        names: Names::default(),
     })
 }
 
@@ -542,14 +543,20 @@ fn a_rule_rescues_from_no_deny_and_replaces_no_use() {
 
 #[test]
 fn rules_speak_of_names_that_can_be() {
-    for (kind, names) in [(Kind::Experiment, "a/b c*"), (Kind::Experiment, "*"), (Kind::RegisteredModel, "a*")] {
+    for (kind, names) in [
+        (Kind::Experiment, "a/b c*"),
+        (Kind::Experiment, "*"),
+        (Kind::Experiment, "team-?/*-prod"),
+        (Kind::RegisteredModel, "a*"),
+        (Kind::Prompt, "*-draft"),
+    ] {
         assert_eq!(Pattern::of_names(kind, names).unwrap().to_string(), names);
     }
     for (kind, names) in [
         (Kind::Experiment, ""),
-        (Kind::Experiment, "a*b"),
-        (Kind::Experiment, "**"),
         (Kind::Experiment, "a\nb"),
+        (Kind::Experiment, &"?".repeat(33)),
+        (Kind::Experiment, &"x".repeat(501)),
         (Kind::Run, "*"),
         (Kind::Workspace, "*"),
         (Kind::GatewaySecret, "*"),

@@ -4,7 +4,8 @@
 //! refuses, nor hide what it allows. A row whose id cannot be read makes the whole answer unreadable: nothing is passed
 //! on that was not judged.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::json::{BadJson, Value};
@@ -15,7 +16,7 @@ use crate::access::identity::Principal;
 use crate::mlflow::ids::{DatasetId, ExperimentId, ReviewQueueId, SkillName};
 use crate::mlflow::resource::{IS_PROMPT, Kind, Object, Resource};
 use crate::policy::route::{List, Own};
-use crate::resolve::sees_queue;
+use crate::resolve::{Called, sees_queue};
 
 /// An answer of the upstream that cannot be looked over, and so is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +101,7 @@ impl<'a> Page<'a> {
 
 /// Judges the rows of one list for one principal.
 pub(crate) struct Judge<'p> {
-    principal: &'p Principal,
+    principal: Cow<'p, Principal>,
     list: &'p List,
     /// Whether any grant speaks of the rows themselves; if none does, what they lie in decides.
     own: bool,
@@ -114,13 +115,46 @@ impl<'p> Judge<'p> {
     pub(crate) fn new(principal: &'p Principal, list: &'p List) -> Self {
         let own =
             list.own.map(|own| spoken_of_either(principal, own.kind)).is_some_and(|own| own.granted || own.denied);
+        let principal = Cow::Borrowed(principal);
         Self { principal, list, own, known: [HashMap::new(), HashMap::new()], datasets: HashMap::new() }
+    }
+
+    /// The experiments that the rows of a page lie in, of which must be known what they are called before the rows can be
+    /// judged. Datasets must have been learned.
+    pub(crate) fn unnamed(&self, page: &Page<'_>) -> Result<Vec<Arc<str>>, BadAnswer> {
+        if !self.principal.speaks_of_names() || self.list.names_itself().is_some() {
+            return Ok(Vec::new());
+        }
+        let mut found: HashSet<Arc<str>> = HashSet::new();
+        for row in page.rows() {
+            let at = match (self.list.kind, self.list.own) {
+                (Kind::Dataset, _) => {
+                    let id = text_at(row, self.list.id)?;
+                    found.extend(self.datasets.get(&*id).into_iter().flatten().cloned());
+                    continue;
+                }
+                (Kind::ReviewQueue, _) => "experiment_id",
+                (_, Some(Own { kind: Kind::ScorerVersion, id: [experiment, ..] })) => experiment,
+                (Kind::Experiment, _) => self.list.id,
+                _ => continue,
+            };
+            found.insert(Arc::from(text_at(row, at)?));
+        }
+        found.retain(|id| !self.principal.names.knows(id));
+        Ok(found.into_iter().collect())
+    }
+
+    /// Learns what experiments are called.
+    pub(crate) fn learn_names(&mut self, called: Vec<Called>) {
+        if !called.is_empty() {
+            self.principal.to_mut().names.extend(called);
+        }
     }
 
     /// The datasets of a page whose experiments must be known before its rows can be judged. None where the caller may
     /// see every experiment: the request has named one for each row.
     pub(crate) fn unknown(&self, page: &Page<'_>) -> Result<Vec<Arc<str>>, BadAnswer> {
-        if self.list.kind != Kind::Dataset || visible_of(self.principal, Kind::Experiment) == Visible::All {
+        if self.list.kind != Kind::Dataset || visible_of(&self.principal, Kind::Experiment) == Visible::All {
             return Ok(Vec::new());
         }
         let ids = page.rows().map(|row| text_at(row, self.list.id).map(Arc::from));
@@ -153,6 +187,12 @@ impl<'p> Judge<'p> {
         if self.list.kind == Kind::Experiment && ExperimentId::parse(&id).is_err() {
             return Err(BadAnswer::NoId { at: self.list.id });
         }
+        if let Some(at) = self.list.names_itself()
+            && self.principal.speaks_of_names()
+        {
+            let name = text_at(row, at)?;
+            self.principal.to_mut().names.learn(Arc::from(&*id), Some(Arc::from(name)));
+        }
         // Prompts stand among the registered models, each with the tag that tells.
         let prompt = if self.list.kind == Kind::RegisteredModel { is_prompt(row)? } else { false };
         let kind = |kind: Kind| kind.as_prompt().filter(|_| prompt).unwrap_or(kind);
@@ -165,12 +205,12 @@ impl<'p> Judge<'p> {
         };
         if let Some((own_kind, own)) = own {
             let within = Object { kind: kind(self.list.kind), id: Arc::from(id) };
-            return Ok(visible(self.principal, &Resource::inside(own_kind, Arc::from(own), within)));
+            return Ok(visible(&self.principal, &Resource::inside(own_kind, Arc::from(own), within)));
         }
         if let Some(known) = self.known[usize::from(prompt)].get(&id) {
             return Ok(*known);
         }
-        let seen = visible(self.principal, &Resource::top(kind(self.list.kind), Arc::from(&*id)));
+        let seen = visible(&self.principal, &Resource::top(kind(self.list.kind), Arc::from(&*id)));
         self.known[usize::from(prompt)].insert(id, seen);
         Ok(seen)
     }
@@ -214,14 +254,14 @@ impl Judge<'_> {
         if DatasetId::parse(&id).is_err() {
             return Err(BadAnswer::NoId { at: self.list.id });
         }
-        if visible_of(self.principal, Kind::Experiment) == Visible::All {
+        if visible_of(&self.principal, Kind::Experiment) == Visible::All {
             return Ok(true);
         }
         let Some(experiments) = self.datasets.get(&*id) else { return Ok(false) };
         let id: Arc<str> = Arc::from(id);
         let seen = |experiment: &Arc<str>| {
             let within = Object { kind: Kind::Experiment, id: Arc::clone(experiment) };
-            visible(self.principal, &Resource::inside(Kind::Dataset, Arc::clone(&id), within))
+            visible(&self.principal, &Resource::inside(Kind::Dataset, Arc::clone(&id), within))
         };
         Ok(!experiments.is_empty() && experiments.iter().all(seen))
     }
@@ -246,7 +286,7 @@ impl Judge<'_> {
         };
         let owner = owner.filter(|owner| !owner.is_empty()).map(|owner| Arc::from(&*owner));
         let asked = sees_queue(&id, &experiment, users, owner);
-        Ok(asked.iter().all(|requirement| meets(self.principal, requirement).is_ok()))
+        Ok(asked.iter().all(|requirement| meets(&self.principal, requirement).is_ok()))
     }
 
     /// A scorer has grants of its own, and its experiment must be readable besides.
@@ -264,7 +304,7 @@ impl Judge<'_> {
             Resource::named(own.kind, &version),
         ]
         .iter()
-        .all(|resource| resource.as_ref().is_some_and(|resource| visible(self.principal, resource))))
+        .all(|resource| resource.as_ref().is_some_and(|resource| visible(&self.principal, resource))))
     }
 }
 

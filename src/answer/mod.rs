@@ -15,6 +15,7 @@ mod hide;
 mod json;
 mod list;
 mod entry;
+mod named;
 mod narrow;
 mod offers;
 mod page;
@@ -48,7 +49,7 @@ use crate::mlflow::resource::{Kind, Object};
 use crate::mlflow::version::Version;
 use crate::policy::classify::Call;
 use crate::policy::route::{Answer, Effect, Graph, List, Row};
-use crate::resolve::Resolver;
+use crate::resolve::{Called, ResolveFault, Resolver};
 use crate::seal::{Seal, SealError};
 use crate::store::{Store, StoreFault};
 use crate::upstream::Upstream;
@@ -157,6 +158,9 @@ pub enum AnswerFault {
     /// MLflow's answer cannot be looked over.
     #[error("MLflow's answer cannot be looked over: {0}")]
     Unreadable(#[from] BadAnswer),
+    /// What experiments are called cannot be told.
+    #[error(transparent)]
+    Names(#[from] ResolveFault),
     /// Too many large answers at once.
     #[error(transparent)]
     Crowded(#[from] Crowded),
@@ -232,6 +236,8 @@ pub async fn list(
     // A stranger sees nothing; no row that keeps is open to strangers.
     let Some(principal) = permitted.principal().cloned() else { return Ok(list::empty(list)) };
     let original = query::Original::from(permitted.get());
+    let homes = Lookups { tools };
+    let principal = list::knowing(&original, &principal, call.row, &homes).await?;
     match list::way(&original, &principal, call.row, list, tools.shared)? {
         list::Way::Untouched => Ok(forward(permitted, None, tools.upstream, tools.forward).await?),
         list::Way::Empty => Ok(list::empty(list)),
@@ -242,7 +248,7 @@ pub async fn list(
             let asker = Mlflow { permit: permitted.for_page(()), prefix, tools };
             // The body that came with the request was read, or is none.
             drop(permitted);
-            list::filtered(&original, &principal, list, *plan, tools.shared, &asker, &Lookups { tools }).await
+            list::filtered(&original, &principal, list, *plan, tools.shared, &asker, &homes).await
         }
     }
 }
@@ -330,6 +336,10 @@ impl hide::Homes for Lookups<'_> {
     async fn gateway_endpoints(&self) -> HashMap<Arc<str>, Arc<str>> {
         // What cannot be looked up is hidden.
         self.tools.resolver.gateway_endpoints(self.tools.upstream).await.unwrap_or_default()
+    }
+
+    async fn called(&self, experiments: Vec<Arc<str>>) -> Result<Vec<Called>, ResolveFault> {
+        self.tools.resolver.called(experiments, self.tools.upstream).await
     }
 
     async fn datasets(&self, ids: Vec<Arc<str>>) -> Vec<(Arc<str>, Vec<Arc<str>>)> {

@@ -67,10 +67,12 @@ pub(crate) async fn by_hidden(principal: &Principal, list: &List, filter: &str, 
         return false;
     }
     let found = homes.experiments_of(inside.clone(), &[]).await;
+    let knowing = super::named::named(principal, found.values().cloned(), homes).await;
+    let Ok(principal) = knowing else { return true };
     !inside.into_iter().all(|key| {
         found.get(&key).is_some_and(|home| {
             let within = Object { kind: Kind::Experiment, id: Arc::clone(home) };
-            visible(principal, &Resource::inside(key.0, key.1, within))
+            visible(&principal, &Resource::inside(key.0, key.1, within))
         })
     })
 }

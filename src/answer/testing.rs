@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::grant::{GrantSet, Pattern, Subject};
-use crate::access::identity::{Identity, Principal, Proof};
+use crate::access::identity::{Identity, Names, Principal, Proof};
 use crate::mlflow::ids::{UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
@@ -76,5 +76,6 @@ pub(crate) fn ann(grants: &[(Kind, &str, Permission)]) -> Principal {
         admin: false,
         workspace: WorkspaceName::default(),
         grants: vec![Arc::new(set)],
+        names: Names::default(),
     }
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::permissions::expiry;
 use crate::access::grant::{Pattern, RoleId, Subject};
-use crate::access::identity::Principal;
+use crate::access::identity::{Identity, Principal};
 use crate::mlflow::granting::{Target, Which};
-use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::ids::{UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
-use crate::policy::route::{Need, Row};
-use crate::resolve::{Known, KnownRole};
+use crate::policy::route::{Need, Row, Take};
+use crate::resolve::{ByName, Known, KnownRole};
 use crate::store::{EVERYBODY, GrantRecord, Role, Store};
 
 /// The workspace that a call is about: that of the role it names, or the one it names itself; else the one that the caller
@@ -42,7 +42,7 @@ pub fn known(call: &Call, fields: &Fields, principal: &Arc<Principal>, store: &S
         has: has(principal, &role, store),
         on: on(call.row, fields, &role, store),
     });
-    let gives = call.row.needs.iter().any(|need| matches!(need, Need::Gives { .. }));
+    let gives = call.row.needs.iter().any(|need| matches!(need, Need::Gives { .. } | Need::Renames { .. }));
     // What cannot be read as a time is refused by whoever answers; until then it never ends.
     let until = expiry(fields).ok().flatten();
     let lasting = if gives { store.lasting(principal, until).ok() } else { None };
@@ -57,7 +57,30 @@ pub fn known(call: &Call, fields: &Fields, principal: &Arc<Principal>, store: &S
             there.is_some_and(|there| there.belongs())
         })
     });
-    Known { role, lasting, until, belongs, tokens: None }
+    let thing = call.row.takes.iter().any(|take| matches!(take, Take::Thing { .. }));
+    let about = if thing { about(fields, principal, store) } else { None };
+    let by_name = call.row.renamed().map(|_| by_name(principal, store));
+    Known { role, lasting, until, belongs, about, by_name, tokens: None }
+}
+
+/// Whom a call about one thing asks about: the user whom it names, with what they would hold.
+fn about(fields: &Fields, caller: &Arc<Principal>, store: &Store) -> Option<Arc<Principal>> {
+    let name = UserName::parse(fields.one("username")?).ok()?;
+    if name == caller.identity.user {
+        return Some(Arc::clone(caller));
+    }
+    // Of what their issuer says of their groups, nothing is known while they do not ask themselves.
+    let identity = Identity { user: name, groups: Vec::new(), ..Identity::clone(&caller.identity) };
+    store.suppose(Arc::new(identity), &caller.workspace).ok()
+}
+
+/// What the grants of anybody say of names of experiments where the caller acts.
+fn by_name(caller: &Principal, store: &Store) -> ByName {
+    let (store, workspace) = (store.clone(), caller.workspace.clone());
+    ByName::new(move |name| {
+        let held = store.grants_on(&workspace, Kind::ExperimentName, name);
+        held.into_iter().map(|record| (record.id, record.grant.permission)).collect()
+    })
 }
 
 /// The role that a call names by its number, or by that of one of its permissions.
@@ -117,6 +140,7 @@ fn target(record: &GrantRecord) -> (Target, Permission) {
         Pattern::Exactly(id) => Which::One(id.to_string()),
         Pattern::Prefix(prefix) if prefix.is_empty() => Which::Every,
         Pattern::Prefix(prefix) => Which::Beginning(prefix.to_string()),
+        Pattern::Glob(text) => Which::Matching(text.to_string()),
     };
     (Target { kind, which }, record.grant.permission)
 }

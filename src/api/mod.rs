@@ -48,6 +48,8 @@ pub struct Tools<'a> {
     pub objects: &'a [Object],
     /// Where the thing lies that the request asks about.
     pub thing: Option<&'a Resource>,
+    /// Whom it asks about.
+    pub about: Option<&'a Principal>,
     /// Whether the server has workspaces.
     pub workspaces: bool,
 }

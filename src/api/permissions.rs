@@ -11,7 +11,7 @@ use super::fault::ApiFault;
 use super::{Desk, Said, Tried};
 use crate::access::decide::{Reason, holds};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
-use crate::access::identity::{Identity, Principal};
+use crate::access::identity::Principal;
 use crate::mlflow::granting::{self, Calls, Target, Which};
 use crate::mlflow::ids::{GroupName, WorkspaceName};
 use crate::mlflow::permission::{Action, Permission};
@@ -53,17 +53,8 @@ impl Desk<'_> {
 
     pub(super) fn get_permission(&self) -> Tried {
         let user = self.named_user()?;
-        let held = if user.name == self.caller.identity.user {
-            self.level(self.caller)
-        } else {
-            // Of what their issuer says of their groups, nothing is known while they do not ask themselves.
-            let own = &self.caller.identity;
-            let identity = Identity { user: user.name.clone(), groups: Vec::new(), ..Identity::clone(own) };
-            match self.store().suppose(Arc::new(identity), &self.caller.workspace) {
-                Ok(supposed) => self.level(&supposed),
-                Err(_) => None,
-            }
-        };
+        let about = self.tools.about.filter(|about| about.identity.user == user.name);
+        let held = about.and_then(|about| self.level(about));
         let word = held.map_or("NO_PERMISSIONS", Permission::as_str);
         let allowed = held.is_some_and(|held| held.allows(Action::Use));
         Ok(Said::Json(json!({"allowed": allowed, "permission": word})))
@@ -182,6 +173,7 @@ pub(super) fn pattern(which: &Which) -> Pattern {
     match which {
         Which::Every => Pattern::Prefix(Arc::from("")),
         Which::Beginning(prefix) => Pattern::Prefix(Arc::from(prefix.as_str())),
+        Which::Matching(text) => Pattern::Glob(Arc::from(text.as_str())),
         Which::One(id) => Pattern::Exactly(Arc::from(id.as_str())),
     }
 }

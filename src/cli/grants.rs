@@ -11,9 +11,10 @@ use super::say::place;
 use super::whom::{self, End, Whom, spoken, stranger, words};
 use super::{Form, say};
 use crate::access::grant::{Grant, Pattern};
+use crate::mlflow::glob;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::Permission;
-use crate::mlflow::resource::Kind;
+use crate::mlflow::resource::{Grantable, Kind};
 use crate::store::{By, GrantRecord, Store};
 
 #[derive(Debug, Subcommand)]
@@ -60,9 +61,10 @@ pub(super) struct On {
     /// workspace, experiment, run, `logged_model`, trace, `registered_model` or `registered_model_version`.
     #[arg(value_parser = Kind::from_str)]
     kind: Kind,
-    /// An id or a name; `*` for all; `beginning*` for registered models. A version is `model/3`, the workspace `default`.
+    /// An id; or a name, in which `*` stands for any letters and `?` for one (`team-?/*-prod`; `[*]` and `[?]` are the
+    /// letters themselves). `*` alone is all. A version is `model/3`, the workspace `default`.
     pattern: String,
-    /// Take a name that ends in `*` as it is, not as a beginning.
+    /// Take a name with `*` or `?` in it as it is.
     #[arg(long)]
     exactly: bool,
     /// The workspace in which the grant holds, where MLflow has several.
@@ -75,7 +77,9 @@ impl On {
         if self.kind == Kind::Workspace && self.pattern != "*" && self.pattern != self.workspace.as_str() {
             bail!("a grant on a workspace holds in it: write `workspace '*' ... --workspace {}`", self.pattern);
         }
-        if self.exactly && self.kind == Kind::RegisteredModel {
+        if self.exactly && self.kind.grantable() == Grantable::ByName {
+            // As long as any, and without signs that cannot be read.
+            Pattern::parse(self.kind, &glob::quoted(&self.pattern))?;
             return Ok(Pattern::Exactly(Arc::from(self.pattern.as_str())));
         }
         Pattern::parse(self.kind, &self.pattern)

@@ -48,7 +48,7 @@ pub(super) struct On {
     /// experiment, `registered_model` or prompt.
     #[arg(value_parser = Kind::from_str)]
     kind: Kind,
-    /// A name, `beginning*`, or `*` for all.
+    /// A name, in which `*` stands for any letters and `?` for one (`research/*`), or `*` for all.
     names: String,
     /// The workspace in which the rule holds, where MLflow has several.
     #[arg(long, value_parser = WorkspaceName::parse, default_value = "default")]

@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::access::grant::{GrantSet, Pattern};
-    use crate::access::identity::{Identity, Proof};
+    use crate::access::identity::{Identity, Names, Proof};
     use crate::mlflow::ids::UserName;
     use crate::mlflow::resource::Object;
     use crate::policy::classify::{Classified, classify};
@@ -244,7 +244,13 @@ mod tests {
         let (issuer, subject, groups) = ("test".into(), "ann".into(), Vec::new());
         let (proof, until) = (Proof::Bearer, SystemTime::UNIX_EPOCH);
         let identity = Arc::new(Identity { user, issuer, subject, groups, proof, until, token: None });
-        Principal { identity, admin: false, workspace: WorkspaceName::default(), grants: vec![Arc::new(set)] }
+        Principal {
+            identity,
+            admin: false,
+            workspace: WorkspaceName::default(),
+            grants: vec![Arc::new(set)],
+            names: Names::default(),
+        }
     }
 
     fn say(requirement: Requirement, principal: &Principal, managers: &[&str]) -> String {

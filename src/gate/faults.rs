@@ -292,6 +292,7 @@ impl From<AnswerFault> for Refusal {
     fn from(fault: AnswerFault) -> Self {
         match fault {
             AnswerFault::Forward(fault) => fault.into(),
+            AnswerFault::Names(fault) => fault.into(),
             AnswerFault::Crowded(_) => {
                 Self::unavailable("answers-at-once", "Too many large lists are being read at once; try again later.")
                     .because(fault)

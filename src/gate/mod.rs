@@ -39,7 +39,7 @@ use crate::mlflow::resource::{Kind, Resource};
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
 use crate::policy::route::{Answer, BodyClass, Scope};
-use crate::resolve::{Resolved, Resolver};
+use crate::resolve::{Known, Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
 use crate::upstream::Upstream;
@@ -185,9 +185,13 @@ impl Gate {
             }
             return Box::pin(self.serve(principal, request, &call, &fields, record)).await;
         }
+        let about = match &principal {
+            Some(principal) if call.row.renamed().is_some() => api::known(&call, &fields, principal, &house.store),
+            _ => Known::default(),
+        };
         // Before anything is looked up: what is made after this may have been made by somebody else.
         let known = house.store.newest_change();
-        let resolved = house.resolver.resolve_for(principal.as_ref(), &call, &fields, &self.upstream).await?;
+        let resolved = house.resolver.resolve_about(principal.as_ref(), &call, &fields, &about, &self.upstream).await?;
         record.objects(resolved.objects.clone());
         record.asked(&resolved.requirements);
         for name in &resolved.withheld {
@@ -198,8 +202,9 @@ impl Gate {
             answer::make_readable(&mut request);
         }
 
-        let asker = principal.clone();
-        let permitted = decide(principal, &resolved.requirements, request)
+        // With what experiments are called, where that matters.
+        let asker = resolved.asker().cloned();
+        let permitted = decide(asker.clone(), &resolved.requirements, request)
             .map_err(|denial| denied::denied(*denial, &call, &fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());
 
@@ -359,9 +364,12 @@ impl Gate {
         let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
         record.objects(resolved.objects.clone());
         record.asked(&resolved.requirements);
-        let asker = Arc::clone(&principal);
-        let permitted = decide(Some(principal), &resolved.requirements, request)
-            .map_err(|denial| denied::denied(*denial, call, fields, Some(&*asker), &house.store))?;
+        let asker = resolved.asker().cloned();
+        if let Some(asker) = &asker {
+            record.called(&asker.names);
+        }
+        let permitted = decide(asker.clone(), &resolved.requirements, request)
+            .map_err(|denial| denied::denied(*denial, call, fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());
         let tools = api::Tools {
             store: &house.store,
@@ -369,6 +377,7 @@ impl Gate {
             fields,
             objects: &resolved.objects,
             thing: resolved.thing.as_ref(),
+            about: resolved.about.as_deref(),
             workspaces: house.clean.workspaces,
         };
         let answered = api::answer(permitted, call, tools).await;
@@ -391,7 +400,7 @@ impl Gate {
         fields: &Fields,
         (resolved, known): (&Resolved, u64),
     ) -> Result<Response<Body>, Refusal> {
-        if !answer::must_finish(call.row) {
+        if !answer::must_finish(call.row) && call.row.renamed().is_none() {
             return self.carry_out(permitted, upgrade, call, fields, (resolved, known)).await;
         }
         // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
@@ -443,7 +452,12 @@ impl Gate {
                 let upgrade = if call.row.upgrade { upgrade } else { None };
                 let principal = permitted.principal().cloned();
                 let head_only = permitted.get().head_only;
-                let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await?;
+                let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await;
+                for id in call.row.renamed().into_iter().flat_map(|field| fields.each(field)) {
+                    // Whatever came back: it may be called otherwise now.
+                    house.resolver.forget_name(id, self.upstream.workspace()).await;
+                }
+                let answer = answer?;
                 let judged = answer::Judged { objects: &resolved.objects, absent: &resolved.absent, known };
                 let answer = answer::look_over(answer, principal.as_deref(), call, fields, judged, &tools).await?;
                 // Whatever is left of it is not for a HEAD, and ends here unread.

@@ -44,9 +44,12 @@ impl Gate {
         let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
         record.objects(resolved.objects.clone());
         record.asked(&resolved.requirements);
-        let asker = Arc::clone(&principal);
-        let permitted = decide(Some(principal), &resolved.requirements, request)
-            .map_err(|denial| denied::denied(*denial, call, fields, Some(&*asker), &house.store))?;
+        let asker = resolved.asker().cloned();
+        if let Some(asker) = &asker {
+            record.called(&asker.names);
+        }
+        let permitted = decide(asker.clone(), &resolved.requirements, request)
+            .map_err(|denial| denied::denied(*denial, call, fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());
         let tools = own::Tools {
             store: &house.store,

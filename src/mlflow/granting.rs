@@ -2,14 +2,15 @@
 //!
 //! Types, patterns and levels are those of 3.17.2 and 3.18.0 (`mlflow/server/auth/permissions.py`: `TYPE`,
 //! `_validate_resource_pattern`, `_validate_permission_for_resource_type`), with its sentences. Patterns on names
-//! (`team-a/*`) are ours: MLflow takes such a text for the name of one thing.
+//! (`team-a/*`, `team-?/*-prod`) are ours, and so is `experiment_name`: MLflow takes such a text for the name of one thing.
 
 use std::fmt;
 use std::sync::LazyLock;
 
+use super::glob;
 use super::ids::{
-    BadId, ExperimentId, GatewayEndpointId, GatewayModelDefinitionId, GatewaySecretId, GroupName, McpServerName,
-    ModelName, SkillName, UserName,
+    BadId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayModelDefinitionId, GatewaySecretId, GroupName,
+    McpServerName, ModelName, SkillName, UserName,
 };
 use super::permission::Permission;
 use super::resource::{Grantable, Kind};
@@ -33,6 +34,8 @@ pub enum Which {
     Every,
     /// Those whose names begin so: `prefix*`.
     Beginning(String),
+    /// Those whose names match this glob, in its one spelling.
+    Matching(String),
     /// One.
     One(String),
 }
@@ -41,7 +44,8 @@ impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Every => f.write_str("*"),
-            Self::Beginning(prefix) => write!(f, "{prefix}*"),
+            Self::Beginning(prefix) => write!(f, "{}*", glob::quoted(prefix)),
+            Self::Matching(text) => f.write_str(text),
             Self::One(id) => f.write_str(id),
         }
     }
@@ -76,6 +80,8 @@ pub enum Calls {
     OfPeople,
     /// Those about roles.
     OfRoles,
+    /// Our own pages, which are about one thing: what stands in its name stands for itself.
+    OfPages,
 }
 
 /// A target or a level that cannot be granted. The sentences are MLflow's.
@@ -101,16 +107,22 @@ pub enum BadTarget {
         /// What was sent.
         pattern: String,
     },
-    /// A `*` where none may be.
+    /// A `*` or `?` where none may be.
     #[error(
-        "Invalid resource_pattern '{pattern}' for resource_type='{kind}': `*` stands by itself, or at the end of a name."
+        "Invalid resource_pattern '{pattern}' for resource_type='{kind}': it is one id, or `*` by itself{hint}.",
+        hint = if *kind == Kind::Experiment { "; names are granted with resource_type='experiment_name'" } else { "" }
     )]
-    StarInside {
+    NotByName {
         /// The type.
         kind: Kind,
         /// What was sent.
         pattern: String,
     },
+    /// Every experiment has a name.
+    #[error(
+        "Invalid resource_pattern '*' for resource_type='experiment_name': all of them are resource_type='experiment'."
+    )]
+    EveryName,
     /// The id is not in its one spelling.
     #[error("Invalid resource_pattern for resource_type='{kind}': {fault}")]
     BadId {
@@ -160,6 +172,7 @@ enum Grain {
 fn grain(kind: Kind) -> Option<Grain> {
     match kind {
         Kind::Experiment
+        | Kind::ExperimentName
         | Kind::RegisteredModel
         | Kind::Prompt
         | Kind::Scorer
@@ -189,8 +202,11 @@ fn grain(kind: Kind) -> Option<Grain> {
 pub fn target(kind: &str, pattern: &str, calls: Calls) -> Result<Target, BadTarget> {
     let known = kind.parse::<Kind>().ok().and_then(|kind| Some((kind, grain(kind)?)));
     let Some((kind, grain)) = known else { return Err(BadTarget::UnknownType(kind.chars().take(MOST).collect())) };
-    if kind == Kind::Workspace && calls == Calls::OfPeople {
+    if kind == Kind::Workspace && calls != Calls::OfRoles {
         return Err(BadTarget::WorkspaceOfPerson);
+    }
+    if kind == Kind::ExperimentName && glob::canonical(pattern) == "*" {
+        return Err(BadTarget::EveryName);
     }
     if pattern == "*" {
         return Ok(Target { kind, which: Which::Every });
@@ -198,18 +214,34 @@ pub fn target(kind: &str, pattern: &str, calls: Calls) -> Result<Target, BadTarg
     if grain == Grain::Every {
         return Err(BadTarget::OnlyEvery { kind, pattern: pattern.chars().take(MOST).collect() });
     }
-    if let Some(prefix) = pattern.strip_suffix('*') {
-        if kind.grantable() != Grantable::ByName || prefix.contains('*') {
-            return Err(BadTarget::StarInside { kind, pattern: pattern.chars().take(MOST).collect() });
+    let of_kind = |fault| BadTarget::BadId { kind, fault };
+    if kind.grantable() != Grantable::ByName {
+        if pattern.contains(['*', '?']) {
+            return Err(BadTarget::NotByName { kind, pattern: pattern.chars().take(MOST).collect() });
         }
-        plain(prefix).map_err(|fault| BadTarget::BadId { kind, fault })?;
-        return Ok(Target { kind, which: Which::Beginning(prefix.to_owned()) });
+        one(kind, pattern).map_err(of_kind)?;
+        return Ok(Target { kind, which: Which::One(pattern.to_owned()) });
     }
-    if pattern.contains('*') {
-        return Err(BadTarget::StarInside { kind, pattern: pattern.chars().take(MOST).collect() });
+    if calls == Calls::OfPages {
+        one(kind, pattern).map_err(of_kind)?;
+        return Ok(Target { kind, which: Which::One(pattern.to_owned()) });
     }
-    one(kind, pattern).map_err(|fault| BadTarget::BadId { kind, fault })?;
-    Ok(Target { kind, which: Which::One(pattern.to_owned()) })
+    plain(pattern).map_err(of_kind)?;
+    if !glob::is_wild(pattern) {
+        let name = glob::plain(pattern);
+        one(kind, &name).map_err(of_kind)?;
+        return Ok(Target { kind, which: Which::One(name) });
+    }
+    let text = glob::canonical(pattern);
+    if glob::wildcards(&text) > glob::MOST_WILDCARDS {
+        return Err(of_kind(BadId { kind: "pattern", why: "it has more than 32 `*` and `?`" }));
+    }
+    let which = match text.strip_suffix('*') {
+        Some("") => Which::Every,
+        Some(prefix) if !glob::is_wild(prefix) => Which::Beginning(glob::plain(prefix)),
+        _ => Which::Matching(text),
+    };
+    Ok(Target { kind, which })
 }
 
 /// Whether the text is the one spelling of an id of this kind.
@@ -217,6 +249,7 @@ fn one(kind: Kind, id: &str) -> Result<(), BadId> {
     plain(id)?;
     match kind {
         Kind::Experiment => ExperimentId::parse(id).map(drop),
+        Kind::ExperimentName => ExperimentName::parse(id).map(drop),
         Kind::RegisteredModel | Kind::Prompt => ModelName::parse(id).map(drop),
         Kind::GatewaySecret => GatewaySecretId::parse(id).map(drop),
         Kind::GatewayEndpoint => GatewayEndpointId::parse(id).map(drop),
@@ -279,8 +312,12 @@ mod tests {
         for (kind, pattern) in [
             ("experiment", "1"),
             ("experiment", "*"),
+            ("experiment_name", "team-a/*"),
+            ("experiment_name", "123"),
             ("registered_model", "Modell für Öl"),
             ("registered_model", "team-a/*"),
+            ("registered_model", "team-?/*-prod"),
+            ("registered_model", "what[?]*"),
             ("prompt", "greeting"),
             ("scorer", "7/a%20b%2Fc"),
             ("gateway_secret", &format!("s-{hex}")),
@@ -299,9 +336,13 @@ mod tests {
             ("experiment", "１"),
             ("experiment", "1*"),
             ("experiment", ""),
-            ("registered_model", "a*b"),
+            ("experiment", "1?"),
+            ("experiment", "team-a/*"),
+            ("experiment_name", "*"),
+            ("experiment_name", "**"),
+            ("experiment_name", ""),
             ("registered_model", "a\u{0}b"),
-            ("registered_model", "**"),
+            ("registered_model", &"?".repeat(33)),
             ("scorer", "7"),
             ("scorer", "7/a b"),
             ("scorer", "07/a"),
@@ -314,6 +355,21 @@ mod tests {
         ] {
             assert!(target(kind, pattern, Calls::OfPeople).is_err(), "{kind} {pattern:?}");
         }
+        for (text, which) in [
+            ("what[?]", Which::One("what?".to_owned())),
+            ("**", Which::Every),
+            ("a[*]*", Which::Beginning("a*".to_owned())),
+            ("a?**", Which::Matching("a?*".to_owned())),
+        ] {
+            assert_eq!(
+                target("registered_model", text, Calls::OfRoles).map(|target| target.which),
+                Ok(which),
+                "{text}"
+            );
+        }
+        let page = target("registered_model", "what?[?]", Calls::OfPages).unwrap();
+        assert_eq!(page.which, Which::One("what?[?]".to_owned()));
+        assert!(target("workspace", "*", Calls::OfPages).is_err());
         assert!(target("workspace", "*", Calls::OfRoles).is_ok());
         assert!(target("workspace", "default", Calls::OfRoles).is_err());
     }
@@ -343,7 +399,7 @@ mod tests {
         assert!(
             sentence.starts_with(
                 "Invalid resource type 'foo'. Valid resource types are: ('assessment', 'experiment', \
-                 'gateway_endpoint', "
+                 'experiment_name', 'gateway_endpoint', "
             ),
             "{sentence}"
         );

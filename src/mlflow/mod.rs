@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod filter;
+pub mod glob;
 pub mod granting;
 pub mod graphql;
 pub mod ids;

@@ -26,6 +26,9 @@ pub enum Kind {
     Workspace,
     /// An experiment, by id.
     Experiment,
+    /// The name of an experiment. No thing by itself: what is granted on it is granted on the experiment that is called so,
+    /// beside what is granted on its id. A word of its own, since a name may look like another one's id.
+    ExperimentName,
     /// A run, by id. Lies in an experiment.
     Run,
     /// A logged model, by id. Lies in an experiment.
@@ -94,9 +97,10 @@ pub enum Grantable {
 
 impl Kind {
     /// Every kind, for help texts and tests.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Workspace,
         Self::Experiment,
+        Self::ExperimentName,
         Self::Run,
         Self::LoggedModel,
         Self::Trace,
@@ -126,6 +130,7 @@ impl Kind {
         match self {
             Self::Workspace              => ("workspace",                Home::Workspace,                    Grantable::ById),
             Self::Experiment             => ("experiment",               Home::Workspace,                    Grantable::ById),
+            Self::ExperimentName         => ("experiment_name",          Home::Workspace,                    Grantable::ByName),
             Self::Run                    => ("run",                      Home::Experiment,                   Grantable::ById),
             Self::LoggedModel            => ("logged_model",             Home::Experiment,                   Grantable::ById),
             Self::Trace                  => ("trace",                    Home::Experiment,                   Grantable::ById),

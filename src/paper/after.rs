@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::state::{Assigned, Entry, Origin, RoleKey, State};
 use crate::access::grant::{GrantSet, Pattern, RoleId, Subject};
-use crate::access::identity::{Identity, Principal};
+use crate::access::identity::{Identity, Names, Principal};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
 use crate::mlflow::resource::Kind;
@@ -134,7 +134,7 @@ impl Holdings {
     pub fn principal(&self, identity: Arc<Identity>, workspace: &WorkspaceName, admin: bool) -> Arc<Principal> {
         let subjects = self.reaching(&identity, workspace, None);
         let sets = subjects.into_iter().filter_map(|subject| self.sets.get(&(subject, workspace.clone())).cloned());
-        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants: sets.collect() })
+        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants: sets.collect(), names: Names::default() })
     }
 
     /// The same with what counts until `until` at least, or for good (`store::Store::lasting`).
@@ -159,7 +159,7 @@ impl Holdings {
             Some(Arc::new(set))
         });
         let grants = sets.collect();
-        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants })
+        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants, names: Names::default() })
     }
 
     /// Somebody with READ on each of these workspaces that they belong to, and with nothing else (`store::Store::tenant`).
@@ -178,7 +178,7 @@ impl Holdings {
             }
         }
         let (identity, grants) = (Arc::clone(identity), vec![Arc::new(homes)]);
-        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants })
+        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants, names: Names::default() })
     }
 
     /// Whether somebody has a role: `role:NAME`, or the hidden one of `user:NAME` or `group:NAME`.

@@ -117,7 +117,7 @@ fn held<V>(at: &Spot, entry: &Entry<V>, names: &mut Names) {
         Named::Role(_) => {}
     }
     if at.kind.grantable() == Grantable::ByName {
-        let (Pattern::Exactly(name) | Pattern::Prefix(name)) = &at.pattern;
+        let (Pattern::Exactly(name) | Pattern::Prefix(name) | Pattern::Glob(name)) = &at.pattern;
         names.add(format!("{}{}", at.kind, super::state::place(&at.workspace)), name, &entry.origin);
     }
 }

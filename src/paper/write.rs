@@ -133,7 +133,7 @@ fn spot(out: &mut String, at: &Spot) -> fmt::Result {
     text(out, "kind", at.kind.as_str())?;
     text(out, "pattern", &at.pattern.to_string())?;
     if let Pattern::Exactly(name) = &at.pattern
-        && name.contains('*')
+        && name.contains(['*', '?'])
     {
         out.push_str("exactly = true\n");
     }

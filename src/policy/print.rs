@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::route::{Answer, Check, Count, Effect, Need, New, Prefixes, QueueRight, RoleRight, Row, Scope, Stamp, What};
+use crate::mlflow::resource::Kind;
 
 /// The head of `docs/routes.md`.
 const HEAD: &str = "# What each call needs
@@ -126,7 +127,8 @@ fn need(need: &Need) -> String {
                 (Some(prompt), Some(mark)) => format!(" ({prompt} if `{mark}` is true)"),
                 _ => String::new(),
             };
-            format!("create on workspace, or a rule for {kind} `{name}`{prompt}")
+            let denied = if *kind == Kind::Experiment { ", and no DENY on the name" } else { "" };
+            format!("create on workspace, or a rule for {kind} `{name}`{prompt}{denied}")
         }
         Need::OnOrCreate { action, kind, field } => {
             format!("{action} on {kind} `{field}`, or create on workspace if there is none")
@@ -169,6 +171,9 @@ fn need(need: &Need) -> String {
             let kinds = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
             format!("{action} on every {kinds} in {of} `{field}`")
         }
+        Need::Renames { id, to } => format!(
+            "where `{to}` changes what anybody holds on experiment `{id}` by name, manage on it for good, and no DENY lost"
+        ),
         Need::NotDenied { kind, field } => format!("no DENY on {kind} `{field}`"),
         Need::OnQueue { right, field } => {
             let right = match right {

@@ -143,6 +143,7 @@ impl Resolver {
         } else {
             // One is made on the way: experiments as such are not denied.
             resolved.ask(Requirement::NotDenied(Resource::top(Kind::Experiment, Arc::from(""))));
+            resolved.new_experiment(&named);
             resolved.absent.push(Object { kind: Kind::Experiment, id: Arc::from(named) });
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 mod artifact;
 mod bulk;
+mod called;
 mod check;
 mod gateway;
 mod judges;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::bulk::Search;
+use self::called::Calling;
+pub use self::called::{BELIEVED, ByName, Called};
 pub use self::links::{Ask, ResolveFault};
 use self::links::{Link, Links};
 pub use self::people::{Known, KnownRole, KnownTokens};
@@ -98,6 +101,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Resolver {
     links: Links,
+    calling: Calling,
     settings: Arc<Settings>,
     workspaces: Workspaces,
     turns: Turns,
@@ -109,6 +113,7 @@ impl Resolver {
     pub fn new(settings: Settings) -> Self {
         Self {
             links: Links::new(&settings),
+            calling: Calling::default(),
             settings: Arc::new(settings),
             workspaces: Workspaces::default(),
             turns: Turns::default(),
@@ -158,7 +163,8 @@ impl Resolver {
         upstream: &A,
     ) -> Result<Resolved, ResolveFault> {
         let apart = people::on_one_thing(call.row);
-        let mut resolved = Resolved { asker: asker.cloned(), apart, ..Resolved::default() };
+        let about = known.about.clone();
+        let mut resolved = Resolved { asker: asker.cloned(), about, apart, ..Resolved::default() };
         if let Some(switch) = call.row.behind
             && !self.is_on(switch, upstream)
         {
@@ -175,6 +181,9 @@ impl Resolver {
                 Need::CreateNamed { kind, name, mark } => {
                     let marks = mark.map_or(&[][..], |mark| fields.each(mark));
                     registry::create(kind, fields.one(name), marks, &workspace(upstream), &mut resolved);
+                    if kind == Kind::Experiment {
+                        resolved.new_experiment(fields.one(name).unwrap_or_default());
+                    }
                 }
                 Need::OnOrCreate { action, kind, field } => {
                     // Rows that make something on the way name one: two turns at once could wait for each other.
@@ -205,6 +214,12 @@ impl Resolver {
                 }
                 Need::NewNamed { kind, mark } => {
                     registry::new_named(kind, fields.one("name"), fields.each(mark), &mut resolved);
+                }
+                Need::Renames { id, to } => {
+                    // Empty and absent are the same to MLflow (3.17.2, `_update_experiment`).
+                    if let ([id], Some(new)) = (fields.each(id), fields.one(to).filter(|name| !name.is_empty())) {
+                        Box::pin(self.on_rename(id, new, known, upstream, &mut resolved)).await?;
+                    }
                 }
                 Need::NoneDenied(kind) => resolved.ask(Requirement::NoneDenied(kind)),
                 Need::Lenient { action, least, own, kind, field } => {
@@ -285,6 +300,7 @@ impl Resolver {
             }
         }
         Box::pin(self.look_up(call.row.takes, fields, upstream, &mut resolved)).await?;
+        self.name_experiments(upstream, &mut resolved).await?;
         if call.row.open_to_strangers() {
             resolved.ask(Requirement::Nothing);
         } else if resolved.requirements.is_empty() {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Ask, ResolveFault, Resolved, Resolver};
+use super::{Ask, ByName, ResolveFault, Resolved, Resolver};
 use crate::access::decide::Requirement;
 use crate::access::identity::Principal;
 use crate::mlflow::granting::{Calls, Holder, Target, Which};
@@ -32,6 +32,10 @@ pub struct Known {
     pub belongs: bool,
     /// The tokens that the call is about.
     pub tokens: Option<KnownTokens>,
+    /// Whom the call asks about, with what they hold where it is about.
+    pub about: Option<Arc<Principal>>,
+    /// Who else holds what by an experiment's name, where the call may give one another.
+    pub by_name: Option<ByName>,
 }
 
 /// What the store knows of the tokens that a call is about.
@@ -116,9 +120,15 @@ impl Resolver {
         resolved: &mut Resolved,
     ) -> Result<(), ResolveFault> {
         match &target.which {
-            Which::Every | Which::Beginning(_) => {
+            Which::Every | Which::Beginning(_) | Which::Matching(_) => {
                 let id = Arc::from(target.which.to_string());
                 resolved.name_object(Object { kind: target.kind, id });
+                resolved.ask(Requirement::Whole(target.kind));
+                Ok(())
+            }
+            // Whoever is called so now, another may be later: it is a pattern like any other.
+            Which::One(name) if target.kind == Kind::ExperimentName => {
+                resolved.name_object(Object { kind: target.kind, id: Arc::from(name.as_str()) });
                 resolved.ask(Requirement::Whole(target.kind));
                 Ok(())
             }
@@ -222,7 +232,7 @@ impl Resolver {
             let Ok(target) = fields.target(kind, id, Calls::OfPeople) else { continue };
             resolved.thing = match &target.which {
                 Which::One(id) => self.place(target.kind, id, upstream).await?,
-                Which::Every | Which::Beginning(_) => {
+                Which::Every | Which::Beginning(_) | Which::Matching(_) => {
                     Some(Resource::top(target.kind, Arc::from(target.which.to_string())))
                 }
             };

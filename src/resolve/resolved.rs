@@ -26,6 +26,8 @@ pub struct Resolved {
     pub(super) seen: HashSet<Object>,
     /// Who asks, where that is known: what no answer of MLflow's can change is not asked.
     pub(super) asker: Option<Arc<Principal>>,
+    /// Whom the call asks about, with the same.
+    pub about: Option<Arc<Principal>>,
     /// What the names of the registry that this request names turned out to be; `None` where there is no such thing.
     pub(super) registry: HashMap<Arc<str>, Option<Kind>>,
     /// Whether a name of the registry is looked up even where either kind would be allowed: what is given on it is given

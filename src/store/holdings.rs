@@ -377,6 +377,7 @@ pub(super) fn pattern_columns(pattern: &Pattern) -> (&'static str, &str) {
     match pattern {
         Pattern::Exactly(id) => ("exact", id),
         Pattern::Prefix(prefix) => ("prefix", prefix),
+        Pattern::Glob(text) => ("glob", text),
     }
 }
 
@@ -384,6 +385,7 @@ pub(super) fn pattern_of(form: &str, text: &str) -> Option<Pattern> {
     match form {
         "exact" => Some(Pattern::Exactly(Arc::from(text))),
         "prefix" => Some(Pattern::Prefix(Arc::from(text))),
+        "glob" => Some(Pattern::Glob(Arc::from(text))),
         _ => None,
     }
 }

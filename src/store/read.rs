@@ -470,6 +470,7 @@ impl Words {
         let pattern = match pattern_of(form, pattern)? {
             Pattern::Exactly(id) => Pattern::Exactly(self.shared(&id)),
             Pattern::Prefix(prefix) => Pattern::Prefix(self.shared(&prefix)),
+            Pattern::Glob(text) => Pattern::Glob(self.shared(&text)),
         };
         Some((kind, pattern))
     }

@@ -10,7 +10,7 @@ use super::holder::Holder;
 use super::records::{Assignment, EVERYBODY, GrantRecord, Group, Role, User, counts};
 use super::shards::Shards;
 use crate::access::grant::{GrantSet, Pattern, RoleId, Subject};
-use crate::access::identity::{Identity, Principal, Proof};
+use crate::access::identity::{Identity, Names, Principal, Proof};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::look::look;
 use crate::mlflow::permission::Permission;
@@ -206,7 +206,7 @@ impl Snapshot {
                     Some(ids)
                 });
             }
-            Pattern::Prefix(_) => {
+            Pattern::Prefix(_) | Pattern::Glob(_) => {
                 self.on_patterns.edit((workspace.clone(), kind), |ids| {
                     let mut ids = ids.unwrap_or_default();
                     Arc::make_mut(&mut ids).push((pattern.clone(), id));
@@ -226,7 +226,7 @@ impl Snapshot {
                     (!ids.is_empty()).then_some(ids)
                 });
             }
-            Pattern::Prefix(_) => {
+            Pattern::Prefix(_) | Pattern::Glob(_) => {
                 self.on_patterns.edit((workspace.clone(), kind), |ids| {
                     let mut ids = ids?;
                     Arc::make_mut(&mut ids).retain(|(_, known)| *known != id);
@@ -279,13 +279,14 @@ impl Snapshot {
         for name in places {
             let mut grants = self.sets(&holders, name, now);
             grants.extend(instead.clone());
-            let here = Principal { admin, workspace: name.clone(), grants, identity: Arc::clone(&identity) };
+            let (identity, names) = (Arc::clone(&identity), Names::default());
+            let here = Principal { admin, workspace: name.clone(), grants, identity, names };
             if here.belongs() {
                 homes.insert(Kind::Workspace, Pattern::Exactly(name.to_shared()), Permission::Read);
             }
         }
         let grants = vec![Arc::new(homes)];
-        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity }))
+        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity, names: Names::default() }))
     }
 
     /// Whether the identity is known, is who it was before, and is not disabled.
@@ -343,7 +344,7 @@ impl Snapshot {
         let mut grants = self.sets(&self.reaching(user, &identity, now), workspace, now);
         let (admin, instead) = self.pass(user, &identity);
         grants.extend(instead);
-        Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity })
+        Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity, names: Names::default() })
     }
 
     fn sets(&self, holders: &[&Holder], workspace: &WorkspaceName, now: u64) -> Vec<Arc<GrantSet>> {
@@ -364,7 +365,7 @@ impl Snapshot {
         let sets = holders.iter().filter_map(|holder| holder.set_at(workspace, at)).chain(everybody.cloned());
         let (admin, instead) = self.pass(Some(user), &identity);
         let grants = sets.chain(instead).collect();
-        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity }))
+        Ok(Arc::new(Principal { admin, workspace: workspace.clone(), grants, identity, names: Names::default() }))
     }
 
     /// Whether somebody is an administrator, by the store or by the settings.

@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use trackgate::access::decide::{Requirement, decide};
 use trackgate::access::grant::{GrantSet, Pattern, Subject};
-use trackgate::access::identity::{Identity, Principal, Proof};
+use trackgate::access::identity::{Identity, Names, Principal, Proof};
 use trackgate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use trackgate::mlflow::permission::{Action, Permission};
 use trackgate::mlflow::resource::{Kind, Object, Resource};
@@ -55,6 +55,7 @@ pub(crate) fn member(roles: &[Vec<Given>]) -> Arc<Principal> {
         admin: false,
         workspace: WorkspaceName::default(),
         grants: sets.collect(),
+        names: Names::default(),
     })
 }
 

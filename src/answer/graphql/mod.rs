@@ -19,6 +19,7 @@ use super::held::Share;
 use super::hide::Homes;
 use super::json::{Value, write_string};
 use super::list::Asker;
+use super::named::named;
 use super::narrow::{self, Sight, can_follow, sees_every, sight};
 use super::page::{Bounds, Filler, Position};
 use super::query::{BadQuery, Original, with_body};
@@ -61,6 +62,8 @@ pub(super) async fn answer(
     let body = request.body().ok_or(BadQuery::BodyNotRead)?;
     // It was understood before it was judged.
     let document = read_document(body).map_err(|_| BadQuery::BodyNotRead)?;
+    let ids = document.roots.iter().filter_map(Root::searches).flatten().map(Arc::from).collect::<Vec<_>>();
+    let principal = &*named(principal, ids, homes).await?;
     let lists = document.roots.iter().filter(|root| root.operation.rows.is_some()).count();
     let asking = Asking { request, document: &document, principal, graph, shared, asker, lists };
     let mut told = Told::default();

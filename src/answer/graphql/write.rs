@@ -3,6 +3,7 @@
 //! Written by walking the selection, not the answer: what was not asked for is not there. An object that is hidden is left
 //! out of its list, or is null; the id of a hidden object is blanked.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::access::identity::Principal;
 use crate::answer::filter::{BadAnswer, Judge, text_at};
 use crate::answer::hide::Homes;
 use crate::answer::json::{Value, write_string};
+use crate::answer::named::named;
 use crate::answer::narrow::sees_every;
 use crate::mlflow::graphql::{Holds, Judged, NEXT, Root, Selected, Selection};
 use crate::mlflow::ids::{ExperimentId, LoggedModelId, RunId};
@@ -29,7 +31,7 @@ pub(super) struct Paged {
 
 /// Writes what a principal may see.
 pub(super) struct Projector<'p> {
-    principal: &'p Principal,
+    principal: Cow<'p, Principal>,
     runs: Judge<'p>,
     versions: Judge<'p>,
     of_runs: &'p List,
@@ -40,7 +42,7 @@ pub(super) struct Projector<'p> {
 impl<'p> Projector<'p> {
     pub(super) fn new(principal: &'p Principal, graph: &'p Graph) -> Self {
         Self {
-            principal,
+            principal: Cow::Borrowed(principal),
             runs: Judge::new(principal, &graph.runs),
             versions: Judge::new(principal, &graph.versions),
             of_runs: &graph.runs,
@@ -63,7 +65,7 @@ impl<'p> Projector<'p> {
                 if ExperimentId::parse(&id).is_err() {
                     return Err(BadAnswer::NoId { at: "trackgate_id" });
                 }
-                Ok(visible(self.principal, &Resource::top(Kind::Experiment, id.into())))
+                Ok(visible(&self.principal, &Resource::top(Kind::Experiment, id.into())))
             }
             // In the shape of the REST call that answers the same, and so by the same judge.
             Judged::Run => {
@@ -85,13 +87,13 @@ impl<'p> Projector<'p> {
 
     /// Whether what an id names is visible. What is no id, or cannot be looked up, is not.
     fn sees_id(&self, kind: Kind, id: Value<'_>) -> bool {
-        if sees_every(self.principal, kind) {
+        if sees_every(&self.principal, kind) {
             return true;
         }
         let Some(key) = key(kind, id) else { return false };
         self.homes.get(&key).is_some_and(|home| {
             let within = Object { kind: Kind::Experiment, id: Arc::clone(home) };
-            visible(self.principal, &Resource::inside(kind, key.1, within))
+            visible(&self.principal, &Resource::inside(kind, key.1, within))
         })
     }
 
@@ -137,7 +139,7 @@ impl<'p> Projector<'p> {
     }
 
     fn note_id(&mut self, kind: Kind, id: Option<Value<'_>>) {
-        if !sees_every(self.principal, kind)
+        if !sees_every(&self.principal, kind)
             && let Some(key) = id.and_then(|id| key(kind, id))
         {
             self.unknown.insert(key);
@@ -148,6 +150,11 @@ impl<'p> Projector<'p> {
     pub(super) async fn look_up(&mut self, homes: &impl Homes) {
         if !self.unknown.is_empty() {
             self.homes = homes.experiments_of(self.unknown.drain().collect(), &[]).await;
+            // Where that cannot be told, whatever a name could hide stays hidden.
+            let found = named(&self.principal, self.homes.values().cloned(), homes).await;
+            if let Ok(Cow::Owned(knowing)) = found {
+                self.principal = Cow::Owned(knowing);
+            }
         }
     }
 

@@ -15,12 +15,14 @@ use super::filter::{BadAnswer, Judge, Page, text_at};
 use super::held::Share;
 use super::hide::{Homes, hide};
 use super::json::{Value, write_string};
+use super::named::named;
 use super::narrow::{self, Sight, can_follow, sight};
 use super::page::{Bounds, Filled, Filler, Position};
 use super::query::{self, Changes, Original, Query, Rows, Turn, page_of};
 use super::selects::by_hidden;
 use super::token::{self, View, mark};
 use super::{AnswerFault, Shared, whole};
+use crate::access::decide::{Visible, visible_of};
 use crate::access::identity::Principal;
 use crate::message::{Body, Request};
 use crate::mlflow::ids::ExperimentId;
@@ -118,6 +120,27 @@ fn asked_rows(query: &Query, list: &List) -> Option<u32> {
         Rows::Count(rows) if rows > 0 && rows <= paging.most => Some(rows),
         Rows::Absent if paging.default > 0 => Some(paging.default),
         Rows::Count(_) | Rows::Absent | Rows::Odd => None,
+    }
+}
+
+/// The principal, who knows what the experiments are called that the request names.
+///
+/// # Errors
+/// [`AnswerFault`] when MLflow cannot tell, or the request cannot be read.
+pub(crate) async fn knowing<'p>(
+    request: &Original,
+    principal: &'p Principal,
+    row: &Row,
+    homes: &impl Homes,
+) -> Result<Cow<'p, Principal>, AnswerFault> {
+    match narrowed_field(row) {
+        Some((Kind::Experiment, field))
+            if principal.speaks_of_names() && visible_of(principal, Kind::Experiment) != Visible::All =>
+        {
+            let ids = query::ids(request, field)?.unwrap_or_default();
+            Ok(named(principal, ids, homes).await?)
+        }
+        _ => Ok(Cow::Borrowed(principal)),
     }
 }
 
@@ -264,6 +287,10 @@ impl Ask<'_> {
             let unknown = judge.unknown(&page)?;
             if !unknown.is_empty() {
                 judge.learn(homes.datasets(unknown).await);
+            }
+            let unnamed = judge.unnamed(&page)?;
+            if !unnamed.is_empty() {
+                judge.learn_names(homes.called(unnamed).await?);
             }
             let next = page.next.clone().filter(|_| self.list.paged.is_some());
             filler.take::<BadAnswer>(page.rows(), next, |row| judge.visible(row))?;

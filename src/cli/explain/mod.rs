@@ -148,6 +148,10 @@ impl Explain {
             }
         }
         let (principal, known) = match principal {
+            Some(principal) if call.row.renamed().is_some() => {
+                let known = api::known(&call, &fields, &principal, store);
+                (Some(principal), known)
+            }
             Some(principal) if call.row.answer == Answer::Served => {
                 let place = api::place(&call, &fields, &principal.workspace, store);
                 if place != principal.workspace {
@@ -164,6 +168,7 @@ impl Explain {
             .await
             .context("MLflow was asked what the request is about, and could not tell")?;
         story.allowed = true;
+        let principal = resolved.asker().cloned();
         for requirement in resolved.requirements {
             let wanted = wanted(&requirement);
             match decide(principal.clone(), std::slice::from_ref(&requirement), ()) {

@@ -70,7 +70,7 @@ impl<A: Ask> Desk<'_, A> {
         let shown: Vec<Held> = held.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
         let ids = shown.iter().filter(|held| held.kind == Kind::Experiment).filter_map(|held| match &held.pattern {
             Pattern::Exactly(id) => Some(id),
-            Pattern::Prefix(_) => None,
+            Pattern::Prefix(_) | Pattern::Glob(_) => None,
         });
         let mut names = self.tools.resolver.experiment_names(ids, self.tools.upstream).await;
         let rows = shown.iter().map(|held| self.row(held, &mut names)).collect();
@@ -179,7 +179,7 @@ impl<A: Ask> Desk<'_, A> {
     fn reaches(&self, kind: Kind, pattern: &Pattern) -> bool {
         let resource = match (pattern, kind.home()) {
             // Where it lies, only MLflow knows.
-            (_, Home::Experiment) | (Pattern::Prefix(_), _) => return true,
+            (_, Home::Experiment) | (Pattern::Prefix(_) | Pattern::Glob(_), _) => return true,
             (Pattern::Exactly(id), Home::Workspace) => Resource::top(kind, Arc::clone(id)),
             (Pattern::Exactly(id), Home::Named(_)) => match Resource::named(kind, id) {
                 Some(resource) => resource,
@@ -216,19 +216,19 @@ impl<A: Ask> Desk<'_, A> {
     fn row(&self, held: &Held, names: &mut HashMap<Arc<str>, String>) -> Row {
         let Held { kind, pattern, permission, via, until } = held;
         let (id, all) = match pattern {
-            Pattern::Prefix(prefix) if prefix.is_empty() => (String::new(), true),
+            pattern if pattern.is_everything() => (String::new(), true),
             pattern => (pattern.to_string(), *kind == Kind::Workspace),
         };
         let name = match pattern {
             Pattern::Exactly(id) if *kind == Kind::Experiment => names.get(id).cloned(),
-            Pattern::Exactly(_) | Pattern::Prefix(_) => None,
+            Pattern::Exactly(_) | Pattern::Prefix(_) | Pattern::Glob(_) => None,
         };
         let share = match pattern {
             Pattern::Exactly(id) if shared(*kind) => {
                 let resource = Resource::top(*kind, Arc::clone(id));
                 holds(self.caller, Action::Manage, &resource).ok().map(|_| self.share_address(*kind, id, ""))
             }
-            Pattern::Exactly(_) | Pattern::Prefix(_) => None,
+            Pattern::Exactly(_) | Pattern::Prefix(_) | Pattern::Glob(_) => None,
         };
         Row {
             kind: spoken(*kind),

@@ -162,10 +162,10 @@ impl<A: Ask> Desk<'_, A> {
     fn wished(&self) -> Option<(Kind, Arc<str>)> {
         let text = self.field("id").trim();
         let (kind, id) = from_address(text).unwrap_or_else(|| (self.field("kind").to_owned(), text.to_owned()));
-        let target = granting::target(&kind, &id, Calls::OfPeople).ok()?;
+        let target = granting::target(&kind, &id, Calls::OfPages).ok()?;
         match target.which {
             Which::One(id) if shared(target.kind) => Some((target.kind, Arc::from(id))),
-            Which::One(_) | Which::Every | Which::Beginning(_) => None,
+            Which::One(_) | Which::Every | Which::Beginning(_) | Which::Matching(_) => None,
         }
     }
 

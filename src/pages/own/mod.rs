@@ -104,6 +104,9 @@ pub fn known(
     Ok(Known { role, lasting, until, tokens, ..Known::default() })
 }
 
+/// Of how many experiments a page asks what they are called, to judge them.
+const MOST_NAMED: usize = 200;
+
 /// Answers one of these rows.
 pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: Tools<'_, A>) -> Answered {
     let (request, principal, _) = permitted.into_parts();
@@ -111,6 +114,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         // No row of these is for strangers.
         return Answered::plain(Response::new(Body::Empty));
     };
+    let caller = knowing(caller, &tools).await;
     let mut desk = Desk { tools, request: &request, caller: &caller, token: String::new() };
     if tokens::api::serves(call.row.name) {
         // Forms of other sites send no JSON, and the origin was checked.
@@ -154,6 +158,20 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         answered.response = answered.response.map(|_| Body::Empty);
     }
     answered
+}
+
+/// The caller, who knows what the experiments are called that they hold something on by id: a grant on names may say more,
+/// or deny it. What MLflow does not tell is shown as if it were denied, where it could be.
+async fn knowing<A: Ask>(caller: Arc<Principal>, tools: &Tools<'_, A>) -> Arc<Principal> {
+    if !caller.speaks_of_names() {
+        return caller;
+    }
+    let exact = caller.grants.iter().flat_map(|set| set.exact(Kind::Experiment)).map(|(id, _)| Arc::clone(id));
+    let ids: Vec<Arc<str>> = exact.filter(|id| !caller.names.knows(id)).take(MOST_NAMED).collect();
+    match tools.resolver.called(ids, tools.upstream).await {
+        Ok(called) => Arc::new(caller.knowing(called)),
+        Err(_) => caller,
+    }
 }
 
 /// A permitted call with all that it takes to answer it.

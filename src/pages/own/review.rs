@@ -120,11 +120,15 @@ fn looks_over(caller: &Principal, record: &GrantRecord) -> bool {
     let kind = record.grant.kind;
     let asked = match &record.grant.pattern {
         _ if caller.admin => return true,
-        Pattern::Exactly(id) if kind != Kind::Workspace => match Resource::named(kind, id) {
-            Some(resource) => resource,
-            None => Resource::top(kind, Arc::clone(id)),
-        },
-        Pattern::Exactly(_) | Pattern::Prefix(_) => return meets(caller, &Requirement::Whole(kind)).is_ok(),
+        Pattern::Exactly(id) if !matches!(kind, Kind::Workspace | Kind::ExperimentName) => {
+            match Resource::named(kind, id) {
+                Some(resource) => resource,
+                None => Resource::top(kind, Arc::clone(id)),
+            }
+        }
+        Pattern::Exactly(_) | Pattern::Prefix(_) | Pattern::Glob(_) => {
+            return meets(caller, &Requirement::Whole(kind)).is_ok();
+        }
     };
     holds(caller, Action::Manage, &asked).is_ok()
 }
@@ -146,7 +150,8 @@ fn manages_many(caller: &Principal) -> bool {
 fn own_things(caller: &Principal) -> Vec<(Kind, Arc<str>)> {
     let mut own = BTreeSet::new();
     for set in &caller.grants {
-        for kind in Kind::ALL {
+        // Whoever manages what is called so does not manage the name.
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ExperimentName) {
             for (id, permission) in set.exact(kind) {
                 let resource = Resource::named(kind, id).unwrap_or_else(|| Resource::top(kind, Arc::clone(id)));
                 if permission == Permission::Manage && holds(caller, Action::Manage, &resource).is_ok() {
@@ -234,7 +239,7 @@ impl<A: Ask> Desk<'_, A> {
         let (sort, who) = who(self.store(), &grant.subject);
         let share = match &grant.pattern {
             Pattern::Exactly(id) if super::shared(grant.kind) => Some(self.share_address(grant.kind, id, "")),
-            Pattern::Exactly(_) | Pattern::Prefix(_) => None,
+            Pattern::Exactly(_) | Pattern::Prefix(_) | Pattern::Glob(_) => None,
         };
         Row {
             kind: spoken(grant.kind),

@@ -224,7 +224,7 @@ impl<A: Ask> Desk<'_, A> {
 
     /// The thing that was judged: a name of the registry may be that of a prompt.
     pub(super) fn thing(&self) -> Option<Thing> {
-        let target = self.tools.fields.target("kind", "id", Calls::OfPeople).ok()?;
+        let target = self.tools.fields.target("kind", "id", Calls::OfPages).ok()?;
         let Which::One(id) = target.which else { return None };
         let is_prompt = |object: &crate::mlflow::resource::Object| object.kind == Kind::Prompt && *object.id == *id;
         let kind = if target.kind == Kind::RegisteredModel && self.tools.objects.iter().any(is_prompt) {
@@ -317,6 +317,9 @@ impl<A: Ask> Desk<'_, A> {
             std::collections::HashMap::new()
         };
         let mut records = self.store().grants_on(&self.caller.workspace, kind, &id);
+        if let Some(name) = names.get(&id) {
+            records.extend(self.store().grants_on(&self.caller.workspace, Kind::ExperimentName, name));
+        }
         records.sort_by_cached_key(|record| (record.grant.subject.clone(), record.grant.pattern.clone()));
         let more = records.len().saturating_sub(MOST);
         records.truncate(MOST);
@@ -361,8 +364,12 @@ impl<A: Ask> Desk<'_, A> {
             Subject::User(name) => self.store().user(name).is_none_or(|user| user.identities.is_empty()),
             Subject::Group(_) | Subject::Role(_) => false,
         };
-        let wide = !matches!(grant.pattern, Pattern::Exactly(_));
-        let pattern = wide.then(|| grant.pattern.to_string());
+        let pattern = match &grant.pattern {
+            pattern if grant.kind == Kind::ExperimentName => Some(format!("by name: {pattern}")),
+            Pattern::Exactly(_) => None,
+            pattern @ (Pattern::Prefix(_) | Pattern::Glob(_)) => Some(pattern.to_string()),
+        };
+        let wide = pattern.is_some();
         HolderRow {
             sort,
             name,

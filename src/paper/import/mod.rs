@@ -159,7 +159,7 @@ fn pattern(kind: Kind, text: &str) -> Result<Pattern, String> {
         }
         _ => {}
     }
-    if kind.grantable() == Grantable::ByName && text.contains('*') {
+    if kind.grantable() == Grantable::ByName && text.contains(['*', '?']) {
         let plain = text.len() <= 300 && !text.chars().any(char::is_control);
         return plain.then(|| Pattern::Exactly(Arc::from(text))).ok_or_else(|| "it is no name".to_owned());
     }

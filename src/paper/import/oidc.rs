@@ -203,7 +203,7 @@ impl Work {
             let (word, scope, expression, priority) = (text(row, 1), text(row, 2), text(row, 4), text(row, 5));
             let what = format!("{to} {word} on {kind} by the expression `{expression}`, priority {priority}");
             let found = regex::read(&expression).filter(|pattern| {
-                let all = matches!(pattern, Pattern::Prefix(prefix) if prefix.is_empty());
+                let all = pattern.is_everything();
                 all || (kind.grantable() == Grantable::ByName && kind != Kind::Scorer)
             });
             let permission = if word == "NO_PERMISSIONS" { Some(Permission::Deny) } else { word.parse().ok() };
@@ -287,6 +287,8 @@ fn overlap(one: Option<&Pattern>, other: Option<&Pattern>) -> bool {
     match (one, other) {
         (Pattern::Exactly(name), pattern) | (pattern, Pattern::Exactly(name)) => pattern.matches(name),
         (Pattern::Prefix(one), Pattern::Prefix(other)) => one.starts_with(&**other) || other.starts_with(&**one),
+        // No import makes one.
+        (Pattern::Glob(_), _) | (_, Pattern::Glob(_)) => true,
     }
 }
 

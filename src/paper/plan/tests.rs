@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::mlflow::glob;
 use crate::mlflow::ids::{RoleName, WorkspaceName};
 use crate::mlflow::resource::{Grantable, Kind};
 use crate::paper::read::Reader;
@@ -179,7 +180,8 @@ fn spots() -> impl Strategy<Value = Spot> {
             Grantable::No => return None,
             Grantable::ById => Pattern::Prefix(Arc::from("")),
             Grantable::ByName if text.len() % 2 == 0 => Pattern::Exactly(Arc::from(text)),
-            Grantable::ByName => Pattern::Prefix(Arc::from(text.replace('*', ""))),
+            Grantable::ByName if text.len() % 3 == 0 => Pattern::Glob(Arc::from(format!("?{}*x", glob::quoted(&text)))),
+            Grantable::ByName => Pattern::Prefix(Arc::from(format!("p{text}"))),
         };
         Some(Spot { workspace, to, kind, pattern })
     })
@@ -190,9 +192,10 @@ fn names_to_be() -> impl Strategy<Value = Spot> {
     let to = prop_oneof![user().prop_map(Named::User), group().prop_map(Named::Group)];
     let kinds = prop::sample::select(vec![Kind::Experiment, Kind::RegisteredModel, Kind::Prompt]);
     (workspaces(), to, kinds, texts()).prop_map(|(workspace, to, kind, text)| {
-        let pattern = match text.len() % 2 {
+        let pattern = match text.len() % 3 {
             0 => Pattern::Exactly(Arc::from(text)),
-            _ => Pattern::Prefix(Arc::from(text.replace('*', ""))),
+            1 => Pattern::Glob(Arc::from(format!("?{}*x", glob::quoted(&text)))),
+            _ => Pattern::Prefix(Arc::from(text)),
         };
         Spot { workspace, to, kind, pattern }
     })

@@ -300,7 +300,8 @@ fn spot(
 
 fn pattern(kind: Kind, text: &str, exactly: bool) -> Result<Pattern, String> {
     if exactly && kind.grantable() == Grantable::ByName {
-        if text.is_empty() || text.len() > 300 || text.chars().any(char::is_control) {
+        // As long as an experiment's name may be.
+        if text.is_empty() || text.len() > 500 || text.chars().any(char::is_control) {
             return Err("it is empty, too long, or has control characters".to_owned());
         }
         return Ok(Pattern::Exactly(Arc::from(text)));

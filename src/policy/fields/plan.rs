@@ -289,6 +289,10 @@ impl Plan {
             | Need::OnAllIn { of: kind, field, action: _, kinds: _ } => {
                 self.want_object(kind, field, Count::One);
             }
+            Need::Renames { id, to } => {
+                self.want_object(Kind::Experiment, id, Count::One);
+                self.want(to, Count::Optional, Form::Text, false);
+            }
             Need::OnQueue { field, right: _ } => self.want_object(Kind::ReviewQueue, field, Count::One),
             Need::ForOneself { field, .. } | Need::OnTokensOf { field, making: _ } => {
                 self.want(field, Count::Optional, Form::Text, false);
@@ -527,6 +531,7 @@ fn free(field: &str) -> Count {
 fn form_of(kind: Kind) -> Form {
     match kind {
         Kind::Experiment => Form::Id(|text| ExperimentId::parse(text).map(drop)),
+        Kind::ExperimentName => Form::Id(|text| ExperimentName::parse(text).map(drop)),
         Kind::Run => Form::Id(|text| RunId::parse(text).map(drop)),
         Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
         Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),

@@ -72,6 +72,14 @@ pub struct List {
     pub paged: Option<Paging>,
 }
 
+impl List {
+    /// Where a row's own name stands, of a list of experiments themselves.
+    #[must_use]
+    pub fn names_itself(&self) -> Option<&'static str> {
+        (self.kind == Kind::Experiment && self.own.is_none() && self.member == "experiments").then_some("name")
+    }
+}
+
 /// An element that lies in an experiment or a registered model, and is something itself: a run, a logged model, a
 /// model version. It is judged by both, as single reads are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -197,6 +197,12 @@ impl Row {
         self.needs.iter().find_map(|need| if let Need::Nobody(why) = need { Some(*why) } else { None })
     }
 
+    /// Where the id of the experiment stands that may get another name.
+    #[must_use]
+    pub fn renamed(&self) -> Option<&'static str> {
+        self.needs.iter().find_map(|need| if let Need::Renames { id, .. } = need { Some(*id) } else { None })
+    }
+
     /// Whether the endpoint is our own.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -161,6 +161,14 @@ pub enum Need {
         /// Where its id stands.
         field: &'static str,
     },
+    /// The experiment in `id` gets the name in `to`, if there is one: what grants on names give by it, and take, is
+    /// for whoever may give and take that.
+    Renames {
+        /// Where the experiment's id stands.
+        id: &'static str,
+        /// Where the new name stands.
+        to: &'static str,
+    },
     /// A right on the review queue that `field` names: by its id, or by `experiment_id/name`.
     OnQueue {
         /// Which.

@@ -443,6 +443,11 @@ pub(in crate::policy) const fn not_denied(kind: Kind, field: &'static str) -> Ne
     Need::NotDenied { kind, field }
 }
 
+/// A new name for the experiment in `id`.
+pub(in crate::policy) const fn renames(id: &'static str, to: &'static str) -> Need {
+    Need::Renames { id, to }
+}
+
 /// A right on the review queue in `field`.
 pub(in crate::policy) const fn queue(right: QueueRight, field: &'static str) -> Need {
     Need::OnQueue { right, field }

@@ -8,7 +8,7 @@ use crate::policy::route::Check::{ArtifactLocation, TagKey};
 use crate::policy::route::Need::{Checked, SignedIn};
 use crate::policy::route::{
     List, Need, Paging, Row, create_named, delete_, edit, get, narrowed, new_of, nobody, on_all_in, post, read,
-    read_named,
+    read_named, renames,
 };
 
 const NEVER: &str = "MLflow registers it and always answers 404";
@@ -44,7 +44,7 @@ pub(super) static ROWS: &[Row] = &[
                                                                                       .confirms(Experiment, "experiment.experiment_id"),
     get   ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
     post  ("2.0/mlflow/experiments/search",                "SearchExperiments",   &[SignedIn]).keeps(EXPERIMENTS),
-    post  ("2.0/mlflow/experiments/update",                "UpdateExperiment",    &[edit(Experiment, "experiment_id")]),
+    post  ("2.0/mlflow/experiments/update",                "UpdateExperiment",    &[edit(Experiment, "experiment_id"), renames("experiment_id", "new_name")]),
     post  ("2.0/mlflow/experiments/delete",                "DeleteExperiment",    &[delete_(Experiment, "experiment_id"), WITH_ALL]),
     post  ("2.0/mlflow/experiments/restore",               "RestoreExperiment",   &[delete_(Experiment, "experiment_id"), WITH_ALL]),
     post  ("2.0/mlflow/experiments/set-experiment-tag",    "SetExperimentTag",    &[edit(Experiment, "experiment_id"), Checked(TagKey("key"))]),

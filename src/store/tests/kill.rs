@@ -77,7 +77,7 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
             .iter()
             .map(|record| match &record.grant.pattern {
                 Pattern::Exactly(id) => id.parse().unwrap(),
-                Pattern::Prefix(_) => panic!("never granted"),
+                Pattern::Prefix(_) | Pattern::Glob(_) => panic!("never granted"),
             })
             .collect();
         store.close().await;
