@@ -95,6 +95,12 @@ impl Ceiling {
         self.most.is_some() || self.only.is_some() || self.workspace.is_some()
     }
 
+    /// Whether what experiments are called matters to what it reaches.
+    #[must_use]
+    pub fn speaks_of_names(&self) -> bool {
+        self.only.iter().flat_map(|only| only.iter()).any(|scope| scope.kind == Kind::ExperimentName)
+    }
+
     /// Whether `action` on `resource` is below it.
     pub(super) fn admits(&self, principal: &Principal, action: Action, resource: &Resource) -> Result<(), Reason> {
         self.reaches(principal, resource)?;
@@ -107,7 +113,10 @@ impl Ceiling {
         self.allows(Action::Create)?;
         let Some(only) = &self.only else { return Ok(()) };
         let within = only.iter().any(|scope| {
-            let all = matches!(&scope.pattern, Pattern::Prefix(prefix) if prefix.is_empty());
+            let all = scope.pattern.is_everything();
+            if scope.kind == Kind::ExperimentName && kind == Kind::Experiment {
+                return scope.pattern.matches(name);
+            }
             // Scopes on experiments speak of ids: a name that looks like one is none.
             scope.kind == kind && (all || (kind != Kind::Experiment && scope.pattern.matches(name)))
         });
@@ -118,7 +127,9 @@ impl Ceiling {
     pub(super) fn reaches(&self, principal: &Principal, resource: &Resource) -> Result<(), Reason> {
         self.is_here(principal, &resource.object)?;
         let Some(only) = &self.only else { return Ok(()) };
-        let within = resource.levels().any(|object| only.iter().any(|scope| scope.covers(object)));
+        let covered = |object: &Object| only.iter().any(|scope| scope.covers(object));
+        let within =
+            resource.levels().any(|object| covered(object) || principal.named(object).is_some_and(|o| covered(&o)));
         if within { Ok(()) } else { Err(Reason::OutsideScope(resource.object.clone())) }
     }
 

@@ -124,6 +124,31 @@ pub enum Requirement {
     },
 }
 
+impl Requirement {
+    /// The object that it is about, if it is about one.
+    #[must_use]
+    pub fn resource(&self) -> Option<&Resource> {
+        match self {
+            Self::Holds { resource, .. } | Self::Among { resource, .. } | Self::NotDenied(resource) => Some(resource),
+            Self::Lastingly { of, .. } => of.resource(),
+            Self::Nothing
+            | Self::SignedIn
+            | Self::Admin(_)
+            | Self::Absent(_)
+            | Self::NoName(_)
+            | Self::Nobody(_)
+            | Self::Creates { .. }
+            | Self::NoneDenied(_)
+            | Self::Whole(_)
+            | Self::Oneself { .. }
+            | Self::Another(_)
+            | Self::Bears { .. }
+            | Self::Belongs { .. }
+            | Self::Tokens { .. } => None,
+        }
+    }
+}
+
 /// People whom an object names: reviewers of a queue, its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -522,7 +547,10 @@ fn not_denied(principal: &Principal, resource: &Resource) -> Result<Reason, Reas
     if principal.admin {
         return Ok(Reason::Admin);
     }
-    if let Some(ceiling) = principal.identity.ceiling() {
+    if let Some(ceiling) = principal.identity.ceiling()
+        // What comes to be called so is asked for besides.
+        && resource.object.kind != Kind::ExperimentName
+    {
         ceiling.reaches(principal, resource)?;
     }
     let workspace = principal.workspace.object();
@@ -702,13 +730,18 @@ fn visible_below(principal: &Principal, ceiling: &Ceiling, kind: Kind) -> Visibl
         None => return owner,
         Some(only) => only.iter().filter(|scope| scope.kind == kind).collect(),
     };
+    let by_name = kind == Kind::Experiment && ceiling.speaks_of_names();
     let mut exact: Vec<Arc<str>> = Vec::new();
     for scope in reached {
         match &scope.pattern {
             Pattern::Exactly(id) => exact.push(Arc::clone(id)),
             Pattern::Prefix(prefix) if prefix.is_empty() => return owner,
-            Pattern::Prefix(_) => return Visible::Some,
+            Pattern::Prefix(_) | Pattern::Glob(_) => return Visible::Some,
         }
+    }
+    if by_name || (kind == Kind::Experiment && !exact.is_empty() && principal.speaks_of_names()) {
+        // Which experiments are called so, MLflow alone knows.
+        return if owner == Visible::Only(Vec::new()) { owner } else { Visible::Some };
     }
     exact.retain(|id| visible(principal, &Resource::top(kind, Arc::clone(id))));
     exact.sort_unstable();

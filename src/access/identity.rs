@@ -109,6 +109,13 @@ impl Names {
         self.0.get(id)?.as_ref()
     }
 
+    /// Each id with its name, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let mut all: Vec<_> = self.0.iter().map(|(id, name)| (&**id, name.as_deref())).collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
     /// Whether nothing was looked up.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -132,7 +139,8 @@ impl Principal {
     /// Whether what an experiment is called matters to what the caller may do with it.
     #[must_use]
     pub fn speaks_of_names(&self) -> bool {
-        !self.admin && self.grants.iter().any(|set| set.speaks_of_names())
+        let reached = || self.identity.ceiling().is_some_and(Ceiling::speaks_of_names);
+        !self.admin && (self.grants.iter().any(|set| set.speaks_of_names()) || reached())
     }
 
     /// Whether a DENY of theirs is on names of experiments.

@@ -39,7 +39,7 @@ fn principal(admin: bool, grants: &[Grant]) -> Arc<Principal> {
         admin,
         workspace: WorkspaceName::default(),
         grants: sets.into_iter().map(Arc::new).collect(),
-        names: Names::default(),
+        names: CALLED.iter().map(|(id, name)| (Arc::from(*id), Some(Arc::from(*name)))).collect(),
     })
 }
 
@@ -54,7 +54,13 @@ fn narrowed(owner: &Principal, ceiling: &Ceiling) -> Arc<Principal> {
         set.insert(Kind::Workspace, Pattern::Prefix(Arc::from("")), Permission::Manage);
         grants.push(Arc::new(set));
     }
-    Arc::new(Principal { identity: Arc::new(identity), admin: false, workspace: owner.workspace.clone(), grants })
+    Arc::new(Principal {
+        identity: Arc::new(identity),
+        admin: false,
+        workspace: owner.workspace.clone(),
+        grants,
+        names: owner.names.clone(),
+    })
 }
 
 fn a_ceiling() -> impl Strategy<Value = Ceiling> {
@@ -101,6 +107,21 @@ fn a_requirement() -> impl Strategy<Value = Requirement> {
     })
 }
 
+/// What experiments are called here. One has another one's id for a name.
+const CALLED: [(&str, &str); 3] = [("1", "team-a/x"), ("2", "1"), ("3", "team-b/x")];
+
+/// What an object is called, where it has a name besides its id.
+fn called(object: &Object) -> Option<Object> {
+    let (_, name) = CALLED.iter().find(|(id, _)| object.kind == Kind::Experiment && **id == *object.id)?;
+    Some(Object { kind: Kind::ExperimentName, id: Arc::from(*name) })
+}
+
+/// Whether the grant is on the object, by its id or by its name.
+fn is_on(grant: &Grant, object: &Object) -> bool {
+    let same = |object: &Object| object.kind == grant.kind && grant.pattern.matches(&object.id);
+    same(object) || called(object).as_ref().is_some_and(same)
+}
+
 fn run(id: &str, experiment: &str) -> Resource {
     Resource::inside(Kind::Run, Arc::from(id), Object { kind: Kind::Experiment, id: Arc::from(experiment) })
 }
@@ -141,11 +162,15 @@ fn a_grant() -> impl Strategy<Value = Grant> {
         Just((Kind::Experiment, Pattern::Exactly(Arc::from("1")))),
         Just((Kind::Experiment, Pattern::Exactly(Arc::from("2")))),
         Just((Kind::Experiment, Pattern::Prefix(Arc::from("")))),
+        Just((Kind::ExperimentName, Pattern::Exactly(Arc::from("1")))),
+        Just((Kind::ExperimentName, Pattern::Prefix(Arc::from("team-a/")))),
+        Just((Kind::ExperimentName, Pattern::Glob(Arc::from("team-?/x")))),
         Just((Kind::Run, Pattern::Exactly(Arc::from("a")))),
         Just((Kind::Run, Pattern::Prefix(Arc::from("")))),
         Just((Kind::RegisteredModel, Pattern::Exactly(Arc::from("prod")))),
         Just((Kind::RegisteredModel, Pattern::Prefix(Arc::from("prod")))),
         Just((Kind::RegisteredModel, Pattern::Prefix(Arc::from("")))),
+        Just((Kind::RegisteredModel, Pattern::Glob(Arc::from("*-?")))),
         Just((Kind::ModelVersion, Pattern::Exactly(Arc::from("prod/1")))),
     ];
     let permission = prop_oneof![
@@ -183,7 +208,7 @@ fn same_place(one: &Grant, other: &Grant) -> bool {
 /// Whether a grant speaks of the object or of anything that it lies in.
 fn speaks(grant: &Grant, resource: &Resource) -> bool {
     let workspace = Resource::workspace().object;
-    resource.levels().chain([&workspace]).any(|object| object.kind == grant.kind && grant.pattern.matches(&object.id))
+    resource.levels().chain([&workspace]).any(|object| is_on(grant, object))
 }
 
 proptest! {
@@ -206,8 +231,10 @@ proptest! {
     ) {
         // Within a level that speaks already. A narrower grant may well mean less than the wider one it stands in
         // front of: that is what the nearest level deciding means.
-        let level = |grant: &Grant| grant.kind == resource.object.kind;
-        let spoken = grants.iter().any(|grant| level(grant) && grant.pattern.matches(&resource.object.id));
+        let level = |grant: &Grant| {
+            grant.kind == resource.object.kind || called(&resource.object).is_some_and(|name| name.kind == grant.kind)
+        };
+        let spoken = grants.iter().any(|grant| is_on(grant, &resource.object));
         let fresh = !grants.iter().any(|grant| same_place(grant, &more));
         if more.permission == Permission::Deny || !level(&more) || !fresh || !spoken {
             return Ok(());
@@ -345,6 +372,54 @@ proptest! {
                     }
                     Visible::Some => {}
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_on_a_name_is_one_on_the_id_of_whatever_is_called_so(grants in grants(), resource in a_resource()) {
+        // Each by somebody else, so that none replaces another on the same id.
+        let mut by_id = Vec::new();
+        for (n, grant) in grants.iter().enumerate() {
+            let subject = Subject::Group(GroupName::parse(&format!("g{n}")).unwrap());
+            if grant.kind != Kind::ExperimentName {
+                by_id.push(Grant { subject, ..grant.clone() });
+                continue;
+            }
+            for (m, (id, _)) in CALLED.iter().enumerate().filter(|(_, (_, name))| grant.pattern.matches(name)) {
+                let subject = Subject::Group(GroupName::parse(&format!("g{n}-{m}")).unwrap());
+                let pattern = Pattern::Exactly(Arc::from(*id));
+                by_id.push(Grant { subject, kind: Kind::Experiment, pattern, permission: grant.permission });
+            }
+        }
+        let (named, same) = (principal(false, &grants), principal(false, &by_id));
+        for action in ACTIONS {
+            prop_assert_eq!(holds(&named, action, &resource).is_ok(), holds(&same, action, &resource).is_ok());
+        }
+        let asked = Requirement::NotDenied(resource);
+        prop_assert_eq!(meets(&named, &asked).is_ok(), meets(&same, &asked).is_ok());
+    }
+
+    #[test]
+    fn who_does_not_know_a_name_gets_no_more_than_who_does(grants in grants(), resource in a_resource()) {
+        let knowing = principal(false, &grants);
+        let unknowing = Principal { names: Names::default(), ..Principal::clone(&knowing) };
+        for action in ACTIONS {
+            if holds(&unknowing, action, &resource).is_ok() {
+                prop_assert!(holds(&knowing, action, &resource).is_ok(), "{action} on {}", resource.object);
+            }
+        }
+        let asked = Requirement::NotDenied(resource);
+        prop_assert!(meets(&unknowing, &asked).is_err() || meets(&knowing, &asked).is_ok());
+    }
+
+    #[test]
+    fn who_manages_all_experiments_manages_each_by_id_and_by_name(grants in grants()) {
+        let principal = principal(false, &grants);
+        if meets(&principal, &Requirement::Whole(Kind::ExperimentName)).is_ok() {
+            for (id, _) in CALLED {
+                let each = Resource::top(Kind::Experiment, Arc::from(id));
+                prop_assert!(holds(&principal, Action::Manage, &each).is_ok(), "{}", id);
             }
         }
     }
@@ -590,6 +665,7 @@ fn scopes_are_written_as_they_are_read() {
     for text in [
         "experiment:7",
         "experiment:*",
+        "experiment_name:team-?/*",
         "registered_model:team-*",
         "prompt:a:b",
         "run:0123456789abcdef0123456789abcdef",
@@ -604,7 +680,8 @@ fn scopes_are_written_as_they_are_read() {
         "castle:1",
         "workspace:*",
         "workspace:default",
-        "registered_model:a*b",
+        "experiment:a*b",
+        "experiment_name:*",
     ] {
         assert!(text.parse::<Scope>().is_err(), "{text}");
     }
@@ -613,4 +690,121 @@ fn scopes_are_written_as_they_are_read() {
         Ceiling { most: Some(Permission::Read), only, workspace: Some(WorkspaceName::parse("team-a").unwrap()) };
     assert_eq!(ceiling.to_string(), "READ at most, on experiment:7, prompt:a*, in workspace team-a");
     assert_eq!(Ceiling::default().to_string(), "all that its owner may");
+}
+
+fn experiment(id: &str) -> Resource {
+    Resource::top(Kind::Experiment, Arc::from(id))
+}
+
+#[test]
+fn a_name_is_not_an_id_and_an_id_is_not_a_name() {
+    // Experiment 2 is called `1`.
+    let by_name = alice(&[(Kind::ExperimentName, "1", Permission::Manage)]);
+    assert!(holds(&by_name, Action::Manage, &experiment("2")).is_ok());
+    assert_eq!(holds(&by_name, Action::Read, &experiment("1")).unwrap_err().code(), "no-grant");
+    let by_id = alice(&[(Kind::Experiment, "1", Permission::Manage)]);
+    assert!(holds(&by_id, Action::Manage, &experiment("1")).is_ok());
+    assert!(holds(&by_id, Action::Read, &experiment("2")).is_err());
+}
+
+#[test]
+fn a_deny_by_name_beats_all_and_a_grant_by_name_rescues_no_denied_id() {
+    use Permission::{Deny, Manage};
+    let all = (Kind::Workspace, "*", Manage);
+    for denied in ["team-a/x", "team-a/*", "team-?/*"] {
+        let alice = alice(&[all, (Kind::Experiment, "1", Manage), (Kind::ExperimentName, denied, Deny)]);
+        assert_eq!(holds(&alice, Action::Read, &experiment("1")).unwrap_err().code(), "denied-by-grant", "{denied}");
+        assert!(holds(&alice, Action::Read, &run("a", "1")).is_err(), "what lies in it is denied too");
+        assert!(holds(&alice, Action::Manage, &experiment("2")).is_ok());
+        let not_denied = Requirement::NotDenied(Resource::top(Kind::ExperimentName, Arc::from("team-a/x")));
+        assert!(meets(&alice, &not_denied).is_err());
+    }
+    let alice = alice(&[(Kind::Experiment, "1", Deny), (Kind::ExperimentName, "team-a/*", Manage)]);
+    let Reason::Grant { kind, permission, .. } = holds(&alice, Action::Read, &experiment("1")).unwrap_err() else {
+        panic!("a grant decides")
+    };
+    assert_eq!((kind, permission), (Kind::Experiment, Deny));
+}
+
+#[test]
+fn a_grant_by_name_reaches_what_lies_in_the_experiment_and_is_told_as_such() {
+    let alice = alice(&[(Kind::ExperimentName, "team-?/*", Permission::Edit)]);
+    let reason = holds(&alice, Action::Edit, &run("a", "1")).unwrap();
+    assert_eq!(reason.to_string(), "edit wanted; user alice holds EDIT on experiment_name team-?/*");
+    assert!(holds(&alice, Action::Manage, &run("a", "1")).is_err());
+    assert!(holds(&alice, Action::Read, &experiment("2")).is_err());
+}
+
+#[test]
+fn where_a_name_is_not_known_a_deny_on_names_denies_and_a_grant_gives_nothing() {
+    use Permission::{Deny, Manage, Read};
+    let far = experiment("77");
+    let denied = alice(&[(Kind::Experiment, "*", Manage), (Kind::ExperimentName, "x*", Deny)]);
+    assert_eq!(holds(&denied, Action::Read, &far).unwrap_err().code(), "name-unknown");
+    assert_eq!(meets(&denied, &Requirement::NotDenied(far.clone())).unwrap_err().code(), "name-unknown");
+    let given = alice(&[(Kind::ExperimentName, "x*", Manage)]);
+    assert_eq!(holds(&given, Action::Read, &far).unwrap_err().code(), "no-grant");
+    // By its name less may be granted than on the workspace.
+    let less = alice(&[(Kind::Workspace, "*", Manage), (Kind::ExperimentName, "x*", Read)]);
+    assert_eq!(holds(&less, Action::Edit, &far).unwrap_err().code(), "name-unknown");
+    assert!(holds(&less, Action::Read, &far).is_ok());
+    // There is no such experiment: no name of it speaks.
+    let gone = denied.knowing([(Arc::from("77"), None)]);
+    assert!(holds(&gone, Action::Read, &far).is_ok());
+}
+
+#[test]
+fn many_patterns_cost_no_walk_over_the_beginnings() {
+    let mut set = GrantSet::new(Subject::User(UserName::parse("alice").unwrap()));
+    for n in 0..20_000 {
+        set.insert(Kind::RegisteredModel, Pattern::Prefix(Arc::from(format!("team-{n:05}/"))), Permission::Read);
+    }
+    set.insert(Kind::RegisteredModel, Pattern::Prefix(Arc::from("ä")), Permission::Use);
+    set.insert(Kind::RegisteredModel, Pattern::Glob(Arc::from("*/prod")), Permission::Edit);
+    let on = |name: &str| {
+        let object = Object { kind: Kind::RegisteredModel, id: Arc::from(name) };
+        set.on(&object).map(|(held, permission)| (held.to_pattern().to_string(), permission)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        on("team-00077/prod"),
+        [("team-00077/*".to_owned(), Permission::Read), ("*/prod".to_owned(), Permission::Edit)]
+    );
+    // Lengths are counted in bytes, and no letter is cut in two.
+    assert_eq!(on("äö"), [("ä*".to_owned(), Permission::Use)]);
+    assert_eq!(on("team-0007Ä/"), []);
+}
+
+#[test]
+fn patterns_are_read_as_they_are_written() {
+    for (kind, text, form) in [
+        (Kind::ExperimentName, "team-a/x", "exact"),
+        (Kind::ExperimentName, "123", "exact"),
+        (Kind::ExperimentName, "team-a/*", "prefix"),
+        (Kind::RegisteredModel, "team-?/*-prod", "glob"),
+        (Kind::Prompt, "*", "prefix"),
+        (Kind::ModelVersion, "*/3", "glob"),
+        (Kind::RegisteredModel, "what[?]*", "prefix"),
+    ] {
+        let pattern = Pattern::parse(kind, text).unwrap();
+        let found = match pattern {
+            Pattern::Exactly(_) => "exact",
+            Pattern::Prefix(_) => "prefix",
+            Pattern::Glob(_) => "glob",
+        };
+        assert_eq!((found, pattern.to_string().as_str()), (form, text));
+    }
+    assert_eq!(Pattern::parse(Kind::RegisteredModel, "what[?]"), Ok(Pattern::Exactly(Arc::from("what?"))));
+    for (kind, text, told) in [
+        (Kind::Experiment, "team-a/*", "grants on `experiment_name`"),
+        (Kind::Experiment, "1?", "grants on `experiment_name`"),
+        (Kind::Run, "a*", "either one id or `*`"),
+        (Kind::ExperimentName, "*", "one on `experiment`, `*`"),
+        (Kind::ExperimentName, "**", "one on `experiment`, `*`"),
+        (Kind::ExperimentName, "", "not empty"),
+        (Kind::RegisteredModel, "a\nb*", "control characters"),
+        (Kind::RegisteredModel, &"*a".repeat(33), "32 `*` and `?`"),
+    ] {
+        let fault = Pattern::parse(kind, text).unwrap_err().to_string();
+        assert!(fault.contains(told), "{text:?}: {fault}");
+    }
 }

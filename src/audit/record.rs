@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::line::Line;
 use super::writer::State;
 use crate::access::decide::{Reason, Requirement};
-use crate::access::identity::{Identity, Proof};
+use crate::access::identity::{Identity, Names, Proof};
 use crate::access::spelled;
 use crate::clock::Clock;
 use crate::mlflow::ids::WorkspaceName;
@@ -54,6 +54,7 @@ pub(super) struct Entry {
     objects: Vec<Object>,
     asked: Vec<Requirement>,
     asked_more: u64,
+    called: Names,
     outcome: Outcome,
     reason: Cow<'static, str>,
     why: Option<String>,
@@ -110,6 +111,7 @@ impl Record {
             objects: Vec::new(),
             asked: Vec::new(),
             asked_more: 0,
+            called: Names::default(),
             outcome: Outcome::Error,
             reason: Cow::Borrowed("unfinished"),
             why: None,
@@ -237,6 +239,13 @@ impl Record {
         }
     }
 
+    /// What the experiments were called that it is about, where that mattered: by this, too, it is judged again.
+    pub fn called(&mut self, names: &Names) {
+        if let Some(entry) = &mut self.entry {
+            entry.called = names.clone();
+        }
+    }
+
     /// It was allowed, for these reasons. The last grant among them is named as the deciding one.
     pub fn allowed(&mut self, reasons: &[Reason]) {
         let Some(entry) = &mut self.entry else { return };
@@ -346,6 +355,11 @@ impl Entry {
             } else {
                 let asked: Vec<_> = self.asked.iter().map(spelled::write).collect();
                 line.lists("asked", &asked);
+                if !self.called.is_empty() {
+                    let called: Vec<Vec<&str>> =
+                        self.called.all().map(|(id, name)| std::iter::once(id).chain(name).collect()).collect();
+                    line.lists("called", &called);
+                }
             }
         }
         line.text("decision", self.outcome.as_str());

@@ -204,6 +204,9 @@ impl Gate {
 
         // With what experiments are called, where that matters.
         let asker = resolved.asker().cloned();
+        if let Some(asker) = &asker {
+            record.called(&asker.names);
+        }
         let permitted = decide(asker.clone(), &resolved.requirements, request)
             .map_err(|denial| denied::denied(*denial, &call, &fields, asker.as_deref(), &house.store))?;
         record.allowed(permitted.reasons());

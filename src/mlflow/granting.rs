@@ -80,8 +80,6 @@ pub enum Calls {
     OfPeople,
     /// Those about roles.
     OfRoles,
-    /// Our own pages, which are about one thing: what stands in its name stands for itself.
-    OfPages,
 }
 
 /// A target or a level that cannot be granted. The sentences are MLflow's.
@@ -202,7 +200,7 @@ fn grain(kind: Kind) -> Option<Grain> {
 pub fn target(kind: &str, pattern: &str, calls: Calls) -> Result<Target, BadTarget> {
     let known = kind.parse::<Kind>().ok().and_then(|kind| Some((kind, grain(kind)?)));
     let Some((kind, grain)) = known else { return Err(BadTarget::UnknownType(kind.chars().take(MOST).collect())) };
-    if kind == Kind::Workspace && calls != Calls::OfRoles {
+    if kind == Kind::Workspace && calls == Calls::OfPeople {
         return Err(BadTarget::WorkspaceOfPerson);
     }
     if kind == Kind::ExperimentName && glob::canonical(pattern) == "*" {
@@ -219,10 +217,6 @@ pub fn target(kind: &str, pattern: &str, calls: Calls) -> Result<Target, BadTarg
         if pattern.contains(['*', '?']) {
             return Err(BadTarget::NotByName { kind, pattern: pattern.chars().take(MOST).collect() });
         }
-        one(kind, pattern).map_err(of_kind)?;
-        return Ok(Target { kind, which: Which::One(pattern.to_owned()) });
-    }
-    if calls == Calls::OfPages {
         one(kind, pattern).map_err(of_kind)?;
         return Ok(Target { kind, which: Which::One(pattern.to_owned()) });
     }
@@ -367,9 +361,6 @@ mod tests {
                 "{text}"
             );
         }
-        let page = target("registered_model", "what?[?]", Calls::OfPages).unwrap();
-        assert_eq!(page.which, Which::One("what?[?]".to_owned()));
-        assert!(target("workspace", "*", Calls::OfPages).is_err());
         assert!(target("workspace", "*", Calls::OfRoles).is_ok());
         assert!(target("workspace", "default", Calls::OfRoles).is_err());
     }

@@ -339,6 +339,12 @@ impl Resource {
         Some(Self { object: prompt(&self.object)?, within: self.within.as_ref().and_then(prompt) })
     }
 
+    /// The one experiment that it is or lies in.
+    #[must_use]
+    pub fn experiment(&self) -> Option<&Arc<str>> {
+        self.levels().find(|object| object.kind == Kind::Experiment && !object.is_nameless()).map(|object| &object.id)
+    }
+
     /// The object, then what it lies in: nearest first.
     pub fn levels(&self) -> impl Iterator<Item = &Object> {
         std::iter::once(&self.object).chain(self.within.as_ref())

@@ -134,7 +134,13 @@ impl Holdings {
     pub fn principal(&self, identity: Arc<Identity>, workspace: &WorkspaceName, admin: bool) -> Arc<Principal> {
         let subjects = self.reaching(&identity, workspace, None);
         let sets = subjects.into_iter().filter_map(|subject| self.sets.get(&(subject, workspace.clone())).cloned());
-        Arc::new(Principal { identity, admin, workspace: workspace.clone(), grants: sets.collect(), names: Names::default() })
+        Arc::new(Principal {
+            identity,
+            admin,
+            workspace: workspace.clone(),
+            grants: sets.collect(),
+            names: Names::default(),
+        })
     }
 
     /// The same with what counts until `until` at least, or for good (`store::Store::lasting`).

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::after::Holdings;
 use super::read::shown;
 use crate::access::decide::{Denial, Reason, Requirement, decide};
-use crate::access::identity::{Identity, Proof};
+use crate::access::identity::{Identity, Principal, Proof};
 use crate::access::spelled;
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::mlflow::resource::Kind;
@@ -42,6 +42,9 @@ struct Line {
     asked: Option<Vec<Vec<String>>>,
     asked_more: Option<u64>,
     ceiling: Option<String>,
+    /// What experiments were called: each id, with the name if there was such a one.
+    #[serde(default)]
+    called: Vec<Vec<String>>,
     decision: String,
     #[serde(default)]
     reason: String,
@@ -158,6 +161,15 @@ fn again(
         token: None,
     });
     let workspace = workspace.map_err(|_| unreadable)?;
+    let knowing = |who: Arc<Principal>| {
+        if !who.speaks_of_names() {
+            return who;
+        }
+        Arc::new(who.knowing(line.called.iter().filter_map(|words| {
+            let (id, name) = words.split_first()?;
+            Some((Arc::from(id.as_str()), name.first().map(|name| Arc::from(name.as_str()))))
+        })))
+    };
     // Our own pages ask nobody whether they belong.
     let row = line.call.as_deref().and_then(|name| rows().find(|row| row.name == name && !row.is_local()));
     let scope = row.map(|row| row.scope);
@@ -165,13 +177,22 @@ fn again(
         let named: Vec<WorkspaceName> = requirements.iter().filter_map(workspace_of).collect();
         holdings.tenant(&identity, &workspace, admin, named.iter())
     } else {
-        holdings.principal(Arc::clone(&identity), &workspace, admin)
+        knowing(holdings.principal(Arc::clone(&identity), &workspace, admin))
     };
     let requirements: Vec<Requirement> = requirements
         .into_iter()
-        .map(|requirement| anew(requirement, holdings, &identity, &workspace, admin))
+        .map(|requirement| match anew(requirement, holdings, &identity, &workspace, admin)? {
+            Requirement::Lastingly { lasting, until, of } => {
+                Some(Requirement::Lastingly { lasting: lasting.map(knowing), until, of })
+            }
+            other => Some(other),
+        })
         .collect::<Option<_>>()
         .ok_or(unreadable)?;
+    let mut about = requirements.iter().filter_map(Requirement::resource);
+    if about.any(|resource| resource.levels().any(|object| principal.lacks_name_of(object))) {
+        return Err("what the experiment was called is not in the record, and a grant on names may speak of it");
+    }
     let (is, now) = if disabled {
         (false, "the user is disabled".to_owned())
     } else if scope == Some(Scope::Inside) && !workspace.is_default() && !principal.belongs() {
@@ -312,6 +333,19 @@ mod tests {
             "{everybody}[[grant]]\nto = \"user:alice\"\nkind = \"run\"\npattern = \"*\"\npermission = \"DENY\"\n"
         );
         assert!(judged(&denied, was).0.unwrap().now.contains("holds DENY"));
+    }
+
+    #[test]
+    fn a_grant_on_a_name_is_judged_by_the_name_that_the_record_tells() {
+        let named = ROLE.replace("\"experiment\"", "\"experiment_name\"").replace("\"7\"", "\"team-?/*\"");
+        let mine = format!("{named}[[group]]\nname = \"ml\"\nmembers = [\"alice\"]\n");
+        let (other, _) = judged(&mine, json!({"called": [["7", "team-a/x"]]}));
+        assert_eq!(other.unwrap().now, "read wanted; role readers#1 holds READ on experiment_name team-?/*");
+        let (other, told) = judged(&mine, json!({"called": [["7", "elsewhere"]]}));
+        assert!(other.is_none() && told.judged == 1);
+        assert!(judged(&mine, json!({"called": [["7"]]})).0.is_none(), "there was no such experiment");
+        let (other, told) = judged(&mine, json!({}));
+        assert!(other.is_none() && told.not_judged.keys().any(|why| why.contains("was called")), "{told:?}");
     }
 
     #[test]

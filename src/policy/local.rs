@@ -10,7 +10,7 @@ use crate::mlflow::granting::Calls;
 
 /// What a page about permissions on one thing names.
 const fn thing(level: Option<&'static str>) -> What {
-    What::Named { kind: "kind", id: "id", level, calls: Calls::OfPages }
+    What::Named { kind: "kind", id: "id", level, calls: Calls::OfPeople }
 }
 
 const LEVEL: Option<&str> = Some("permission");

@@ -23,7 +23,7 @@ use crate::access::decide::Requirement;
 use crate::access::identity::Principal;
 use crate::mlflow::ids::{ExperimentId, WorkspaceName};
 use crate::mlflow::permission::{Action, Permission};
-use crate::mlflow::resource::{Kind, Object, Resource};
+use crate::mlflow::resource::{Kind, Resource};
 
 /// How long a name is believed: so long may a rename that did not pass this gate (another replica's, the database's)
 /// stay unseen.
@@ -57,7 +57,9 @@ impl Default for Calling {
 
 /// The grants of anybody in the workspace that speak of an experiment's name, by their numbers: what a rename is judged by.
 #[derive(Clone)]
-pub struct ByName(Arc<dyn Fn(&str) -> BTreeMap<u64, Permission> + Send + Sync>);
+pub struct ByName(Arc<Speak>);
+
+type Speak = dyn Fn(&str) -> BTreeMap<u64, Permission> + Send + Sync;
 
 impl ByName {
     /// Asks `speak` of each name.
@@ -197,13 +199,8 @@ impl Resolver {
         if !matters(&resolved.asker) && !matters(&resolved.about) && !resolved.requirements.iter().any(lastingly) {
             return Ok(());
         }
-        let mut ids = Vec::new();
-        for requirement in &resolved.requirements {
-            experiments(requirement, &mut ids);
-        }
-        if let Some(thing) = &resolved.thing {
-            of_resource(thing, &mut ids);
-        }
+        let asked = resolved.requirements.iter().filter_map(Requirement::resource);
+        let ids: Vec<Arc<str>> = asked.chain(&resolved.thing).filter_map(Resource::experiment).cloned().collect();
         if ids.is_empty() {
             return Ok(());
         }
@@ -278,30 +275,137 @@ impl Resolved {
     }
 }
 
-/// The experiments that a requirement is about.
-fn experiments(requirement: &Requirement, ids: &mut Vec<Arc<str>>) {
-    let resource = match requirement {
-        Requirement::Holds { resource, .. }
-        | Requirement::Among { resource, .. }
-        | Requirement::NotDenied(resource) => resource,
-        Requirement::Lastingly { of, .. } => return experiments(of, ids),
-        Requirement::Nothing
-        | Requirement::SignedIn
-        | Requirement::Admin(_)
-        | Requirement::Absent(_)
-        | Requirement::NoName(_)
-        | Requirement::Nobody(_)
-        | Requirement::Creates { .. }
-        | Requirement::NoneDenied(_)
-        | Requirement::Whole(_)
-        | Requirement::Oneself { .. }
-        | Requirement::Another(_)
-        | Requirement::Bears { .. } => return,
-    };
-    of_resource(resource, ids);
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Instant;
 
-fn of_resource(resource: &Resource, ids: &mut Vec<Arc<str>>) {
-    let experiment = |object: &&Object| object.kind == Kind::Experiment && !object.is_nameless();
-    ids.extend(resource.levels().filter(experiment).map(|object| Arc::clone(&object.id)));
+    use super::*;
+    use crate::resolve::Settings;
+    use crate::upstream::{Asked, UpstreamError};
+
+    /// An MLflow that has every experiment but 404, each called as `name` says.
+    struct Scripted<'a> {
+        name: RefCell<String>,
+        takes_lists: bool,
+        asked: RefCell<Vec<String>>,
+        /// A rename that passes while a question is under way.
+        meanwhile: Option<&'a Resolver>,
+    }
+
+    impl Scripted<'_> {
+        fn new(name: &str) -> Self {
+            Scripted {
+                name: RefCell::new(name.to_owned()),
+                takes_lists: true,
+                asked: RefCell::default(),
+                meanwhile: None,
+            }
+        }
+
+        fn answer(status: StatusCode, body: &serde_json::Value) -> Asked {
+            Asked { status, body: Bytes::from(body.to_string()) }
+        }
+    }
+
+    impl Ask for Scripted<'_> {
+        async fn ask(&self, target: &str) -> Result<Asked, UpstreamError> {
+            self.asked.borrow_mut().push(target.to_owned());
+            let id = target.rsplit('=').next().unwrap();
+            let name = self.name.borrow().clone();
+            if let Some(resolver) = self.meanwhile {
+                resolver.forget_name(id, None).await;
+            }
+            Ok(match id {
+                "404" => {
+                    Self::answer(StatusCode::NOT_FOUND, &serde_json::json!({"error_code": "RESOURCE_DOES_NOT_EXIST"}))
+                }
+                "500" => Self::answer(StatusCode::INTERNAL_SERVER_ERROR, &serde_json::json!({})),
+                _ => Self::answer(
+                    StatusCode::OK,
+                    &serde_json::json!({"experiment": {"experiment_id": id, "name": name}}),
+                ),
+            })
+        }
+
+        async fn ask_many(&self, target: &str, body: Bytes) -> Result<Asked, UpstreamError> {
+            self.asked.borrow_mut().push(target.to_owned());
+            if !self.takes_lists {
+                return Ok(Self::answer(StatusCode::BAD_REQUEST, &serde_json::json!({})));
+            }
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["view_type"], "ALL", "deleted ones have names too");
+            let list = body["filter"].as_str().unwrap().split_once('(').unwrap().1.trim_end_matches(')');
+            let ids = list.split(',').map(|id| id.trim_matches('\'')).filter(|id| *id != "404");
+            let rows: Vec<_> =
+                ids.map(|id| serde_json::json!({"experiment_id": id, "name": format!("e{id}")})).collect();
+            Ok(Self::answer(StatusCode::OK, &serde_json::json!({"experiments": rows})))
+        }
+    }
+
+    fn ids(ids: impl IntoIterator<Item = u32>) -> Vec<Arc<str>> {
+        ids.into_iter().map(|id| Arc::from(id.to_string())).collect()
+    }
+
+    async fn one(resolver: &Resolver, id: u32, mlflow: &Scripted<'_>) -> Option<String> {
+        let called = resolver.called(ids([id]), mlflow).await.unwrap();
+        assert_eq!(called.len(), 1);
+        called[0].1.as_ref().map(ToString::to_string)
+    }
+
+    #[tokio::test]
+    async fn a_name_is_believed_for_a_moment_and_forgotten_at_once_by_a_rename() {
+        let (resolver, mlflow) = (Resolver::new(Settings::default()), Scripted::new("old"));
+        assert_eq!(one(&resolver, 7, &mlflow).await.as_deref(), Some("old"));
+        *mlflow.name.borrow_mut() = "new".to_owned();
+        resolver.forget_name("7", None).await;
+        assert_eq!(one(&resolver, 7, &mlflow).await.as_deref(), Some("new"));
+        // A rename elsewhere shows within the bound.
+        *mlflow.name.borrow_mut() = "elsewhere".to_owned();
+        let begun = Instant::now();
+        while one(&resolver, 7, &mlflow).await.as_deref() != Some("elsewhere") {
+            assert!(begun.elapsed() < BELIEVED + Duration::from_secs(5), "it is believed for longer than stated");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_a_rename_is_not_remembered() {
+        let resolver = Resolver::new(Settings::default());
+        let racing = Scripted { meanwhile: Some(&resolver), ..Scripted::new("old") };
+        assert_eq!(one(&resolver, 7, &racing).await.as_deref(), Some("old"));
+        let after = Scripted::new("new");
+        assert_eq!(one(&resolver, 7, &after).await.as_deref(), Some("new"));
+    }
+
+    #[tokio::test]
+    async fn many_names_cost_one_question_and_what_is_not_there_has_none() {
+        let (resolver, mlflow) = (Resolver::new(Settings::default()), Scripted::new("x"));
+        let called = resolver.called(ids((1..=150).chain([404])), &mlflow).await.unwrap();
+        assert_eq!((called.len(), mlflow.asked.borrow().len()), (151, 1));
+        for (id, name) in called {
+            assert_eq!(name.as_deref().map(str::to_owned), (&*id != "404").then(|| format!("e{id}")));
+        }
+        assert_eq!(one(&resolver, 150, &mlflow).await.as_deref(), Some("e150"));
+        assert_eq!(mlflow.asked.borrow().len(), 1, "they are remembered");
+    }
+
+    #[tokio::test]
+    async fn an_old_server_is_asked_one_by_one_and_not_for_too_many() {
+        let resolver = Resolver::new(Settings { most_look_ups: 10, ..Settings::default() });
+        let mlflow = Scripted { takes_lists: false, ..Scripted::new("x") };
+        assert_eq!(resolver.called(ids(1..=10), &mlflow).await.unwrap().len(), 10);
+        let fault = resolver.called(ids(20..=31), &mlflow).await.unwrap_err();
+        assert!(fault.is_clients_fault(), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_told_is_a_fault_and_what_is_no_id_is_not_asked_for() {
+        let (resolver, mlflow) = (Resolver::new(Settings::default()), Scripted::new("x"));
+        assert!(resolver.called(ids([500]), &mlflow).await.is_err());
+        let odd = ["1') OR ('1", "", "*", "01"].map(Arc::from);
+        assert!(resolver.called(odd, &mlflow).await.unwrap().is_empty());
+        assert_eq!(mlflow.asked.borrow().len(), 1);
+        assert_eq!(one(&resolver, 404, &mlflow).await, None);
+    }
 }

@@ -369,6 +369,7 @@ pub(super) fn write_scopes(scopes: &[Scope]) -> String {
         .map(|scope| match &scope.pattern {
             Pattern::Exactly(id) => (scope.kind.as_str(), "exact", &**id),
             Pattern::Prefix(prefix) => (scope.kind.as_str(), "prefix", &**prefix),
+            Pattern::Glob(text) => (scope.kind.as_str(), "glob", &**text),
         })
         .collect();
     serde_json::to_string(&rows).unwrap_or_else(|_| "[]".to_owned())

@@ -34,6 +34,8 @@ mod gateway;
 mod house;
 /// Older servers and clients.
 mod matrix;
+/// Grants on what experiments are called.
+mod names;
 /// Our own pages in Chromium.
 mod own_pages;
 /// The pages in Chromium.

@@ -25,6 +25,7 @@ mod judged;
 mod limits;
 mod login;
 mod million;
+mod names;
 mod own_pages;
 mod own_wider;
 mod passing;

@@ -14,6 +14,8 @@ use crate::clock::Clock;
 use crate::message::Payload;
 use crate::mlflow::permission::Permission::{self, Deny, Read};
 use crate::policy::classify::rows;
+use crate::resolve::Called;
+use crate::resolve::ResolveFault;
 use crate::seal::Seal;
 
 type Grants<'a> = &'a [(Kind, &'a str, Permission)];
@@ -25,13 +27,22 @@ struct Mlflow {
     takes_lists: bool,
     /// What it was asked, as query or body.
     asked: RefCell<Vec<String>>,
+    /// It cannot be asked what experiments are called.
+    tells_no_names: bool,
     /// An answer to give instead of the right one.
     instead: Option<Response<fn() -> Body>>,
 }
 
 impl Mlflow {
     fn new(count: u32) -> Self {
-        Self { count, version: Some("3.17.2"), takes_lists: true, asked: RefCell::default(), instead: None }
+        Self {
+            count,
+            version: Some("3.17.2"),
+            takes_lists: true,
+            asked: RefCell::default(),
+            tells_no_names: false,
+            instead: None,
+        }
     }
 
     fn old(count: u32) -> Self {
@@ -109,7 +120,8 @@ impl Asker for Mlflow {
             .take(most)
             .map(|id| {
                 format!(
-                    "{{\n  \"experiment_id\": \"{id}\", \"x\": NaN, \"info\": {{\"experiment_id\": \"{id}\", \"run_id\": \"{id:032}\"}} }}"
+                    "{{\n  \"experiment_id\": \"{id}\", \"name\": \"{}\", \"x\": NaN, \"info\": {{\"experiment_id\": \"{id}\", \"run_id\": \"{id:032}\"}} }}",
+                    called(*id)
                 )
             })
             .collect();
@@ -131,6 +143,23 @@ impl Homes for Mlflow {
     async fn experiments_of(&self, _: Vec<(Kind, Arc<str>)>, _: &[Arc<str>]) -> HashMap<(Kind, Arc<str>), Arc<str>> {
         HashMap::new()
     }
+
+    async fn called(&self, ids: Vec<Arc<str>>) -> Result<Vec<Called>, ResolveFault> {
+        if self.tells_no_names {
+            return Err(ResolveFault::Status(StatusCode::BAD_GATEWAY));
+        }
+        Ok(names_of(ids.iter().map(|id| id.parse().unwrap()), self.count))
+    }
+}
+
+/// What an experiment is called: some have another one's id for a name.
+fn called(id: u32) -> String {
+    if id.is_multiple_of(5) { (id + 1).to_string() } else { format!("team-{}/{}", id % 3, id) }
+}
+
+fn names_of(ids: impl Iterator<Item = u32>, count: u32) -> Vec<Called> {
+    let name = |id| (id <= count).then(|| Arc::from(called(id)));
+    ids.map(|id| (Arc::from(id.to_string()), name(id))).collect()
 }
 
 fn shared() -> Shared {
@@ -154,6 +183,7 @@ async fn ask(
     request: &Original,
 ) -> Result<Option<(u16, String)>, AnswerFault> {
     let principal = ann(grants);
+    let principal = knowing(request, &principal, row, mlflow).await?;
     let answer = match way(request, &principal, row, list, shared)? {
         Way::Untouched => return Ok(None),
         Way::Empty => empty(list),
@@ -205,6 +235,38 @@ async fn a_new_server_is_asked_for_the_visible_rows_alone() {
     let query = format!("max_results=2&filter=name+%3D+'x'&page_token={token}");
     assert_eq!(search(&mlflow, &shared, SOME, &query).await, (vec![9], None));
     assert_eq!(mlflow.calls(), 2);
+}
+
+#[tokio::test]
+async fn rows_that_tell_their_names_are_judged_by_these_and_nothing_is_looked_up() {
+    let mlflow = Mlflow { tells_no_names: true, ..Mlflow::new(20) };
+    let named: Grants<'_> = &[(Kind::ExperimentName, "team-0/*", Read), (Kind::Experiment, "1", Read)];
+    let (ids, token) = search(&mlflow, &shared(), named, "max_results=20").await;
+    assert_eq!((ids, token), (vec![1, 3, 6, 9, 12, 18], None));
+    assert!(mlflow.asked.borrow().iter().all(|asked| !asked.contains("IN")), "what is visible by name would be lost");
+}
+
+#[tokio::test]
+async fn where_names_cannot_be_told_no_row_that_a_name_could_hide_leaves() {
+    let (mlflow, shared) = (Mlflow { tells_no_names: true, ..Mlflow::new(20) }, shared());
+    let denied: Grants<'_> = &[(Kind::Experiment, "*", Read), (Kind::ExperimentName, "team-0/*", Deny)];
+    let request = post(r#"{"experiment_ids": ["3", "4"], "max_results": 5}"#);
+    let got = ask(&mlflow, &shared, denied, (runs(), &RUNS), &request).await;
+    assert!(matches!(got, Err(AnswerFault::Names(_))), "{got:?}");
+    assert_eq!(mlflow.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_search_in_named_experiments_is_cut_by_their_names() {
+    let (mlflow, shared) = (Mlflow::new(20), shared());
+    let named: Grants<'_> = &[(Kind::ExperimentName, "team-0/*", Read), (Kind::ExperimentName, "6", Deny)];
+    // Experiment 5 is called `6`; experiment 6 is team-0's.
+    let request = post(r#"{"experiment_ids": ["3", "4", "5", "6"], "max_results": 5}"#);
+    let (_, body) = ask(&mlflow, &shared, named, (runs(), &RUNS), &request).await.unwrap().unwrap();
+    let page = Page::read(body.as_bytes(), "runs").unwrap();
+    let ids: Vec<String> = page.rows().map(|row| text_at(row, "info.experiment_id").unwrap()).collect();
+    assert_eq!(ids, ["3", "6"]);
+    assert!(mlflow.asked.borrow()[0].contains(r#""experiment_ids":["3","6"]"#), "{:?}", mlflow.asked);
 }
 
 #[tokio::test]
@@ -414,6 +476,11 @@ proptest! {
     #[test]
     fn pages_hold_exactly_what_single_reads_allow(
         granted in proptest::collection::btree_map(1u32..60, prop_oneof![3 => Just(Read), 1 => Just(Deny)], 0..40),
+        named in proptest::collection::btree_map(
+            prop::sample::select(&["team-0/*", "team-?/1?", "*1", "2?", "team-*", "6", "team-1/4"][..]),
+            prop_oneof![2 => Just(Read), 1 => Just(Deny)],
+            0..3,
+        ),
         all in any::<bool>(),
         sizes in proptest::collection::vec(1u32..25, 1..3),
         old in any::<bool>(),
@@ -425,7 +492,8 @@ proptest! {
         if all {
             grants.push((Kind::Experiment, "*", Read));
         }
-        let principal = ann(&grants);
+        grants.extend(named.iter().map(|(names, p)| (Kind::ExperimentName, *names, *p)));
+        let principal = ann(&grants).knowing(names_of(1..=50, 50));
         let sees = |id: u32| {
             crate::access::decide::visible(
                 &principal,
@@ -499,12 +567,14 @@ fn on_both() -> impl Strategy<Value = Vec<(Kind, String, Permission)>> {
         proptest::collection::btree_map(1u32..40, word(), 0..25),
         proptest::collection::btree_map(1u32..40, word(), 0..12),
         any::<bool>(),
+        proptest::collection::btree_map(prop::sample::select(&["team-0/*", "team-?/1?", "6"][..]), word(), 0..3),
     )
-        .prop_map(|(experiments, runs, all)| {
+        .prop_map(|(experiments, runs, all, names)| {
             let experiments = experiments.into_iter().map(|(id, p)| (Kind::Experiment, id.to_string(), p));
             let runs = runs.into_iter().map(|(id, p)| (Kind::Run, format!("{id:032}"), p));
             let all = all.then(|| (Kind::Experiment, "*".to_owned(), Read));
-            experiments.chain(runs).chain(all).collect()
+            let names = names.into_iter().map(|(names, p)| (Kind::ExperimentName, names.to_owned(), p));
+            experiments.chain(runs).chain(all).chain(names).collect()
         })
 }
 
@@ -513,7 +583,7 @@ fn reads_run(grants: &[(Kind, String, Permission)], id: u32) -> bool {
     let grants: Vec<(Kind, &str, Permission)> = grants.iter().map(|(kind, id, p)| (*kind, &**id, *p)).collect();
     let within = crate::mlflow::resource::Object { kind: Kind::Experiment, id: id.to_string().into() };
     let run = crate::mlflow::resource::Resource::inside(Kind::Run, format!("{id:032}").into(), within);
-    crate::access::decide::visible(&ann(&grants), &run)
+    crate::access::decide::visible(&ann(&grants).knowing(names_of(1..=50, 50)), &run)
 }
 
 proptest! {

@@ -25,7 +25,7 @@ use crate::policy::path::Path;
 use crate::policy::print::{follows, needs, path};
 use crate::policy::route::{Answer, BodyClass, Verb};
 use crate::resolve::{Ask, Known, Resolver};
-use crate::store::{PrincipalFault, Store};
+use crate::store::{Binding, PrincipalFault, Store};
 use crate::upstream::Upstream;
 
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ impl Explain {
         let principal = if call.row.open_to_strangers() {
             None
         } else {
-            match store.suppose(self.identity()?, &workspace) {
+            match store.suppose(self.identity(store)?, &workspace) {
                 Ok(principal) => Some(principal),
                 Err(PrincipalFault::Disabled) => {
                     story.tell("refused", format!("user {} is disabled", self.who));
@@ -238,12 +238,16 @@ impl Explain {
         Ok(fields::read(call, &headers, (!query.is_empty()).then_some(query.as_str()), None)?)
     }
 
-    fn identity(&self) -> anyhow::Result<Arc<Identity>> {
+    fn identity(&self, store: &Store) -> anyhow::Result<Arc<Identity>> {
+        // Whoever has signed in is that very person: what they hold for good is told of nobody else.
+        let known = store.user(&self.who).and_then(|user| user.identities.first().cloned());
+        let (issuer, subject) = known
+            .map_or_else(|| (Arc::from("explain"), Arc::from("")), |Binding { issuer, subject }| (issuer, subject));
         let groups = self.groups.iter().map(|name| GroupName::parse(name)).collect::<Result<_, _>>()?;
         Ok(Arc::new(Identity {
             user: self.who.clone(),
-            issuer: Arc::from("explain"),
-            subject: Arc::from(""),
+            issuer,
+            subject,
             groups,
             proof: Proof::Session,
             until: SystemTime::UNIX_EPOCH,

@@ -6,10 +6,15 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::*;
+use crate::access::grant::{Grant, Pattern, Subject};
 use crate::clock::Clock;
+use crate::mlflow::ids::WorkspaceName;
+use crate::mlflow::permission::Permission;
+use crate::mlflow::resource::Kind;
 use crate::policy::classify::rows;
 use crate::policy::fields::{Sample, samples};
 use crate::policy::route::{Need, Prefixes, Row};
+use crate::store::By;
 use crate::upstream::{Asked, UpstreamError};
 
 const RUN: &str = "0123456789abcdef0123456789abcdef";
@@ -163,4 +168,72 @@ async fn every_row_is_explained_with_all_its_fields() {
     }
     store.close().await;
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), rows().count());
+}
+
+/// An MLflow with one experiment.
+struct One(&'static str);
+
+impl Ask for One {
+    async fn ask(&self, target: &str) -> Result<Asked, UpstreamError> {
+        if !target.ends_with("/experiments/get?experiment_id=7") {
+            return Empty { reachable: true }.ask(target).await;
+        }
+        let body = format!(r#"{{"experiment":{{"experiment_id":"7","name":"{}"}}}}"#, self.0);
+        Ok(Asked { status: StatusCode::OK, body: Bytes::from(body) })
+    }
+
+    async fn ask_many(&self, target: &str, _: Bytes) -> Result<Asked, UpstreamError> {
+        self.ask(target).await
+    }
+}
+
+#[tokio::test]
+async fn the_grant_on_a_name_that_decides_is_told_and_what_a_rename_asks() {
+    let place = Place::new();
+    let config = place.config();
+    let store = Store::open(&config.store, Clock::System).await.unwrap();
+    let ann = Arc::new(Identity {
+        user: UserName::parse("ann").unwrap(),
+        issuer: "idp".into(),
+        subject: "1".into(),
+        groups: Vec::new(),
+        proof: Proof::Session,
+        until: SystemTime::UNIX_EPOCH,
+        token: None,
+    });
+    store.recognise(&ann).await.unwrap();
+    for (kind, names, permission) in [
+        (Kind::ExperimentName, "team-?/*", Permission::Manage),
+        (Kind::ExperimentName, "team-a/secret*", Permission::Deny),
+    ] {
+        let pattern = Pattern::parse(kind, names).unwrap();
+        let grant = Grant { subject: Subject::User(ann.user.clone()), kind, pattern, permission };
+        store.grant(&WorkspaceName::default(), grant, By::Trackgate).await.unwrap();
+    }
+    let asked = async |name: &'static str, method: &str, call: &str, fields: &[&str]| {
+        let explain = Explain {
+            who: ann.user.clone(),
+            method: method.to_owned(),
+            path: format!("/api/2.0/mlflow/experiments/{call}"),
+            fields: fields.iter().map(ToString::to_string).collect(),
+            groups: Vec::new(),
+            workspace: None,
+            json: false,
+        };
+        let story = explain.story_by(&config, &store, &One(name)).await.unwrap();
+        let why: Vec<String> =
+            story.requirements.iter().map(|(wanted, met, why)| format!("{wanted} {met} {why}")).collect();
+        (story.allowed, why.join("\n"))
+    };
+    let (allowed, why) = asked("team-a/x", "GET", "get", &["experiment_id=7"]).await;
+    assert!(allowed && why.contains("user ann holds MANAGE on experiment_name team-?/*"), "{why}");
+    let (allowed, why) = asked("team-a/secret", "GET", "get", &["experiment_id=7"]).await;
+    assert!(!allowed && why.contains("holds DENY on experiment_name team-a/secret*"), "{why}");
+    let rename =
+        async |to: &str| asked("team-a/x", "POST", "update", &["experiment_id=7", &format!("new_name={to}")]).await;
+    let (allowed, why) = rename("alone").await;
+    assert!(allowed && why.contains("for as long as what is given true"), "{why}");
+    let (allowed, why) = rename("team-a/secret").await;
+    assert!(!allowed && why.contains("no DENY on experiment_name team-a/secret false"), "{why}");
+    store.close().await;
 }

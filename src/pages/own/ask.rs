@@ -15,6 +15,7 @@ use super::terms::{LENGTHS, Moment, moment};
 use super::{Answered, Ask, Desk, Frame, Notice, address, html, names, shared, spoken};
 use crate::access::decide::holds;
 use crate::access::grant::{Pattern, Subject};
+use crate::mlflow::glob;
 use crate::mlflow::granting::{self, Calls, Which};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Resource};
@@ -161,8 +162,12 @@ impl<A: Ask> Desk<'_, A> {
     /// What is asked for: by its id or name, or by the address of its page in MLflow.
     fn wished(&self) -> Option<(Kind, Arc<str>)> {
         let text = self.field("id").trim();
-        let (kind, id) = from_address(text).unwrap_or_else(|| (self.field("kind").to_owned(), text.to_owned()));
-        let target = granting::target(&kind, &id, Calls::OfPages).ok()?;
+        let (kind, id) = match from_address(text) {
+            Some((kind, id)) => (kind, glob::quoted(&id)),
+            None => (self.field("kind").to_owned(), text.to_owned()),
+        };
+        // Whoever writes a pattern means more than one thing, which is not asked for here.
+        let target = granting::target(&kind, &id, Calls::OfPeople).ok()?;
         match target.which {
             Which::One(id) if shared(target.kind) => Some((target.kind, Arc::from(id))),
             Which::One(_) | Which::Every | Which::Beginning(_) | Which::Matching(_) => None,

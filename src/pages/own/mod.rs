@@ -29,8 +29,9 @@ use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::message::{Body, Request};
 use crate::mlflow::error::{self, ErrorCode};
+use crate::mlflow::glob;
 use crate::mlflow::ids::WorkspaceName;
-use crate::mlflow::resource::{Kind, Object};
+use crate::mlflow::resource::{Grantable, Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
 use crate::policy::route::{Need, Verb};
@@ -44,8 +45,15 @@ pub const FIRST: &str = "/trackgate/access";
 #[must_use]
 pub fn ask_address(thing: Option<&Object>) -> String {
     let thing = thing.filter(|object| shared(object.kind));
-    let (kind, id) = thing.map_or(("", ""), |object| (object.kind.as_str(), &*object.id));
-    address("/trackgate/ask", &[("kind", kind), ("id", id)])
+    let (kind, id) = match thing {
+        // One name, whatever stands in it.
+        Some(object) if object.kind.grantable() == Grantable::ByName => {
+            (object.kind.as_str(), glob::quoted(&object.id))
+        }
+        Some(object) => (object.kind.as_str(), object.id.to_string()),
+        None => ("", String::new()),
+    };
+    address("/trackgate/ask", &[("kind", kind), ("id", &id)])
 }
 
 /// What the handlers work with.

@@ -13,10 +13,11 @@ use super::terms::{self, BadTerm, LENGTHS, Moment, moment};
 use super::{Answered, Ask, Desk, Frame, Notice, address, html, names, spoken};
 use crate::access::decide::{Requirement, holds, meets};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
+use crate::mlflow::glob;
 use crate::mlflow::granting::{self, Calls, Holder, Which};
 use crate::mlflow::ids::UserName;
 use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Kind, Resource};
+use crate::mlflow::resource::{Grantable, Kind, Resource};
 use crate::policy::fields::Fields;
 use crate::store::{GrantRecord, Seen, StoreFault};
 
@@ -35,6 +36,8 @@ struct SharePage<'a> {
     kind: &'static str,
     spoken: String,
     id: &'a str,
+    /// As a form carries it.
+    form_id: String,
     name: Option<String>,
     holders: Vec<HolderRow>,
     wider: Vec<HolderRow>,
@@ -143,7 +146,8 @@ pub(super) fn read_seen(text: &str) -> Option<Seen> {
 impl<A: Ask> Desk<'_, A> {
     pub(super) fn share_address(&self, kind: Kind, id: &str, done: &str) -> String {
         let workspace = self.workspace();
-        address("/trackgate/share", &[("workspace", workspace), ("kind", kind.as_str()), ("id", id), ("done", done)])
+        let id = written(kind, id);
+        address("/trackgate/share", &[("workspace", workspace), ("kind", kind.as_str()), ("id", &id), ("done", done)])
     }
 
     pub(super) async fn share(&self) -> Answered {
@@ -224,7 +228,7 @@ impl<A: Ask> Desk<'_, A> {
 
     /// The thing that was judged: a name of the registry may be that of a prompt.
     pub(super) fn thing(&self) -> Option<Thing> {
-        let target = self.tools.fields.target("kind", "id", Calls::OfPages).ok()?;
+        let target = self.tools.fields.target("kind", "id", Calls::OfPeople).ok()?;
         let Which::One(id) = target.which else { return None };
         let is_prompt = |object: &crate::mlflow::resource::Object| object.kind == Kind::Prompt && *object.id == *id;
         let kind = if target.kind == Kind::RegisteredModel && self.tools.objects.iter().any(is_prompt) {
@@ -338,6 +342,7 @@ impl<A: Ask> Desk<'_, A> {
             spoken: spoken(kind),
             name: names.remove(&id),
             id: &id,
+            form_id: written(kind, &id),
             holders,
             wider,
             more,
@@ -369,7 +374,6 @@ impl<A: Ask> Desk<'_, A> {
             Pattern::Exactly(_) => None,
             pattern @ (Pattern::Prefix(_) | Pattern::Glob(_)) => Some(pattern.to_string()),
         };
-        let wide = pattern.is_some();
         HolderRow {
             sort,
             name,
@@ -393,11 +397,18 @@ impl<A: Ask> Desk<'_, A> {
     /// By which forms the caller changes it: what is more than this one thing, or held through a role, needs more than MANAGE
     /// on the thing. The table says the same of the forms.
     fn forms(&self, grant: &Grant) -> Option<Forms> {
+        if grant.kind == Kind::ExperimentName {
+            // The forms are about the kind of thing that the page is about.
+            return None;
+        }
         let wide = !matches!(grant.pattern, Pattern::Exactly(_));
         if wide && meets(self.caller, &Requirement::Whole(grant.kind)).is_err() {
             return None;
         }
-        let id = grant.pattern.to_string();
+        let id = match &grant.pattern {
+            Pattern::Exactly(id) => written(grant.kind, id),
+            pattern => pattern.to_string(),
+        };
         let (change, remove) = ("/trackgate/share/change", "/trackgate/share/remove");
         match &grant.subject {
             Subject::User(name) => Some(Forms { change, remove, id, to: name.to_string(), role: None }),
@@ -444,6 +455,11 @@ impl Level {
     pub(super) fn of(&self, permission: &str) -> bool {
         self.word == permission
     }
+}
+
+/// The id of one thing as our forms carry it: no letter of a name stands for others.
+fn written(kind: Kind, id: &str) -> String {
+    if kind.grantable() == Grantable::ByName { glob::quoted(id) } else { id.to_owned() }
 }
 
 #[cfg(test)]

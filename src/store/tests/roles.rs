@@ -366,7 +366,63 @@ async fn who_reads_the_parts_that_changed_knows_what_one_knows_who_reads_everyth
     assert!(!store.grants().is_empty() && store.roles(None).iter().any(|role| role.owner.is_none()));
 }
 
+async fn patterns_of_every_form_are_kept_found_and_taken_back(place: Place) {
+    let clock = standing();
+    let store = with_clock(&place, &clock).await;
+    let alice = identity("alice", "1");
+    let end = clock.millis() + 1000;
+    let given = [
+        ("experiment_name", "team-?/*-prod", None),
+        ("experiment_name", "team-a/*", Some(end)),
+        ("experiment_name", "123", None),
+        ("registered_model", "*[?]", None),
+        ("registered_model", "*?*", None),
+        ("prompt", "a*b", None),
+    ];
+    for (kind, pattern, expires) in given {
+        let grant = grant("user:alice", kind.parse().unwrap(), pattern, Permission::Edit);
+        store.add_grant(&home(), grant, expires, by()).await.unwrap();
+    }
+    // The same in another spelling is the same.
+    let again = grant("user:alice", Kind::RegisteredModel, "**?**", Permission::Read);
+    assert!(matches!(store.add_grant(&home(), again, None, by()).await, Err(StoreFault::Exists { .. })));
+    let names = Pattern::of_names(Kind::Experiment, "x?/*").unwrap();
+    store.add_create_rule(&home(), subject("user:alice"), Kind::Experiment, names, None, by()).await.unwrap();
+    store.close().await;
+
+    let store = with_clock(&place, &clock).await;
+    let told = |store: &Store| {
+        store
+            .grants()
+            .iter()
+            .map(|record| format!("{} {}", record.grant.kind, record.grant.pattern))
+            .collect::<Vec<_>>()
+    };
+    let mut wanted = given.map(|(kind, pattern, _)| format!("{kind} {pattern}"));
+    wanted.sort_unstable();
+    assert_eq!(told(&store), wanted);
+    let on = |kind, name: &str| store.grants_on(&home(), kind, name).len();
+    assert_eq!(on(Kind::ExperimentName, "team-a/x-prod"), 2);
+    assert_eq!((on(Kind::ExperimentName, "123"), on(Kind::Experiment, "123")), (1, 0));
+    assert_eq!((on(Kind::RegisteredModel, "what?"), on(Kind::RegisteredModel, "what")), (2, 1));
+    let called = |name: &str| {
+        let principal = store.principal(Arc::clone(&alice), &home()).unwrap();
+        let principal = principal.knowing([(Arc::from("7"), Some(Arc::from(name)))]);
+        assert!(principal.grants.iter().any(|set| set.creates(Kind::Experiment, "xy/z").is_some()));
+        holds(&principal, Action::Edit, &experiment("7")).is_ok()
+    };
+    store.recognise(&alice).await.unwrap();
+    assert!(called("team-a/x") && called("team-b/x-prod") && called("123") && !called("7") && !called("team-b/x"));
+    clock.advance(Duration::from_secs(1));
+    assert!(!called("team-a/x") && called("team-a/x-prod"), "the one on the beginning has ended");
+    let pattern = Pattern::parse(Kind::ExperimentName, "team-?/*-prod").unwrap();
+    store.revoke(&home(), subject("user:alice"), Kind::ExperimentName, pattern, by()).await.unwrap();
+    assert!(!called("team-a/x-prod"));
+    store.close().await;
+}
+
 super::on_both! {
+    patterns_of_every_form_are_kept_found_and_taken_back,
     a_role_reaches_whoever_has_it_by_themselves_or_by_a_group_and_the_reason_names_it,
     a_role_of_a_group_that_the_issuer_alone_knows_counts_and_its_deny_wins,
     a_role_holds_in_its_own_workspace_alone,

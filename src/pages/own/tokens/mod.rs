@@ -312,7 +312,7 @@ fn scope(line: &str) -> Result<Scope, String> {
     let target = granting::target(&kind, &id, Calls::OfPeople).map_err(|fault| fault.to_string())?;
     match target.which {
         Which::One(id) => Ok(Scope { kind: target.kind, pattern: Pattern::Exactly(Arc::from(id)) }),
-        Which::Every | Which::Beginning(_) => Err("it is the address of no one thing".to_owned()),
+        Which::Every | Which::Beginning(_) | Which::Matching(_) => Err("it is the address of no one thing".to_owned()),
     }
 }
 
