@@ -392,11 +392,11 @@ async fn patterns_of_every_form_are_kept_found_and_taken_back(place: Place) {
 
     let store = with_clock(&place, &clock).await;
     let told = |store: &Store| {
-        store
-            .grants()
-            .iter()
-            .map(|record| format!("{} {}", record.grant.kind, record.grant.pattern))
-            .collect::<Vec<_>>()
+        let grants = store.grants();
+        let mut told: Vec<_> =
+            grants.iter().map(|record| format!("{} {}", record.grant.kind, record.grant.pattern)).collect();
+        told.sort_unstable();
+        told
     };
     let mut wanted = given.map(|(kind, pattern, _)| format!("{kind} {pattern}"));
     wanted.sort_unstable();
