@@ -808,3 +808,18 @@ fn patterns_are_read_as_they_are_written() {
         assert!(fault.contains(told), "{text:?}: {fault}");
     }
 }
+
+#[test]
+fn a_token_for_names_reaches_what_is_called_so_and_nothing_whose_name_is_not_known() {
+    let owner = alice(&[(Kind::Workspace, "*", Permission::Manage)]);
+    let only = Some(Arc::from(["experiment_name:team-?/*".parse::<Scope>().unwrap()]));
+    let token = narrowed(&owner, &Ceiling { most: None, only, workspace: None });
+    assert!(holds(&token, Action::Edit, &run("a", "1")).is_ok());
+    assert_eq!(holds(&token, Action::Read, &experiment("2")).unwrap_err().code(), "outside-token-scope");
+    let unknowing = Principal { names: Names::default(), ..Principal::clone(&token) };
+    assert!(unknowing.lacks_name_of(&experiment("1").object), "its name is asked for");
+    assert_eq!(holds(&unknowing, Action::Read, &experiment("1")).unwrap_err().code(), "outside-token-scope");
+    assert_eq!(visible_of(&token, Kind::Experiment), Visible::Some);
+    assert!(meets(&token, &creates(Kind::Experiment, "team-b/new")).is_ok());
+    assert!(meets(&token, &creates(Kind::Experiment, "other")).is_err());
+}
