@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::changes::{By, Change, Changed};
 use super::engine::{Sql, Tx, sql};
 use super::fault::StoreFault;
 use super::holdings::{named, pattern_columns, subject_columns, until};
-use super::news::{Part, number};
+use super::news::{Part, number, numbers};
 use super::{people, roles};
 use crate::access::grant::{Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
@@ -178,11 +179,17 @@ pub(super) fn longer(steps: &[Step]) -> Duration {
 struct Known {
     roles: HashMap<(WorkspaceName, RoleName), RoleId>,
     stood_for: HashSet<(Subject, WorkspaceName)>,
+    /// Numbers for new grants, taken together.
+    numbers: Range<u64>,
 }
 
 /// Makes every step; how many rows.
 pub(super) async fn run(t: &mut Tx<'_>, steps: &[Step], by: &By, now: i64) -> Result<u64, StoreFault> {
     let mut known = Known::default();
+    let new = steps.iter().filter(|step| matches!(step, Step::Grant { was: None, .. })).count();
+    if new > 1 {
+        known.numbers = numbers(t, "grants", new as u64).await?;
+    }
     let mut rows = 0;
     for step in steps {
         rows += known.make(t, step, by, now).await?;
@@ -296,7 +303,10 @@ impl Known {
             sql("UPDATE grants SET permission = $2, expires = $3, created = $4, created_by = $5 WHERE id = $1")
                 .bind(old.id)
         } else {
-            let id = number(t, "grants").await?;
+            let id = match self.numbers.next() {
+                Some(id) => id,
+                None => number(t, "grants").await?,
+            };
             let insert = key(
                 at,
                 &subject,

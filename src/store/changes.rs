@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::accounts;
 use super::batch::{self, Step};
 use super::careful::{self, Seen};
-use super::engine::{Link, Tx, sql};
+use super::engine::{Link, Sql, Tx};
 use super::fault::StoreFault;
 use super::holdings::{self, Over, named, until};
 use super::news::{self, number};
@@ -150,12 +150,7 @@ impl Change {
             let number = number(&mut t, "changes").await?;
             let mut lines = std::mem::take(&mut t.lines);
             lines.extend(self.entry(made));
-            for (verb, object, detail) in lines {
-                let line = sql("INSERT INTO changes (id, at, actor, verb, object, detail, seq) \
-                                VALUES ($1, $2, $3, $4, $5, $6, $7)");
-                let line = line.bind(Uuid::now_v7().to_string()).bind(now).bind(by.to_string());
-                t.run(line.bind(verb).bind(object).bind(detail).bind(number)).await?;
-            }
+            write_down(&mut t, &lines, by, now, number).await?;
             news::publish(&mut t, number).await?;
             seq = Some(number);
         }
@@ -323,6 +318,36 @@ impl Change {
             }
         }
     }
+}
+
+/// So many lines go in one statement: seven values each, and SQLite takes 32,766.
+const LINES: usize = 500;
+
+/// Writes the lines of one change into the log of changes.
+async fn write_down(
+    t: &mut Tx<'_>,
+    lines: &[(&'static str, String, String)],
+    by: &By,
+    now: i64,
+    seq: u64,
+) -> Result<(), StoreFault> {
+    let by = by.to_string();
+    for chunk in lines.chunks(LINES) {
+        let row = |n: usize| {
+            let at = n * 7;
+            let places: Vec<String> = (at + 1..=at + 7).map(|place| format!("${place}")).collect();
+            format!("({})", places.join(", "))
+        };
+        let rows: Vec<String> = (0..chunk.len()).map(row).collect();
+        let insert = "INSERT INTO changes (id, at, actor, verb, object, detail, seq) VALUES ";
+        let mut insert = Sql::made(format!("{insert}{}", rows.join(", ")));
+        for (verb, object, detail) in chunk {
+            insert = insert.bind(Uuid::now_v7().to_string()).bind(now).bind(by.as_str());
+            insert = insert.bind(*verb).bind(object.as_str()).bind(detail.as_str()).bind(seq);
+        }
+        t.run(insert).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn drop_all_of(t: &mut Tx<'_>, subject: &Subject) -> Result<u64, StoreFault> {

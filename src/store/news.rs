@@ -6,6 +6,7 @@
 //! has a change with its mark has all that came before it, and a backup or a lagging standby that went another way has not.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -121,10 +122,16 @@ pub(super) enum News {
 
 /// The number of a new thing, or of a change.
 pub(super) async fn number(t: &mut Tx<'_>, counter: &'static str) -> Result<u64, StoreFault> {
-    let next: Option<(i64,)> =
-        t.one(sql("UPDATE counters SET last = last + 1 WHERE name = $1 RETURNING last").bind(counter)).await?;
+    Ok(numbers(t, counter, 1).await?.start)
+}
+
+/// The numbers of so many new things. One that is not used is nobody's.
+pub(super) async fn numbers(t: &mut Tx<'_>, counter: &'static str, count: u64) -> Result<Range<u64>, StoreFault> {
+    let next = sql("UPDATE counters SET last = last + $2 WHERE name = $1 RETURNING last").bind(counter).bind(count);
+    let next: Option<(i64,)> = t.one(next).await?;
     let next = next.ok_or_else(|| StoreFault::Corrupt(format!("the counter `{counter}` is missing")))?;
-    Ok(next.0.unsigned_abs())
+    let end = next.0.unsigned_abs() + 1;
+    Ok(end - count..end)
 }
 
 /// Writes down what the transaction touched, under the number of the change.

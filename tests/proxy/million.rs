@@ -189,7 +189,7 @@ async fn what_two_hundred_thousand_grants_cost_as_files() {
         let config = config(folder.path());
         let policy = folder.path().join("policy");
         std::fs::create_dir(&policy).unwrap();
-        for (number, chunk) in (0..grants).collect::<Vec<_>>().chunks(20_000).enumerate() {
+        for (number, chunk) in (0..grants).collect::<Vec<_>>().chunks(100_000).enumerate() {
             let mut text = String::new();
             for n in chunk {
                 let who = n % 10_000;

@@ -107,7 +107,29 @@ async fn a_batch_changes_ends_and_another_process_sees_all_of_it(place: Place) {
     assert_eq!(&*other.role(role.id).unwrap().description, "others");
 }
 
+async fn a_large_batch_leaves_a_line_for_each_step_and_gives_no_number_twice(place: Place) {
+    let store = place.open().await;
+    let give = |n: u64| Step::Grant {
+        at: spot(Named::User(user(&format!("u{}", n % 7))), Kind::Experiment, &n.to_string()),
+        was: None,
+        held: (Permission::Read, None),
+    };
+    store.apply((0..1203).map(give).collect(), By::Files("tester".to_owned())).await.unwrap();
+    let later = store.add_grant(&home(), grant("user:x", Kind::Experiment, "1", Permission::Read), None, by()).await;
+    let mut ids: Vec<u64> = store.grants().iter().map(|record| record.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=1204).collect::<Vec<_>>());
+    assert_eq!(later.unwrap().id, 1204);
+    let lines = place.read("SELECT verb, object, detail FROM changes WHERE actor = 'policy-files tester'").await;
+    let objects: std::collections::BTreeSet<_> = lines.iter().map(|(verb, object, _)| (verb, object)).collect();
+    assert_eq!((lines.len(), objects.len()), (1203, 1203), "one line for each");
+    assert!(lines.iter().all(|(verb, _, detail)| verb == "grant" && detail.ends_with("READ")), "{:?}", lines[0]);
+    let fresh = place.open().await;
+    assert_eq!(fresh.grants(), store.grants());
+}
+
 super::on_both! {
+    a_large_batch_leaves_a_line_for_each_step_and_gives_no_number_twice,
     a_role_made_by_a_batch_holds_and_is_given_in_the_same_batch,
     what_somebody_else_changed_since_the_plan_stops_the_whole_batch,
     a_batch_changes_ends_and_another_process_sees_all_of_it,

@@ -89,7 +89,10 @@ impl Place {
         Settings {
             engine: self.1.clone(),
             poll: Duration::from_millis(20),
-            lock_wait: Duration::from_millis(100),
+            // Longer than a busy machine takes.
+            stale_after: Duration::from_mins(1),
+            lock_wait: Duration::from_secs(8),
+            patience: Duration::from_mins(1),
             ..Settings::new(self.0.clone())
         }
     }
@@ -552,7 +555,8 @@ impl Writer {
 }
 
 async fn a_locked_database_refuses_changes_and_answers_reads(place: Place) {
-    let store = place.open().await;
+    let settings = Settings { lock_wait: Duration::from_millis(100), ..place.settings() };
+    let store = Store::open(&settings, Clock::System).await.unwrap();
     let alice = identity("alice@example.com", "1");
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
     let other = Writer::at(&place).await;
