@@ -192,7 +192,7 @@ fn explain_names_the_row_the_need_and_the_grant_that_decided() {
     let get = "explain bob GET /api/2.0/mlflow/experiments/get?experiment_id=1";
     let said = place.says(get);
     assert!(said.contains("(GetExperiment)") && said.contains("user bob holds READ on experiment 1"), "{said}");
-    let update = "explain bob POST /ajax-api/2.0/mlflow/experiments/update experiment_id=1 new_name=x";
+    let update = "explain bob POST /ajax-api/2.0/mlflow/experiments/set-experiment-tag experiment_id=1 key=a value=x";
     let said = place.fails(update, 4);
     assert!(said.contains("edit wanted; user bob holds READ on experiment 1") && said.ends_with("refused\n"), "{said}");
     let said = place.says(&format!("{update} --group ml"));
