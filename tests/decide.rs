@@ -68,7 +68,8 @@ fn without_a_grant_there_is_nothing_whatever_mlflows_default_permission_is() {
     // MLflow's `default_permission` (READ as shipped) gives every user something on everything. Ours is a grant like
     // any other, to be written down.
     for kind in Kind::ALL.into_iter().filter(|kind| kind.grantable() != Grantable::No) {
-        if matches!(kind, Kind::Skill | Kind::Job) {
+        // MLflow 3.17.2 knows no grants on these.
+        if matches!(kind, Kind::Skill | Kind::Job | Kind::ExperimentName) {
             continue;
         }
         assert!(!may(&[], kind, Action::Read), "{kind}");

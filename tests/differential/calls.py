@@ -1,6 +1,7 @@
 """One valid request for each row of the table. `$word` stands for a thing of the world."""
 
-from world import JUDGE, PROMPT, assessment
+from servers import HAS_SKILLS
+from world import JUDGE, PROMPT, SKILL_VERSION, assessment
 
 EXPERIMENT, RUN, MODEL = {"experiment_id": "$experiment"}, {"run_id": "$run"}, {"name": "$registered_model"}
 VERSION = {"name": "$registered_model", "version": "$version"}
@@ -351,17 +352,7 @@ NOT_DRIVEN = {
     "GetPromptOptimizationJob": "there is no job, as above",
     "CancelPromptOptimizationJob": "there is no job, as above",
     "DeletePromptOptimizationJob": "there is no job, as above",
-    "*User": "users and roles live in each server's own store: tests/live/auth.rs drives every call by MLflow's client",
-    "*Users": "as above",
-    "UpdateUserAdmin": "as above",
-    "UpdateUserPassword": "as above",
-    "*UserPermission": "as above",
-    "*UserPermissions": "as above",
-    "*Role": "as above",
-    "*Roles": "as above",
-    "*RolePermission": "as above",
-    "*RolePermissions": "as above",
-    "ListRoleUsers": "as above",
+    "UpdateUserPassword": "there are no passwords: tests/live/auth.rs",
     "*ExperimentPermission": "up to 3.12: tests/live/auth.rs",
     "*RegisteredModelPermission": "up to 3.12: tests/live/auth.rs",
     "*ScorerPermission": "up to 3.12: tests/live/auth.rs",
@@ -372,6 +363,55 @@ NOT_DRIVEN = {
     "*Workspace": "workspaces are off on these servers: tests/live/workspaces.rs",
     "*Workspaces": "workspaces are off on these servers: tests/live/workspaces.rs",
 }
+
+# Users, roles and permissions: each server keeps its own, and is asked itself for them.
+EXPERIMENT_OF_ROLE = {"resource_type": "experiment", "resource_pattern": "$experiment", "permission": "READ"}
+EXPERIMENT_OF_USER = {"resource_type": "experiment", "resource_id": "$experiment"}
+ROLE, OF_ROLE, MADE, SELF = (
+    {"role_id": "$role"},
+    {"role_permission_id": "$role_permission"},
+    {"username": "$made"},
+    {"username": "$self"},
+)
+CALLS |= {
+    "CreateUser": {"username": "$new@differential.test", "password": "a test password"},
+    "DeleteUser": MADE, "GetUser": SELF, "ListUsers": {}, "GetCurrentUser": {},
+    "UpdateUserAdmin": {**MADE, "is_admin": False},
+    "ListCurrentUserPermissions": {}, "ListUserPermissions": SELF,
+    "GetUserPermission": {**SELF, **EXPERIMENT_OF_USER},
+    "GrantUserPermission": {**MADE, **EXPERIMENT_OF_USER, "permission": "READ"},
+    "RevokeUserPermission": {**MADE, **EXPERIMENT_OF_USER},
+    "CreateRole": {"name": "$new", "workspace": "default"}, "UpdateRole": {**ROLE, "description": "d"}, "DeleteRole": ROLE,
+    "GetRole": ROLE, "ListRoles": {"workspace": "default"}, "ListRoleUsers": ROLE, "ListUserRoles": SELF,
+    "AssignRole": {**ROLE, **MADE}, "UnassignRole": {**ROLE, **MADE},
+    "AddRolePermission": {**ROLE, **EXPERIMENT_OF_ROLE}, "ListRolePermissions": ROLE,
+    "UpdateRolePermission": {**OF_ROLE, "permission": "EDIT"}, "RemoveRolePermission": OF_ROLE,
+}  # fmt: skip
+FRESH |= {
+    "DeleteUser": "user", "UpdateUserAdmin": "user", "GrantUserPermission": "user", "RevokeUserPermission": "granted_user",
+    "AssignRole": "role", "UnassignRole": "assigned_role", "DeleteRole": "role", "AddRolePermission": "role",
+    "UpdateRolePermission": "role_permission", "RemoveRolePermission": "role_permission",
+}  # fmt: skip
+
+# Skills, which the server has from 3.18 on, alone and in an organization: two paths, one kind.
+SKILL_CALLS = {
+    "Get{}Skill": {}, "Update{}Skill": {"description": "d"}, "Delete{}Skill": {},
+    "Set{}SkillTag": TAG, "Delete{}SkillTag": {},
+    "Set{}SkillAlias": {"alias": "a", "version": 1}, "Get{}SkillVersionByAlias": {}, "Delete{}SkillAlias": {},
+    "Search{}SkillVersions": {}, "Create{}SkillVersion": SKILL_VERSION, "Get{}SkillVersion": {},
+    "Update{}SkillVersion": {"status": "deprecated"}, "Delete{}SkillVersion": {},
+    "Set{}SkillVersionTag": TAG, "Delete{}SkillVersionTag": {},
+}  # fmt: skip
+if HAS_SKILLS:
+    NOT_DRIVEN = {glob: why for glob, why in NOT_DRIVEN.items() if "Skill" not in glob or glob.startswith("Install")}
+    CALLS |= {"SearchSkills": {"max_results": 100}, "CreateSkill": {"name": "$new"}}
+    CALLS["BulkRegisterSkills"] = {"skills": [{"name": "$new", **SKILL_VERSION}]}
+    for among, things in [("", {"name": "$skill"}), ("Organization", {"organization": "acme", "name": "$skill"})]:
+        for call, template in SKILL_CALLS.items():
+            name = call.format(among)
+            CALLS[name] = {**template, "/": {**things, "version": "1", "alias": "a", "key": "t"}}
+            if name.startswith(("Delete", "Update")):
+                FRESH[name] = "retired_skill" if call == "Delete{}SkillVersion" else "skill"
 
 # Calls that nobody hears a success of here, and why: which answer it is instead is the same for all who may.
 WITHOUT_SUCCESS = {

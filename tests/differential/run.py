@@ -25,7 +25,7 @@ from world import World, fresh_name, settle, spans
 
 DIFFERENCES = HERE.parent.parent / "docs" / "differences.md"
 # What other texts hold too, or nobody looks for.
-UNTOLD = ["experiment", "version", "mcp_version", "mcp_slug", "artifact", "artifact_root", "endpoint"]
+UNTOLD = ["experiment", "version", "mcp_version", "mcp_slug", "artifact", "artifact_root", "endpoint", "role", "role_permission"]
 OUTCOMES = {"allowed", "refused", "absent", "shows more", "shows less"}
 FAR_USERS = ["nobody", "manager", "admin"]
 

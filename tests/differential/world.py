@@ -9,7 +9,7 @@ import json
 import time
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from servers import INNER, INSIDE, LEVELS, NAMED
+from servers import HAS_SKILLS, INNER, INSIDE, LEVELS, NAMED
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
 PROMPT = {"key": "mlflow.prompt.is_prompt", "value": "true"}
@@ -20,6 +20,7 @@ JUDGE = json.dumps(
         "instructions_judge_pydantic_data": {"instructions": "Is {{ outputs }} good?", "model": "openai:/gpt-4o"},
     }
 )
+SKILL_VERSION = {"source_type": "git", "source": "https://git.example/skills.git", "ref": "v1", "digest": "0" * 64}
 _number = itertools.count(1)
 
 
@@ -41,6 +42,8 @@ class World:
             "experiment", "run", "metric", "logged_model", "trace", "assessment", "dataset", "registered_model",
             "model_version", "prompt", "prompt_version", "scorer", "secret", "definition", "endpoint", "mcp_server",
             "mcp_version", "mcp_endpoint", "label_schema", "review_queue", "issue", "artifact", "webhook", "guarded", "binding", "budget",
+            "role_permission",
+            *(["skill"] if HAS_SKILLS else []),
         ]:  # fmt: skip
             try:
                 things.update(getattr(self, f"make_{name}")(where))
@@ -55,7 +58,8 @@ class World:
                 continue
             self.server.grant(user, "experiment", near["experiment"], level)
             for kind in NAMED:
-                self.server.grant(user, kind, "*", level)
+                # MLflow knows no USE on skills.
+                self.server.grant(user, kind, "*", "READ" if (kind, level) == ("skill", "USE") else level)
         for user, level in INSIDE.items():
             for kind in INNER:
                 self.server.grant(user, kind, "*", level)
@@ -253,6 +257,54 @@ class World:
     def make_mcp_draft(self, where, name=None):
         """Active versions are not deleted."""
         return self.make_mcp_version(where, name, "draft")
+
+    def keep(self, path, body):
+        """What each server keeps by itself: users, roles, permissions."""
+        return self.server.make("POST", path, itself=True, body=body)
+
+    def make_user(self, where, name):
+        made = f"{name}@differential.test"
+        self.keep(f"{API}/users/create", {"username": made, "password": "a test password"})
+        return {"made": made}
+
+    def make_granted_user(self, where, name):
+        made = self.make_user(where, name)
+        held = {"resource_type": "experiment", "resource_id": self.things[where]["experiment"], "permission": "READ"}
+        self.keep(f"{API3}/users/permissions/grant", {"username": made["made"], **held})
+        return made
+
+    def make_role(self, where, name=None):
+        made = self.keep(f"{API3}/roles/create", {"name": name or f"{where}-role", "workspace": "default"})
+        return {**(self.make_user(where, f"{name}-user") if name else {}), "role": made["role"]["id"]}
+
+    def make_assigned_role(self, where, name):
+        made = self.make_role(where, name)
+        self.keep(f"{API3}/roles/assign", {"role_id": made["role"], "username": made["made"]})
+        return made
+
+    def make_role_permission(self, where, name=None):
+        made = self.make_role(where, name)
+        held = {"resource_type": "experiment", "resource_pattern": self.things[where]["experiment"], "permission": "READ"}
+        held = self.keep(f"{API3}/roles/permissions/add", {"role_id": made["role"], **held})
+        return {**made, "role_permission": held["role_permission"]["id"]}
+
+    def make_skill(self, where, name=None):
+        """One alone and one in an organization, of one name."""
+        name = name or f"{where}-skill"
+        for more, path in [({}, name), ({"organization": "acme"}, f"@acme/{name}")]:
+            self.post(f"{API3}/skills", {"name": name, **more})
+            self.post(f"{API3}/skills/{path}/versions", SKILL_VERSION)
+            self.post(f"{API3}/skills/{path}/tags", {"key": "t", "value": "v"})
+            self.post(f"{API3}/skills/{path}/versions/1/tags", {"key": "t", "value": "v"})
+            self.post(f"{API3}/skills/{path}/aliases", {"alias": "a", "version": 1})
+        return {"skill": name}
+
+    def make_retired_skill(self, where, name=None):
+        """Active versions are not deleted."""
+        made = self.make_skill(where, name)
+        for path in (made["skill"], f"@acme/{made['skill']}"):
+            self.post(f"{API3}/skills/{path}/versions/1", {"status": "deprecated"}, method="PATCH")
+        return made
 
     def make_mcp_endpoint(self, where, name=None):
         made = self.make_mcp_version(where, name) if name else {"mcp_server": f"com.example/{where}"}
