@@ -411,7 +411,7 @@ if HAS_SKILLS:
             name = call.format(among)
             CALLS[name] = {**template, "/": {**things, "version": "1", "alias": "a", "key": "t"}}
             if name.startswith(("Delete", "Update")):
-                FRESH[name] = "retired_skill" if call == "Delete{}SkillVersion" else "skill"
+                FRESH[name] = "retired" if call == "Delete{}SkillVersion" else "skill"
 
 # Calls that nobody hears a success of here, and why: which answer it is instead is the same for all who may.
 WITHOUT_SUCCESS = {

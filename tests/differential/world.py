@@ -299,7 +299,7 @@ class World:
             self.post(f"{API3}/skills/{path}/aliases", {"alias": "a", "version": 1})
         return {"skill": name}
 
-    def make_retired_skill(self, where, name=None):
+    def make_retired(self, where, name=None):
         """Active versions are not deleted."""
         made = self.make_skill(where, name)
         for path in (made["skill"], f"@acme/{made['skill']}"):
