@@ -8,6 +8,9 @@ pub mod decide;
 pub mod grant;
 pub mod identity;
 mod people;
+pub mod reason;
+pub mod requirement;
 pub mod spelled;
 #[cfg(test)]
 mod tests;
+pub mod visible;

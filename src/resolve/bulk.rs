@@ -14,7 +14,7 @@ use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 
 use super::Resolver;
-use super::links::Info;
+use super::answers::Info;
 use crate::message::Body;
 use crate::mlflow::ids::{ExperimentId, LoggedModelId, RunId, WorkspaceName};
 use crate::mlflow::resource::{Kind, Object, Resource};

@@ -5,6 +5,7 @@
 //! be, becomes a requirement that administrators alone meet: to everybody else it looks like any other denial, and
 //! MLflow itself tells the administrator what is wrong.
 
+mod answers;
 mod artifact;
 mod bulk;
 mod called;

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::FieldFault;
-use super::plan::{Entries, Holds, Member, Node, Plan, Slot};
+use super::plan::{Plan, Slot};
+use super::shape::{Entries, Holds, Member, Node};
 
 /// How deep a body may be nested.
 const DEPTH: usize = 64;

@@ -5,11 +5,15 @@
 //! beside a body, aliases that differ. The bytes are sent on as they came.
 
 mod body;
+mod form;
 mod graphql;
 mod judges;
 mod otlp;
 mod plan;
 mod query;
+#[cfg(test)]
+mod samples;
+mod shape;
 mod stamp;
 
 use std::sync::Arc;
@@ -21,10 +25,11 @@ pub use self::judges::Judge;
 pub use self::otlp::OtlpFault;
 pub(super) use self::plan::Plan;
 #[cfg(test)]
-pub(crate) use self::plan::{Sample, samples};
+pub(crate) use self::samples::{Sample, samples};
 pub use self::stamp::{AUTHOR_TAG, is_author_tag, stamp};
 
-use self::plan::{Form, Part, Source, Want};
+use self::form::Form;
+use self::plan::{Part, Source, Want};
 use super::classify::Call;
 use super::path::{self, BadPath};
 use super::route::{Answer, Check, Count, Effect, Need, Row, Take, What};
@@ -195,7 +200,7 @@ impl Fields {
     /// The number in a field that the row takes for one.
     #[must_use]
     pub fn number(&self, field: &str) -> Option<u64> {
-        plan::number(self.one(field)?).ok()
+        form::number(self.one(field)?).ok()
     }
 
     /// What the request gives or takes a permission on, by type and id.

@@ -3,15 +3,9 @@
 //! A row's words, taken apart once: what is wanted ([`Want`]), in which places it can stand ([`Slot`]), and the shape of
 //! the body as far as it must be read ([`Node`]).
 
-use std::fmt;
-
-use crate::mlflow::granting::Holder;
-use crate::mlflow::ids::{
-    BadId, DatasetId, ExperimentId, ExperimentName, GatewayEndpointId, GatewayEndpointName, GatewayGuardrailId,
-    GatewayModelDefinitionId, GatewaySecretId, IssueId, JobId, LabelSchemaId, LoggedModelId, McpNamespace,
-    McpServerName, McpSlug, McpVersion, ModelName, ModelVersion, ReviewQueueId, RunId, ScorerName, SkillName,
-    SkillOrganization, TraceId, WorkspaceName,
-};
+use super::form::{Form, HOLDER, NUMBER, form_of, part_form};
+use super::shape::Node;
+use crate::mlflow::ids::{ExperimentName, GatewayEndpointName, GatewayGuardrailId, ModelName};
 use crate::mlflow::resource::Kind;
 use crate::policy::classify::capture_name;
 use crate::policy::route::{Answer, BodyClass, Check, Count, Effect, Need, Row, Stamp, Take, Verb, What};
@@ -58,17 +52,6 @@ pub(super) struct Part {
     pub(super) form: Form,
 }
 
-/// What a value must look like.
-#[derive(Clone, Copy)]
-pub(super) enum Form {
-    Text,
-    Id(fn(&str) -> Result<(), BadId>),
-    ArtifactPath,
-    /// Nothing: only the server may say what stands there.
-    Absent,
-    FileName,
-}
-
 /// One place where a value can stand.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -88,55 +71,6 @@ impl Slot {
     /// Whether it is a header field.
     fn in_header(&self) -> bool {
         self.name.starts_with("header.")
-    }
-}
-
-/// The members of a JSON object that must be read.
-#[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) members: Vec<Member>,
-    /// Where each element of a list of objects is counted.
-    pub(super) counted: Option<usize>,
-}
-
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: &'static str,
-    /// Protobuf's second spelling, where it differs.
-    pub(super) camel: Option<String>,
-    pub(super) holds: Holds,
-}
-
-#[derive(Debug)]
-pub(super) enum Holds {
-    /// A value, or a list of values, of this slot.
-    Value(usize),
-    /// An object.
-    Object(Node),
-    /// A list of objects.
-    Objects(Node),
-    /// An object that may have any members, or a list of pairs of `key` and `value`.
-    Entries(Entries),
-}
-
-/// What is wanted of entries.
-#[derive(Debug, Default)]
-pub(super) struct Entries {
-    /// Where their names go.
-    pub(super) names: Option<usize>,
-    /// Where the values of some go.
-    pub(super) values: Vec<(&'static str, usize)>,
-}
-
-impl fmt::Debug for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "Text",
-            Self::Id(_) => "Id",
-            Self::ArtifactPath => "ArtifactPath",
-            Self::Absent => "Absent",
-            Self::FileName => "FileName",
-        })
     }
 }
 
@@ -505,221 +439,8 @@ impl Plan {
     }
 }
 
-/// A user's name, or `group:NAME`.
-const HOLDER: Form = Form::Id(|text| Holder::parse(text).map(drop));
-
-/// The number that the store gave to something.
-const NUMBER: Form = Form::Id(|text| number(text).map(drop));
-
-/// Reads a number of the store's, in its one spelling.
-///
-/// # Errors
-/// [`BadId`].
-pub(super) fn number(text: &str) -> Result<u64, BadId> {
-    const WRONG: BadId = BadId { kind: "number", why: "it is an integer from 1 on, in decimal digits" };
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
-    number.filter(|_| canonical).ok_or(WRONG)
-}
-
 /// How many values may stand in a field that need not be there.
 fn free(field: &str) -> Count {
     let many = field.contains("[]") || field.ends_with("[*]") || field.starts_with("otlp.");
     if many { Count::AnyEach } else { Count::Optional }
-}
-
-fn form_of(kind: Kind) -> Form {
-    match kind {
-        Kind::Experiment => Form::Id(|text| ExperimentId::parse(text).map(drop)),
-        Kind::ExperimentName => Form::Id(|text| ExperimentName::parse(text).map(drop)),
-        Kind::Run => Form::Id(|text| RunId::parse(text).map(drop)),
-        Kind::LoggedModel => Form::Id(|text| LoggedModelId::parse(text).map(drop)),
-        Kind::Trace => Form::Id(|text| TraceId::parse(text).map(drop)),
-        Kind::Workspace => Form::Id(|text| WorkspaceName::parse(text).map(drop)),
-        Kind::Dataset => Form::Id(|text| DatasetId::parse(text).map(drop)),
-        Kind::LabelSchema => Form::Id(|text| LabelSchemaId::parse(text).map(drop)),
-        Kind::ReviewQueue => Form::Id(|text| ReviewQueueId::parse(text).map(drop)),
-        Kind::Issue => Form::Id(|text| IssueId::parse(text).map(drop)),
-        Kind::Job => Form::Id(|text| JobId::parse(text).map(drop)),
-        Kind::RegisteredModel | Kind::Prompt => Form::Id(|text| ModelName::parse(text).map(drop)),
-        Kind::GatewaySecret => Form::Id(|text| GatewaySecretId::parse(text).map(drop)),
-        Kind::GatewayEndpoint => Form::Id(|text| GatewayEndpointId::parse(text).map(drop)),
-        Kind::GatewayModelDefinition => Form::Id(|text| GatewayModelDefinitionId::parse(text).map(drop)),
-        Kind::McpServer => Form::Id(|text| McpServerName::parse(text).map(drop)),
-        Kind::Skill => Form::Id(|text| SkillName::parse(text).map(drop)),
-        Kind::ModelVersion
-        | Kind::PromptVersion
-        | Kind::Assessment
-        | Kind::Scorer
-        | Kind::ScorerVersion
-        | Kind::McpServerVersion => Form::Text,
-    }
-}
-
-/// What the part of a joined id must look like, and whether a number passes for its digits.
-fn part_form(kind: Kind, index: usize) -> (Form, bool) {
-    match (kind, index) {
-        (Kind::ModelVersion | Kind::PromptVersion, 0) => (form_of(Kind::RegisteredModel), false),
-        (Kind::ModelVersion | Kind::PromptVersion, _) | (Kind::ScorerVersion, 2) => {
-            (Form::Id(|text| ModelVersion::parse(text).map(drop)), true)
-        }
-        (Kind::McpServer | Kind::McpServerVersion, 0) => (Form::Id(|text| McpNamespace::parse(text).map(drop)), false),
-        (Kind::McpServer | Kind::McpServerVersion, 1) => (Form::Id(|text| McpSlug::parse(text).map(drop)), false),
-        (Kind::McpServerVersion, _) => (Form::Id(|text| McpVersion::parse(text).map(drop)), false),
-        (Kind::Skill, 0) => (Form::Id(|text| SkillOrganization::parse(text).map(drop)), false),
-        (Kind::Skill, _) => (form_of(Kind::Skill), false),
-        (Kind::Scorer | Kind::ScorerVersion | Kind::ReviewQueue, 0) => (form_of(Kind::Experiment), true),
-        (Kind::Scorer | Kind::ScorerVersion, 1) => (Form::Id(|text| ScorerName::parse(text).map(drop)), false),
-        _ => (Form::Text, false),
-    }
-}
-
-impl Node {
-    fn insert(&mut self, steps: &'static str, slot: usize) {
-        if let Some((path, entry)) = steps.strip_suffix(']').and_then(|steps| steps.rsplit_once('['))
-            && !entry.is_empty()
-        {
-            return self.insert_entry(path, entry, slot);
-        }
-        let (name, list, rest) = step(steps);
-        let member = self.member(name, || match (rest, list) {
-            (None, false) => Holds::Value(slot),
-            (_, true) => Holds::Objects(Self::default()),
-            (Some(_), false) => Holds::Object(Self::default()),
-        });
-        match (rest, &mut member.holds) {
-            (Some(rest), Holds::Object(node) | Holds::Objects(node)) => node.insert(rest, slot),
-            (None, Holds::Objects(node)) => node.counted = Some(slot),
-            (Some(_), Holds::Value(_) | Holds::Entries(_))
-            | (None, Holds::Value(_) | Holds::Object(_) | Holds::Entries(_)) => {}
-        }
-    }
-
-    /// `a.b[*]`: the names of `b`'s members; `a.b[k]`: the value of the one named `k`.
-    fn insert_entry(&mut self, path: &'static str, entry: &'static str, slot: usize) {
-        if let Some(entries) = self.entries(path) {
-            match entry {
-                "*" => entries.names = Some(slot),
-                name => entries.values.push((name, slot)),
-            }
-        }
-    }
-
-    /// An object of which nothing is read but that it is one of texts, and that no member of it stands twice.
-    fn insert_map(&mut self, steps: &'static str) {
-        self.entries(steps);
-    }
-
-    /// The entries at a path, which are made if they are not there.
-    fn entries(&mut self, path: &'static str) -> Option<&mut Entries> {
-        let (name, list, rest) = step(path);
-        let Some(rest) = rest else {
-            return match &mut self.member(name, || Holds::Entries(Entries::default())).holds {
-                Holds::Entries(entries) => Some(entries),
-                Holds::Value(_) | Holds::Object(_) | Holds::Objects(_) => None,
-            };
-        };
-        let holds = || if list { Holds::Objects(Self::default()) } else { Holds::Object(Self::default()) };
-        match &mut self.member(name, holds).holds {
-            Holds::Object(node) | Holds::Objects(node) => node.entries(rest),
-            Holds::Value(_) | Holds::Entries(_) => None,
-        }
-    }
-
-    /// The member of that name, which is made if it is not there.
-    fn member(&mut self, name: &'static str, holds: impl FnOnce() -> Holds) -> &mut Member {
-        let index = self.members.iter().position(|member| member.name == name).unwrap_or_else(|| {
-            let camel = camel(name);
-            self.members.push(Member { name, camel: (camel != name).then_some(camel), holds: holds() });
-            self.members.len() - 1
-        });
-        &mut self.members[index]
-    }
-}
-
-/// The first step of a path: its name, whether a list stands there, and what follows.
-fn step(steps: &'static str) -> (&'static str, bool, Option<&'static str>) {
-    let (step, rest) = match steps.split_once('.') {
-        Some((step, rest)) => (step, Some(rest)),
-        None => (steps, None),
-    };
-    match step.strip_suffix("[]") {
-        Some(name) => (name, true, rest),
-        None => (step, false, rest),
-    }
-}
-
-/// Protobuf's `json_name`: each `_x` becomes `X`.
-fn camel(snake: &str) -> String {
-    let mut text = String::with_capacity(snake.len());
-    let mut raise = false;
-    for sign in snake.chars() {
-        match sign {
-            '_' => raise = true,
-            _ if raise => {
-                text.push(sign.to_ascii_uppercase());
-                raise = false;
-            }
-            _ => text.push(sign),
-        }
-    }
-    text
-}
-
-/// One place of a row's fields, with a value that passes there: for tests that speak of every row.
-#[cfg(test)]
-#[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    /// As the row spells it, without braces.
-    pub(crate) name: &'static str,
-    pub(crate) in_path: bool,
-    pub(crate) many: bool,
-    pub(crate) value: &'static str,
-}
-
-/// Every field of a row, under one of its names each, with the first of `values` that passes for it.
-///
-/// # Panics
-/// When none of `values` does.
-#[cfg(test)]
-pub(crate) fn samples(row: &'static Row, values: &[&'static str]) -> Vec<Sample> {
-    // These go together, and are looked at as one.
-    const TOGETHER: [(&str, &str); 8] = [
-        ("kind", "experiment"),
-        ("id", "1"),
-        ("resource_type", "experiment"),
-        ("resource_id", "1"),
-        ("resource_pattern", "1"),
-        ("permission", "USE"),
-        ("is_admin", "true"),
-        ("expires_at", "4073540400000"),
-    ];
-    let plan = Plan::of(row);
-    let mut samples: Vec<Sample> = Vec::new();
-    for part in plan.wants.iter().flat_map(|want| &want.parts) {
-        let passes = |value: &&&str| match part.form {
-            Form::Text | Form::Absent => true,
-            Form::Id(check) => check(value).is_ok(),
-            Form::ArtifactPath => crate::policy::path::artifact(value).is_ok(),
-            Form::FileName => crate::policy::path::file_name(value).is_ok(),
-        };
-        let Some(slot) = part.slots.first().map(|index| &plan.slots[*index]) else { continue };
-        // Only the server may say what stands there.
-        if matches!(part.form, Form::Absent) {
-            continue;
-        }
-        let together = TOGETHER.iter().find(|(name, _)| *name == slot.name && row.answer == Answer::Served);
-        let value = together
-            .map(|(_, value)| value)
-            .or_else(|| values.iter().find(passes))
-            .unwrap_or_else(|| panic!("{}: nothing passes for {}", row.name, slot.name));
-        let sample = Sample { name: slot.name, in_path: slot.capture.is_some(), many: slot.many, value };
-        match samples.iter_mut().find(|known| known.name == slot.name && known.in_path == sample.in_path) {
-            // The stricter of two readings.
-            Some(known) if !matches!(part.form, Form::Text) => *known = sample,
-            Some(_) => {}
-            None => samples.push(sample),
-        }
-    }
-    samples
 }
