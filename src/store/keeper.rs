@@ -269,7 +269,8 @@ impl Keeper {
             self.lose(fault);
         }
         let done = done?;
-        if done.seq.is_some() {
+        // Where there was nothing left to do, another process did it, and memory may not have heard of that yet.
+        if done.seq.is_some() || !done.changed.anything() {
             let read = self.catch_up(false).await;
             if let Err(fault) = &read {
                 self.lose(fault);

@@ -193,6 +193,17 @@ async fn nobody_is_a_principal_before_being_recognised(place: Place) {
     assert!(store.principal(alice, &home()).is_ok());
 }
 
+/// Two processes, of which the second has not looked since the first wrote: it hears of it by trying the same.
+async fn whom_another_process_has_just_recognised_is_recognised_here_at_once(place: Place) {
+    let alice = identity("alice@example.com", "1");
+    let first = place.open().await;
+    let settings = Settings { poll: Duration::from_hours(1), ..place.settings() };
+    let second = Store::open(&settings, Clock::System).await.unwrap();
+    first.recognise(&alice).await.unwrap();
+    second.recognise(&alice).await.unwrap();
+    assert!(second.principal(alice, &home()).is_ok());
+}
+
 async fn a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked(place: Place) {
     let store = place.open().await;
     let (first, second) = (identity("alice@example.com", "1"), identity("alice@example.com", "2"));
@@ -763,6 +774,7 @@ on_both! {
     a_grant_counts_from_the_moment_it_is_acknowledged_and_no_longer_when_it_is_revoked,
     what_was_acknowledged_is_there_after_opening_anew,
     nobody_is_a_principal_before_being_recognised,
+    whom_another_process_has_just_recognised_is_recognised_here_at_once,
     a_mail_address_given_to_somebody_else_brings_no_grants_until_relinked,
     two_subjects_that_come_at_once_under_one_name_are_not_both_recognised,
     a_disabled_user_is_refused_and_signed_out_at_once,
