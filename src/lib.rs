@@ -48,6 +48,8 @@ pub mod cli;
 pub mod telemetry;
 // The client for what identity providers say.
 pub mod fetch;
+// On a person's own machine: signing in from there, and the credential that is kept.
+pub mod client;
 // Deadlines that move.
 mod timer;
 // Time, and its settable twin for tests.

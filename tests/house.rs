@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("directory", 3),
     ("forward", 3),
     ("audit", 3),
+    ("client", 2),
     ("resolve", 2),
     ("access", 2),
     ("upstream", 2),

@@ -4,11 +4,13 @@
 //! goes to standard output, what is wrong to standard error.
 //!
 //! Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 the configuration has
-//! faults; 4 `explain` says no; 5 `check` or `doctor` found something. `policy plan` is like other tools of its kind: 2 says
+//! faults; 4 `explain` says no; 5 `check` or `doctor` found something; 6 a login is needed; 7 the server that one would sign
+//! in at cannot be reached. `policy plan` is like other tools of its kind: 2 says
 //! that there is a difference.
 
 mod accounts;
 mod check;
+mod client;
 mod doctor;
 mod explain;
 mod given;
@@ -45,7 +47,8 @@ use crate::telemetry;
 #[command(name = "trackgate", version, about, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 faults in the configuration, 4 `explain` \
-                        says no, 5 `check` or `doctor` found something; of `policy plan` 2 says that there is a difference."
+                        says no, 5 `check` or `doctor` found something, 6 not signed in (`login`), 7 the server cannot be \
+                        reached (`login`, `logout`, `whoami`, `token print`); of `policy plan` 2 says that there is a difference."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -79,6 +82,13 @@ enum Command {
     /// Service accounts: users for programs, used with tokens.
     #[command(subcommand)]
     Account(accounts::AccountCommand),
+    /// Sign in at a server from this machine, with a browser or a code.
+    Login(client::Login),
+    /// Sign out: the login is revoked at the server and forgotten here.
+    Logout(client::Logout),
+    /// Ask a server who one is to it, how that is proven, until when, and where the credential comes from.
+    #[command(name = "whoami")]
+    WhoAmI(client::WhoAmI),
     /// Access tokens of people and service accounts.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -155,7 +165,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Ended::Differs) => ExitCode::from(2),
         Err(error) => {
             eprintln!("trackgate: {}", sentence(&error));
-            ExitCode::from(if error.is::<Faults>() { 3 } else { 1 })
+            ExitCode::from(if error.is::<Faults>() { 3 } else { client::code(&error).unwrap_or(1) })
         }
     }
 }
@@ -207,9 +217,15 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         }
         Command::User(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Account(command) => with_store(&line.config, async |store| command.run(store, by).await),
-        Command::Token(command) => with_store_to_say(&line.config, async |store, config| {
-            command.run(store, config, by).await.map(|()| Ended::Well)
-        }),
+        Command::Login(login) => block_on(login.run()).map(|()| Ended::Well),
+        Command::Logout(logout) => block_on(logout.run()).map(|()| Ended::Well),
+        Command::WhoAmI(who) => block_on(who.run()).map(|()| Ended::Well),
+        Command::Token(tokens::TokenCommand::Print(print)) => block_on(print.run()).map(|()| Ended::Well),
+        Command::Token(tokens::TokenCommand::Here(command)) => {
+            with_store_to_say(&line.config, async |store, config| {
+                command.run(store, config, by).await.map(|()| Ended::Well)
+            })
+        }
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store_to_say(&line.config, async |store, config| {
             command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)

@@ -17,6 +17,15 @@ use crate::store::{By, Changed, Standing, Store, Token, TokenId, TokenKind};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
+    /// Print a fresh access token of one's own login (`trackgate login`), and nothing else.
+    Print(super::client::Print),
+    #[command(flatten)]
+    Here(StoreCommand),
+}
+
+/// On the server itself.
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
     /// Make a token for a person who is known, or for a service account, and print it: it is shown this once.
     Create(Create),
     /// List tokens, the newest first.
@@ -70,7 +79,7 @@ fn token_id(text: &str) -> Result<TokenId, String> {
     TokenId::parse(text).ok_or_else(|| "the name of a token is its eight signs after `tgp_` or `tgs_`".to_owned())
 }
 
-impl TokenCommand {
+impl StoreCommand {
     pub(super) async fn run(self, store: &Store, config: &Config, by: By) -> anyhow::Result<()> {
         match self {
             Self::Create(create) => create.run(store, config, by).await,
