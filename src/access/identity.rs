@@ -25,11 +25,11 @@ pub struct Identity {
     pub proof: Proof,
     /// When the proof ends.
     pub until: SystemTime,
-    /// The token of our own that proved it, if one did.
+    /// The token of our own that proved it, or the binding by which it counts, if one did.
     pub token: Option<Arc<ByToken>>,
 }
 
-/// The token of our own by which a caller was recognised.
+/// The token of our own, or the binding, by which a caller was recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByToken {
     /// What it is called in lists and in the audit log; no secret.
@@ -57,6 +57,8 @@ pub enum Proof {
     Iap,
     /// A token of our own.
     Token,
+    /// A bearer token that is bound to a service account.
+    Bound,
 }
 
 impl Proof {
@@ -68,6 +70,7 @@ impl Proof {
             Self::Bearer => "bearer",
             Self::Iap => "iap",
             Self::Token => "token",
+            Self::Bound => "binding",
         }
     }
 }

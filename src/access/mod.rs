@@ -3,6 +3,7 @@
 //! Pure: identities, grants, and the one decision. The same data and the same request give the same decision, with
 //! its reasons.
 
+pub mod binding;
 pub mod ceiling;
 pub mod decide;
 pub mod grant;

@@ -125,7 +125,7 @@ pub(super) fn tokens(
     (service, looks_after): (bool, bool),
     making: bool,
 ) -> Result<Reason, Reason> {
-    if principal.identity.proof == Proof::Token {
+    if matches!(principal.identity.proof, Proof::Token | Proof::Bound) {
         return Err(Reason::ByToken);
     }
     if principal.identity.user.as_str() == of {
@@ -217,11 +217,13 @@ mod tests {
         assert_eq!(tokens(&admin, "bob", person, true), Err(Reason::Another), "nobody acts in another's name");
         assert_eq!(tokens(&admin, "svc:x", (true, false), true), Ok(Reason::Admin));
         for who in [plain, admin] {
-            let identity = Identity { proof: Proof::Token, ..Identity::clone(&who.identity) };
-            let stolen = Principal { identity: Arc::new(identity), ..who };
-            for of in ["ann", "bob", "svc:x", "*"] {
-                assert_eq!(tokens(&stolen, of, (true, true), true), Err(Reason::ByToken), "{of}");
-                assert_eq!(tokens(&stolen, of, (false, false), false), Err(Reason::ByToken), "{of}");
+            for proof in [Proof::Token, Proof::Bound] {
+                let identity = Identity { proof, ..Identity::clone(&who.identity) };
+                let stolen = Principal { identity: Arc::new(identity), ..who.clone() };
+                for of in ["ann", "bob", "svc:x", "*"] {
+                    assert_eq!(tokens(&stolen, of, (true, true), true), Err(Reason::ByToken), "{of}");
+                    assert_eq!(tokens(&stolen, of, (false, false), false), Err(Reason::ByToken), "{of}");
+                }
             }
         }
     }

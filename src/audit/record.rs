@@ -320,7 +320,11 @@ impl Entry {
             line.text("proof", identity.proof.as_str());
             line.text("issuer", &identity.issuer);
             if let Some(token) = &identity.token {
-                line.text("token", &token.id);
+                line.text(if identity.proof == Proof::Bound { "binding" } else { "token" }, &token.id);
+                // Whose token it was, as its issuer calls them.
+                if identity.proof == Proof::Bound {
+                    line.text("subject", &identity.subject);
+                }
                 if let Some(ceiling) = &token.ceiling {
                     line.shown("ceiling", ceiling);
                 }

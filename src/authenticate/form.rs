@@ -54,7 +54,7 @@ impl Authenticator {
         match identity.proof {
             Proof::Session => self.session_of(credentials).map(|session| format!("session {}", session.key.to_hex())),
             Proof::Iap => Some(format!("iap {} {}", identity.issuer, identity.subject)),
-            Proof::Bearer | Proof::Token => None,
+            Proof::Bearer | Proof::Token | Proof::Bound => None,
         }
     }
 }

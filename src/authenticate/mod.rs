@@ -173,7 +173,7 @@ impl Authenticated {
     pub fn is_ambient(&self) -> bool {
         match self.identity.proof {
             Proof::Session | Proof::Iap => true,
-            Proof::Bearer | Proof::Token => false,
+            Proof::Bearer | Proof::Token | Proof::Bound => false,
         }
     }
 }
@@ -398,11 +398,11 @@ impl Authenticator {
                     .any(|issuer| *issuer.settings.issuer == *named && issuer.settings.names_by_verified_address())
         };
         let verified = match identity.proof {
-            // Of whoever comes with a token of ours, those whom such an issuer vouched for before.
-            Proof::Token => self
-                .store
-                .user(&identity.user)
-                .is_some_and(|user| user.identities.iter().any(|known| vouches(&known.issuer))),
+            // Of whoever comes with a token of ours, those whom such an issuer vouched for before; and service accounts, by
+            // whatever they come: whoever calls one by an address of these domains means it.
+            Proof::Token | Proof::Bound => self.store.user(&identity.user).is_some_and(|user| {
+                user.service || user.identities.iter().any(|known| vouches(&known.issuer))
+            }),
             Proof::Session | Proof::Bearer | Proof::Iap => vouches(&identity.issuer),
         };
         (verified && directory.speaks_of(&identity.user)).then_some(directory)

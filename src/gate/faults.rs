@@ -116,11 +116,23 @@ impl From<PrincipalFault> for Refusal {
                 "token-owner-gone",
                 "Whoever this access token was made for is not known here any more.",
             ),
+            PrincipalFault::AccountGone => Self::new(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthenticated,
+                "binding-account-gone",
+                "The token is good, and the service account that a binding leads it to does not exist here.",
+            ),
+            PrincipalFault::BoundToPerson => Self::new(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthenticated,
+                "binding-to-person",
+                "The token is good, and a binding leads it to a person's account: bindings are for service accounts.",
+            ),
             PrincipalFault::ServiceAccount => Self::new(
                 StatusCode::FORBIDDEN,
                 ErrorCode::PermissionDenied,
                 "service-account",
-                "This user name is that of a service account: it is used with access tokens and nobody signs in as it.",
+                "This user name is that of a service account: it is used with access tokens and by bindings, and nobody signs in as it.",
             ),
             PrincipalFault::NotCurrent | PrincipalFault::Unrecognised => {
                 Self::unavailable("store-not-current", "Permissions cannot be looked up now; try again later.")

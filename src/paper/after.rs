@@ -40,6 +40,10 @@ pub fn after(mut state: State, steps: &[Step]) -> State {
             Step::Revoke { at, .. } => drop(state.grants.remove(&at)),
             Step::Allow { at, expires, .. } => drop(state.rules.insert(at, Entry { value: expires, origin: origin() })),
             Step::Disallow { at } => drop(state.rules.remove(&at)),
+            Step::Bind { new, .. } => {
+                drop(state.bindings.insert(new.name.clone(), Entry { value: new, origin: origin() }));
+            }
+            Step::Unbind { was } => drop(state.bindings.remove(&was.name)),
         }
     }
     state

@@ -42,6 +42,10 @@ pub fn state(store: &Store) -> State {
             state.rules.insert(spot_of_rule(rule, to.clone()), Entry { value, origin });
         }
     }
+    for record in store.bindings().iter() {
+        let origin = Origin::Store(Arc::clone(&record.by));
+        state.bindings.insert(record.binding.name.clone(), Entry { value: Arc::clone(&record.binding), origin });
+    }
     state
 }
 
@@ -97,6 +101,10 @@ pub fn export<E: From<fmt::Error>>(store: &Store, mut take: impl FnMut(&str) -> 
             write::rule(&mut piece, &at, expires)?;
             give(&mut piece)?;
         }
+    }
+    for record in store.bindings().iter() {
+        write::binding(&mut piece, &record.binding)?;
+        give(&mut piece)?;
     }
     Ok(())
 }

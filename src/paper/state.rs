@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::binding::{Binding, BindingName};
 use crate::access::grant::Subject;
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::store::{Held, Spot};
@@ -21,6 +22,8 @@ pub struct State {
     pub grants: BTreeMap<Spot, Entry<Held>>,
     /// Who may create what, until when.
     pub rules: BTreeMap<Spot, Entry<Option<u64>>>,
+    /// Which outside identities act as which service accounts.
+    pub bindings: BTreeMap<BindingName, Entry<Arc<Binding>>>,
 }
 
 /// A role by its name.
@@ -92,8 +95,8 @@ impl State {
     /// How many things it says.
     #[must_use]
     pub fn len(&self) -> usize {
-        let Self { groups, roles, assignments, grants, rules } = self;
-        groups.len() + roles.len() + assignments.len() + grants.len() + rules.len()
+        let Self { groups, roles, assignments, grants, rules, bindings } = self;
+        groups.len() + roles.len() + assignments.len() + grants.len() + rules.len() + bindings.len()
     }
 
     /// Whether it says nothing.

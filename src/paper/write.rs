@@ -6,10 +6,12 @@
 use std::fmt::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::state::{Assigned, RoleKey, State};
+use crate::access::binding::Binding;
 use crate::access::grant::{Pattern, Subject};
 use crate::mlflow::ids::{GroupName, UserName, WorkspaceName};
 use crate::store::{Held, Named, Spot};
@@ -99,6 +101,58 @@ pub fn rule(out: &mut String, at: &Spot, expires: Option<u64>) -> fmt::Result {
     Ok(())
 }
 
+/// Which outside identity acts as which service account.
+///
+/// # Errors
+/// None, as a `String` takes everything.
+pub fn binding(out: &mut String, binding: &Binding) -> fmt::Result {
+    out.push_str("[[binding]]\n");
+    text(out, "name", binding.name.as_str())?;
+    text(out, "issuer", &binding.issuer)?;
+    if !binding.audiences.is_empty() {
+        out.push_str("audiences = ");
+        list(out, binding.audiences.iter().map(|audience| &**audience))?;
+        out.push('\n');
+    }
+    text(out, "account", binding.account.as_str())?;
+    if binding.token_groups {
+        out.push_str("token_groups = true\n");
+    }
+    out.push_str("claims = ");
+    claims(out, &binding.rules.to_json())?;
+    out.push_str("\n\n");
+    Ok(())
+}
+
+/// Claims in one line; each name in quotes, as many have dots and slashes in them.
+fn claims(out: &mut String, value: &Value) -> fmt::Result {
+    match value {
+        Value::Object(object) => {
+            out.push_str("{ ");
+            for (n, (name, value)) in object.iter().enumerate() {
+                out.push_str(if n == 0 { "" } else { ", " });
+                quote(out, name)?;
+                out.push_str(" = ");
+                claims(out, value)?;
+            }
+            out.push_str(" }");
+            Ok(())
+        }
+        Value::Array(items) => list(out, items.iter().filter_map(Value::as_str)),
+        other => quote(out, other.as_str().unwrap_or_default()),
+    }
+}
+
+fn list<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) -> fmt::Result {
+    out.push('[');
+    for (n, text) in texts.enumerate() {
+        out.push_str(if n == 0 { "" } else { ", " });
+        quote(out, text)?;
+    }
+    out.push(']');
+    Ok(())
+}
+
 /// All of it, as one text. What is large is better written piece by piece.
 ///
 /// # Errors
@@ -119,6 +173,9 @@ pub fn whole(state: &State) -> Result<String, fmt::Error> {
     }
     for (at, entry) in &state.rules {
         rule(&mut out, at, entry.value)?;
+    }
+    for entry in state.bindings.values() {
+        binding(&mut out, &entry.value)?;
     }
     Ok(out)
 }

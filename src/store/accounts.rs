@@ -134,7 +134,7 @@ pub(super) async fn drop_owner(t: &mut Tx<'_>, owner: &Subject) -> Result<u64, S
     Ok(gone.len() as u64)
 }
 
-async fn known(t: &mut Tx<'_>, account: &UserName) -> Result<(), StoreFault> {
+pub(super) async fn known(t: &mut Tx<'_>, account: &UserName) -> Result<(), StoreFault> {
     let found = sql("SELECT id FROM users WHERE name = $1 AND kind = 'service'").bind(account.as_str());
     if exists(t, found).await? { Ok(()) } else { Err(no_account(account)) }
 }

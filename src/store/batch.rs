@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use super::Store;
 use super::changes::{By, Change, Changed};
+use super::bindings;
 use super::engine::{Sql, Tx, sql};
 use super::fault::StoreFault;
 use super::holdings::{named, pattern_columns, subject_columns, until};
 use super::news::{Part, number, numbers};
 use super::{people, roles};
+use crate::access::binding::Binding;
 use crate::access::grant::{Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
@@ -153,6 +155,18 @@ pub enum Step {
         /// Which rule.
         at: Spot,
     },
+    /// Lets an outside identity act as a service account, or changes how.
+    Bind {
+        /// What it was.
+        was: Option<Arc<Binding>>,
+        /// What it becomes.
+        new: Arc<Binding>,
+    },
+    /// Takes that back.
+    Unbind {
+        /// What it was.
+        was: Arc<Binding>,
+    },
 }
 
 impl Store {
@@ -242,6 +256,8 @@ impl Known {
             Step::Grant { at, was, held } => self.grant(t, at, *was, *held, by, now).await,
             Step::Revoke { at, was } => self.revoke(t, at, *was, now).await,
             Step::Allow { at, was, expires } => self.allow(t, at, *was, *expires, by, now).await,
+            Step::Bind { was, new } => bindings::bind(t, new, was.as_deref(), by, now).await,
+            Step::Unbind { was } => bindings::unbind(t, was).await,
             Step::Disallow { at } => {
                 let subject = self.subject(t, at).await?;
                 let delete = key(

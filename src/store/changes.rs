@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::accounts;
 use super::batch::{self, Step};
+use super::bindings;
 use super::careful::{self, Seen};
 use super::engine::{Link, Sql, Tx};
 use super::fault::StoreFault;
@@ -258,6 +259,7 @@ impl Change {
                 let subject = Subject::User(user.clone());
                 let held = drop_all_of(t, &subject).await? + requests::drop_all_of(t, user).await?;
                 let held = held + tokens::drop_all_of(t, user).await? + accounts::drop_owner(t, &subject).await?;
+                let held = held + bindings::drop_all_of(t, user).await?;
                 Ok(held + people::remove_user(t, user).await?)
             }
             Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await,

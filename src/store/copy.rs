@@ -89,6 +89,10 @@ const TABLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bindings",
+        &["name", "issuer", "audiences", "claims", "#token_groups", "account", "#created", "created_by"],
+    ),
+    (
         "access_requests",
         &[
             "#id",

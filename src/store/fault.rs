@@ -161,6 +161,12 @@ pub enum PrincipalFault {
     /// The name is that of a service account, which no issuer vouches for.
     #[error("the name is that of a service account, and those are recognised by their tokens alone")]
     ServiceAccount,
+    /// The binding names a service account that is not there.
+    #[error("the service account that the binding names is not there")]
+    AccountGone,
+    /// The binding names a person, in whose name nobody acts by another's word.
+    #[error("the binding names a person, and bindings are for service accounts")]
+    BoundToPerson,
     /// What is in memory may be old: the database has not answered for too long.
     #[error("the store is not known to be current")]
     NotCurrent,

@@ -481,7 +481,8 @@ async fn read_parts(t: &mut Tx<'_>, parts: &BTreeSet<Part>, memory: &Memory) -> 
 }
 
 async fn read_everything(t: &mut Tx<'_>, given: Given, memory: &Memory) -> Result<Read, StoreFault> {
-    let snapshot = read::everything(t, given).await?;
+    let mut snapshot = read::everything(t, given).await?;
+    snapshot.keep_bindings(&memory.snapshot.load());
     let mut sessions = Sessions::default();
     for session in read::all_sessions(t).await? {
         sessions.set(session.key, Some(kept(&memory.sessions.load(), session)));

@@ -17,6 +17,7 @@ mod accounts;
 mod address;
 mod ahead;
 mod batch;
+mod bindings;
 mod careful;
 mod changes;
 mod copy;
@@ -54,6 +55,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::address::BadAddress;
+pub use self::bindings::{BindingRecord, Bindings};
 pub use self::batch::{End, Held, Named, Spot, Step};
 pub use self::careful::Seen;
 pub use self::changes::{By, Changed};

@@ -32,6 +32,8 @@ pub(super) enum Part {
     Session(SessionKey),
     /// A token of our own.
     Token(TokenId),
+    /// Which outside identities act as which service accounts.
+    Bindings,
     /// All of it.
     Everything,
 }
@@ -54,6 +56,7 @@ impl Part {
             Self::Holder(Subject::Role(id)) => ("of-role", id.to_string()),
             Self::Session(key) => ("session", key.to_hex()),
             Self::Token(id) => ("token", id.to_string()),
+            Self::Bindings => ("bindings", String::new()),
             Self::Everything => ("everything", String::new()),
         }
     }
@@ -69,6 +72,7 @@ impl Part {
             "of-role" => name.parse().ok().map(|id| Self::Holder(Subject::Role(id))),
             "session" => SessionKey::from_hex(name).map(Self::Session),
             "token" => TokenId::parse(name).map(Self::Token),
+            "bindings" => Some(Self::Bindings),
             _ => None,
         };
         known.unwrap_or(Self::Everything)
@@ -171,6 +175,7 @@ mod tests {
             Part::Holder(Subject::Role(RoleId(7))),
             Part::Session(SessionKey::of(b"x")),
             Part::Token(TokenId::parse("a1B2c3D4").unwrap()),
+            Part::Bindings,
             Part::Everything,
         ] {
             let (word, name) = part.words();

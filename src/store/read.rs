@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::bindings;
 use super::engine::{Tx, sql};
 use super::fault::StoreFault;
 use super::holder::Holder;
@@ -180,6 +181,7 @@ pub(super) async fn everything(t: &mut Tx<'_>, given: Given) -> Result<Snapshot,
         holder.finish();
         snapshot.put_holder(holder);
     }
+    snapshot.put_bindings(bindings::all(t).await?);
     Ok(snapshot)
 }
 
@@ -236,6 +238,7 @@ pub(super) async fn part(t: &mut Tx<'_>, part: &Part, snapshot: &mut Snapshot) -
             holder.finish();
             snapshot.put_holder(holder);
         }
+        Part::Bindings => snapshot.put_bindings(bindings::all(t).await?),
         Part::Session(_) | Part::Token(_) | Part::Everything => {}
     }
     Ok(())

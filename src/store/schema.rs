@@ -19,6 +19,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         (4, "requests for access", include_str!("../../migrations/0004_access_requests.sql")),
         (5, "marks of changes, keys", include_str!("../../migrations/0005_marks_of_changes_and_keys.sql")),
         (6, "service accounts, tokens", include_str!("../../migrations/0006_tokens.sql")),
+        (7, "bindings", include_str!("../../migrations/0007_bindings.sql")),
     ];
     migrations
         .into_iter()

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bindings::Bindings;
 use super::fault::PrincipalFault;
 use super::holder::Holder;
 use super::records::{Assignment, EVERYBODY, GrantRecord, Group, Role, User, counts};
@@ -46,6 +47,8 @@ pub(super) struct Snapshot {
     on_objects: Shards<(WorkspaceName, Kind, Arc<str>), Arc<Vec<u64>>>,
     /// Which grants there are on patterns.
     on_patterns: Shards<(WorkspaceName, Kind), Numbered>,
+    /// Which outside identities act as which service accounts.
+    bindings: Bindings,
 }
 
 /// Patterns with the numbers of the grants on them.
@@ -150,6 +153,24 @@ impl Snapshot {
             self.of_roles.set(id, Some(Arc::new(holder)));
         }
         self.edit_role(id, |entry| entry.role = role);
+    }
+
+    /// Puts these bindings in the place of those from before. Where they say the same, nothing changes.
+    pub(super) fn put_bindings(&mut self, bindings: Bindings) {
+        if self.bindings != bindings {
+            self.bindings = bindings;
+        }
+    }
+
+    /// The very bindings of an older snapshot, where they say the same.
+    pub(super) fn keep_bindings(&mut self, older: &Self) {
+        if self.bindings == older.bindings {
+            self.bindings = Bindings::clone(&older.bindings);
+        }
+    }
+
+    pub(super) fn bindings(&self) -> Bindings {
+        Bindings::clone(&self.bindings)
     }
 
     fn edit_role(&mut self, id: RoleId, edit: impl FnOnce(&mut RoleEntry)) {
@@ -301,11 +322,15 @@ impl Snapshot {
         if identity.proof == Proof::Token && user.is_none_or(|user| identity.subject.parse() != Ok(user.id)) {
             return Err(PrincipalFault::OwnerGone);
         }
+        // A binding speaks of the account by its name, and of no person.
+        if identity.proof == Proof::Bound && user.is_none_or(|user| !user.service) {
+            return Err(if user.is_some() { PrincipalFault::BoundToPerson } else { PrincipalFault::AccountGone });
+        }
         let user = user.ok_or(PrincipalFault::Unrecognised)?;
         if user.disabled {
             return Err(PrincipalFault::Disabled);
         }
-        if identity.proof == Proof::Token {
+        if matches!(identity.proof, Proof::Token | Proof::Bound) {
             return Ok(user);
         }
         if user.service {

@@ -76,7 +76,9 @@ impl LoginFault {
             Self::Token(fault) => fault.code(),
             Self::Person(PrincipalFault::Disabled) => "user-disabled",
             Self::Person(PrincipalFault::SubjectChanged | PrincipalFault::OwnerGone) => "subject-changed",
-            Self::Person(PrincipalFault::ServiceAccount) => "service-account",
+            Self::Person(
+                PrincipalFault::ServiceAccount | PrincipalFault::AccountGone | PrincipalFault::BoundToPerson,
+            ) => "service-account",
             Self::Person(PrincipalFault::Unrecognised | PrincipalFault::NotCurrent) | Self::Store(_) => {
                 "store-unavailable"
             }
@@ -96,7 +98,9 @@ impl LoginFault {
                 PrincipalFault::Disabled
                 | PrincipalFault::SubjectChanged
                 | PrincipalFault::OwnerGone
-                | PrincipalFault::ServiceAccount,
+                | PrincipalFault::ServiceAccount
+                | PrincipalFault::AccountGone
+                | PrincipalFault::BoundToPerson,
             )
             | Self::Token(_) => StatusCode::FORBIDDEN,
             Self::Exchange(_) => StatusCode::BAD_GATEWAY,
@@ -124,7 +128,9 @@ impl LoginFault {
             }
             Self::Token(_) => "The identity provider's confirmation is not accepted here.".to_owned(),
             Self::Person(PrincipalFault::Disabled) => "Your account is disabled on this server.".to_owned(),
-            Self::Person(PrincipalFault::ServiceAccount) => {
+            Self::Person(
+                PrincipalFault::ServiceAccount | PrincipalFault::AccountGone | PrincipalFault::BoundToPerson,
+            ) => {
                 "Your user name is that of a service account here; an administrator must give one of you another."
                     .to_owned()
             }

@@ -128,7 +128,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         // Forms of other sites send no JSON, and the origin was checked.
         return desk.token_api(call.row.name).await;
     }
-    if matches!(caller.identity.proof, Proof::Bearer | Proof::Token) && call.row.name != "ReviewCsv" {
+    if matches!(caller.identity.proof, Proof::Bearer | Proof::Token | Proof::Bound) && call.row.name != "ReviewCsv" {
         return only_pages();
     }
     if call.row.verb == Verb::Post {

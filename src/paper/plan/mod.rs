@@ -8,6 +8,7 @@
 mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -111,6 +112,7 @@ pub fn plan(policy: &Policy, present: &State, users: &BTreeSet<UserName>, prune:
     work.groups(users);
     work.roles();
     work.held();
+    work.bindings();
     let Work { people, roles, removed, added, last, kept, .. } = work;
     let changes = [people, roles, removed, added, last].into_iter().flatten().collect();
     let mut notes = policy.ended.clone();
@@ -248,6 +250,27 @@ impl<'a> Work<'a> {
                 |work, entry| work.stays(&entry.origin, false, work.goes(at)),
                 |was, becomes| Some(rule(at, was, becomes)),
             );
+        }
+    }
+
+    fn bindings(&mut self) {
+        for (_, new, old) in both(&self.wanted.bindings, &self.present.bindings) {
+            let was = old.map(|entry| Arc::clone(&entry.value));
+            match (new, old) {
+                (Some(new), old) if old.is_none_or(|old| old.value != new.value) => {
+                    let verb = if old.is_some() { Verb::Change } else { Verb::Add };
+                    let step = Step::Bind { was, new: Arc::clone(&new.value) };
+                    self.added.push(item(verb, said::binding(&new.value), &new.origin, step));
+                }
+                (None, Some(old)) if self.stays(&old.origin, false, false) => {
+                    self.kept.push(Kept { what: said::binding(&old.value), from: old.origin.clone() });
+                }
+                (None, Some(old)) => {
+                    let step = Step::Unbind { was: Arc::clone(&old.value) };
+                    self.removed.push(item(Verb::Remove, said::binding(&old.value), &old.origin, step));
+                }
+                (Some(_), _) | (None, None) => {}
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! How is a line of a plan worded?
 
+use crate::access::binding::Binding;
 use crate::paper::state::{Assigned, place};
 use crate::paper::write::moment;
 use crate::store::{Held, Spot};
@@ -25,6 +26,14 @@ pub(super) fn grant(at: &Spot, new: Option<Held>, old: Option<Held>) -> String {
 pub(super) fn rule(at: &Spot, new: Option<End>, old: Option<End>) -> String {
     let Spot { workspace, to, kind, pattern } = at;
     format!("{to} may create {kind} {pattern}{}{}", place(workspace), ends(new, old))
+}
+
+pub(super) fn binding(new: &Binding) -> String {
+    let Binding { name, issuer, audiences, rules, token_groups, account } = new;
+    let audiences: Vec<&str> = audiences.iter().map(|audience| &**audience).collect();
+    let made_for = if audiences.is_empty() { String::new() } else { format!(" for {}", audiences.join(" or ")) };
+    let groups = if *token_groups { ", in the groups that the token names" } else { "" };
+    format!("binding {name}: tokens of {issuer}{made_for} with {rules} are {account}{groups}")
 }
 
 fn ends(new: Option<End>, old: Option<End>) -> String {

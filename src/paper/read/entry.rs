@@ -90,6 +90,11 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// A value of whatever shape, where there is one.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<(&'t DeValue<'t>, usize)> {
+        self.field(key)
+    }
+
     /// The workspace; without a word, the one called `default`. `None`: it is said, and cannot be.
     pub(super) fn workspace(&mut self, entries: &mut Entries<'_>) -> Option<WorkspaceName> {
         if self.fields.contains_key("workspace") {

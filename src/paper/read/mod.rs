@@ -3,6 +3,7 @@
 //! All files of a directory are one policy. Every fault is kept until the end, each with its file and line; where there is
 //! one, nothing is said at all.
 
+mod binding;
 mod entry;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use self::binding::binding;
 use self::entry::{Entries, Lines, Table};
 use super::state::{Assigned, Entry, Origin, RoleKey, State, place};
 use crate::access::grant::{Pattern, Subject};
@@ -75,7 +77,7 @@ impl Reader {
             return;
         }
         let mut entries = Entries { file, lines: &lines, faults: &mut self.faults };
-        let known = ["group", "role", "assignment", "grant", "create"];
+        let known = ["group", "role", "assignment", "grant", "create", "binding"];
         for (key, value) in table.get_ref() {
             let word = key.get_ref().as_ref();
             if !known.contains(&word) {
@@ -98,6 +100,7 @@ impl Reader {
                     "role" => role(&mut self.state, &mut entries, table),
                     "assignment" => assignment(&mut self.state, &mut self.ended, &mut entries, table, now),
                     "grant" => grant(&mut self.state, &mut self.ended, &mut entries, table, now),
+                    "binding" => binding(&mut self.state, &mut entries, table),
                     _ => rule(&mut self.state, &mut self.ended, &mut entries, table, now),
                 }
             }
