@@ -36,6 +36,9 @@ fn there(text: &str, by: &str) -> State {
     for entry in state.rules.values_mut() {
         entry.origin = origin.clone();
     }
+    for entry in state.bindings.values_mut() {
+        entry.origin = origin.clone();
+    }
     state
 }
 
@@ -51,6 +54,26 @@ const GRANT: &str = "[[grant]]\nto = \"user:alice\"\nkind = \"experiment\"\npatt
 const ROLE: &str = "[[role]]\nname = \"readers\"\n[[grant]]\nto = \"role:readers\"\nkind = \"run\"\npattern = \"*\"\n\
                     permission = \"READ\"\n[[assignment]]\nrole = \"readers\"\nto = \"group:ml\"\n[[create]]\n\
                     to = \"role:readers\"\nkind = \"registered_model\"\npattern = \"ml-*\"\n";
+
+const BINDING: &str = "[[binding]]\nname = \"ci\"\nissuer = \"github\"\naccount = \"svc:ci\"\n\
+                       claims = { repository = \"org/repo\", ref = \"refs/heads/main\" }\n";
+
+#[test]
+fn bindings_are_made_changed_kept_and_taken_away() {
+    let says = "binding ci: tokens of github with ref = `refs/heads/main`, repository = `org/repo` are svc:ci";
+    assert_eq!(signs(&between(BINDING, &State::default(), Prune::Nothing)), [format!("+ {says}")]);
+    assert!(between(BINDING, &there(BINDING, "operator ops"), Prune::Nothing).changes.is_empty());
+    let other = BINDING.replace("refs/heads/main", "refs/heads/next");
+    let changed = between(&other, &there(BINDING, "policy-files ops"), Prune::Nothing);
+    assert_eq!(signs(&changed), [format!("~ {}", says.replace("main", "next"))]);
+    let Step::Bind { was: Some(was), new } = &changed.changes[0].step else { panic!("{changed:?}") };
+    assert!(was.rules.to_string().contains("main") && new.rules.to_string().contains("next"));
+    // What files made and no longer say goes; what somebody else made stays until it is pruned.
+    assert_eq!(signs(&between("", &there(BINDING, "policy-files ops"), Prune::Nothing)), [format!("- {says}")]);
+    let kept = between("", &there(BINDING, "operator ops"), Prune::Nothing);
+    assert_eq!((kept.changes.len(), kept.kept.len()), (0, 1));
+    assert_eq!(signs(&between("", &there(BINDING, "operator ops"), Prune::Given)), [format!("- {says}")]);
+}
 
 #[test]
 fn what_is_said_is_made_in_an_order_in_which_it_can_be_made() {

@@ -15,6 +15,50 @@ fn faults(text: &str) -> Vec<String> {
     read(text).unwrap_err()
 }
 
+#[test]
+fn every_fault_of_a_binding_is_told_with_its_line() {
+    let text = "[[binding]]\nname = \"a b\"\nissuer = \"https://idp.example.com\"\naccount = \"Ann@example.com\"\n\
+                audiences = [\"\"]\naudience = \"x\"\ntoken_groups = 1\nclaims = { repository = \"org/repo*\" }\n\
+                [[binding]]\nname = \"ci\"\nissuer = \"idp\"\naccount = \"svc:ci\"\n\
+                [[binding]]\nname = \"ci\"\nissuer = \"idp\"\naccount = \"svc:ci\"\nclaims = { sub = 7 }\n";
+    let told = faults(text);
+    let each = [
+        "a.toml:2: name `a b`",
+        "a.toml:3: issuer",
+        "a.toml:4: account",
+        "a.toml:5: `` is no audience",
+        "a.toml:6: `audience`: write `audiences`",
+        "a.toml:7: `token_groups` is true or false",
+        "a.toml:8: claims: `repository`: `org/repo*`: a `*` stands behind",
+        "a.toml:9: `claims` is missing",
+        "a.toml:17: claims: `sub` is a text",
+    ];
+    for line in each {
+        assert!(told.iter().any(|fault| fault.starts_with(line)), "{line}: {told:#?}");
+    }
+    assert_eq!(told.len(), each.len(), "{told:#?}");
+    let twice = BINDING.repeat(2);
+    assert_eq!(faults(&twice), ["a.toml:6: this binding stands already in a.toml:1"]);
+}
+
+#[test]
+fn a_binding_is_read_as_it_is_written() {
+    let odd = "[[binding]]\nname = \"k8s\"\nissuer = \"gke\"\naudiences = [\"a\", \"b\\\"c\"]\naccount = \"svc:x\"\n\
+               token_groups = true\n[binding.claims.\"kubernetes.io\"]\nnamespace = [\"a\", \"b-*\"]\n\
+               [binding.claims.\"kubernetes.io\".serviceaccount]\nname = \"trainer\"\n";
+    for text in [BINDING, odd] {
+        let state = read(text).unwrap().state;
+        assert_eq!(state.bindings.len(), 1);
+        let written = crate::paper::write::whole(&state).unwrap();
+        let again = read(&written).unwrap().state;
+        let only = |state: &State| state.bindings.values().next().unwrap().value.clone();
+        assert_eq!(only(&again), only(&state), "{written}");
+    }
+}
+
+const BINDING: &str = "[[binding]]\nname = \"ci\"\nissuer = \"github\"\naccount = \"svc:ci\"\n\
+                       claims = { repository = \"org/repo\" }\n";
+
 const ALL: &str = r#"
 [[group]]
 name = "research"

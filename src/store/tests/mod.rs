@@ -1,4 +1,5 @@
 mod batch;
+mod bindings;
 #[path = "../../../tests/harness/certs.rs"]
 mod certs;
 #[path = "../../../tests/harness/cluster.rs"]
