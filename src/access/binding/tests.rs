@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "it reads better at the call")]
+
 use serde_json::json;
 
 use super::*;
