@@ -400,9 +400,10 @@ impl Authenticator {
         let verified = match identity.proof {
             // Of whoever comes with a token of ours, those whom such an issuer vouched for before; and service accounts, by
             // whatever they come: whoever calls one by an address of these domains means it.
-            Proof::Token | Proof::Bound => self.store.user(&identity.user).is_some_and(|user| {
-                user.service || user.identities.iter().any(|known| vouches(&known.issuer))
-            }),
+            Proof::Token | Proof::Bound => self
+                .store
+                .user(&identity.user)
+                .is_some_and(|user| user.service || user.identities.iter().any(|known| vouches(&known.issuer))),
             Proof::Session | Proof::Bearer | Proof::Iap => vouches(&identity.issuer),
         };
         (verified && directory.speaks_of(&identity.user)).then_some(directory)

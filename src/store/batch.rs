@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
-use super::changes::{By, Change, Changed};
 use super::bindings;
+use super::changes::{By, Change, Changed};
 use super::engine::{Sql, Tx, sql};
 use super::fault::StoreFault;
 use super::holdings::{named, pattern_columns, subject_columns, until};

@@ -79,7 +79,8 @@ pub(super) async fn bind(
     accounts::known(t, &new.account).await?;
     t.run(sql("DELETE FROM bindings WHERE name = $1").bind(new.name.as_str())).await?;
     let audiences: Vec<&str> = new.audiences.iter().map(|audience| &**audience).collect();
-    let insert = sql("INSERT INTO bindings (name, issuer, audiences, claims, token_groups, account, created, created_by) \
+    let insert =
+        sql("INSERT INTO bindings (name, issuer, audiences, claims, token_groups, account, created, created_by) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     let insert = insert.bind(new.name.as_str()).bind(&*new.issuer);
     let insert = insert.bind(serde_json::Value::from(audiences).to_string()).bind(new.rules.to_json().to_string());

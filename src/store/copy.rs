@@ -88,10 +88,7 @@ const TABLES: &[(&str, &[&str])] = &[
             "addresses",
         ],
     ),
-    (
-        "bindings",
-        &["name", "issuer", "audiences", "claims", "#token_groups", "account", "#created", "created_by"],
-    ),
+    ("bindings", &["name", "issuer", "audiences", "claims", "#token_groups", "account", "#created", "created_by"]),
     (
         "access_requests",
         &[

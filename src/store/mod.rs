@@ -55,8 +55,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::address::BadAddress;
-pub use self::bindings::{BindingRecord, Bindings};
 pub use self::batch::{End, Held, Named, Spot, Step};
+pub use self::bindings::{BindingRecord, Bindings};
 pub use self::careful::Seen;
 pub use self::changes::{By, Changed};
 pub use self::copy::copy;

@@ -65,9 +65,9 @@ impl Wanted {
         if signs.len() > 1 && wild(&signs[0]) {
             return Err(BadWanted::Begins);
         }
-        let loose = signs.windows(2).any(|pair| {
-            many(&pair[1]) && !matches!(pair[0], Sign::Letter(letter) if SEPARATORS.contains(&letter))
-        });
+        let loose = signs
+            .windows(2)
+            .any(|pair| many(&pair[1]) && !matches!(pair[0], Sign::Letter(letter) if SEPARATORS.contains(&letter)));
         if loose { Err(BadWanted::Behind) } else { Ok(Self { text: text.to_owned(), signs }) }
     }
 
@@ -126,7 +126,13 @@ fn signs(text: &str) -> Vec<Sign> {
     let mut signs = Vec::new();
     let mut rest = text;
     loop {
-        let found = [("[*]", Sign::Letter('*')), ("[?]", Sign::Letter('?')), ("**", Sign::All), ("*", Sign::Any), ("?", Sign::One)];
+        let found = [
+            ("[*]", Sign::Letter('*')),
+            ("[?]", Sign::Letter('?')),
+            ("**", Sign::All),
+            ("*", Sign::Any),
+            ("?", Sign::One),
+        ];
         let found = found.into_iter().find_map(|(spelled, sign)| Some((sign, rest.strip_prefix(spelled)?)));
         let mut letters = rest.chars();
         match (found, letters.next()) {

@@ -36,7 +36,9 @@ pub enum BadRules {
     #[error("more than {MOST_CLAIMS} claims, deeper than {DEEPEST}, or more than {MOST_VALUES} texts for one")]
     TooMuch,
     /// A claim that is checked already, or in another way.
-    #[error("`{0}` is not a claim for rules: the issuer, the audiences and the times of every token are checked anyway")]
+    #[error(
+        "`{0}` is not a claim for rules: the issuer, the audiences and the times of every token are checked anyway"
+    )]
     Reserved(String),
     /// Neither a text, nor a list of texts, nor a table of claims.
     #[error("`{0}` is a text, a list of texts, or a table of the claims in it")]
@@ -188,7 +190,8 @@ impl Rule {
             Some(other) => return Err(miss(Why::NotText(kind(other)))),
         };
         // An address that nobody verified is whatever its holder says.
-        let text = if within.is_empty() && last == "email" { email.ok_or_else(|| miss(Why::Unverified))? } else { text };
+        let text =
+            if within.is_empty() && last == "email" { email.ok_or_else(|| miss(Why::Unverified))? } else { text };
         if self.wanted.iter().any(|wanted| wanted.matches(text)) {
             return Ok(());
         }
@@ -215,7 +218,8 @@ fn gather(object: &Map<String, Value>, within: &mut Vec<String>, rules: &mut Vec
         }
         within.push(name.clone());
         let path = within.join(".");
-        if within.len() > DEEPEST || rules.len() >= MOST_CLAIMS || name.is_empty() || name.chars().any(char::is_control) {
+        if within.len() > DEEPEST || rules.len() >= MOST_CLAIMS || name.is_empty() || name.chars().any(char::is_control)
+        {
             return Err(BadRules::TooMuch);
         }
         let texts: Vec<&str> = match value {

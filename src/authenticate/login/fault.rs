@@ -130,10 +130,8 @@ impl LoginFault {
             Self::Person(PrincipalFault::Disabled) => "Your account is disabled on this server.".to_owned(),
             Self::Person(
                 PrincipalFault::ServiceAccount | PrincipalFault::AccountGone | PrincipalFault::BoundToPerson,
-            ) => {
-                "Your user name is that of a service account here; an administrator must give one of you another."
-                    .to_owned()
-            }
+            ) => "Your user name is that of a service account here; an administrator must give one of you another."
+                .to_owned(),
             Self::Person(PrincipalFault::SubjectChanged | PrincipalFault::OwnerGone) => {
                 "Your account has changed at the identity provider; an administrator must confirm it.".to_owned()
             }

@@ -101,7 +101,9 @@ impl<A: Ask> Desk<'_, A> {
             Proof::Session => format!("You signed in at {who} with this browser."),
             Proof::Iap => "Google's Identity-Aware Proxy vouches for you.".to_owned(),
             Proof::Bearer => format!("{who} vouches for you with a token."),
-            Proof::Bound => format!("{who} vouches for you with a token, which a binding leads to this service account."),
+            Proof::Bound => {
+                format!("{who} vouches for you with a token, which a binding leads to this service account.")
+            }
             Proof::Token => "You showed an access token of this server.".to_owned(),
         }
     }
