@@ -223,10 +223,7 @@ pub async fn make(store: &Store, settings: &Settings, wish: Wish, now: u64, by: 
     if expires > last {
         return Err(MakeFault::TooLong(settings.max_lifetime.as_secs() / 86_400));
     }
-    let beginning = match wish.kind {
-        TokenKind::Personal => "tgp_",
-        TokenKind::Service => "tgs_",
-    };
+    let beginning = wish.kind.beginning();
     let mut draws = 0;
     loop {
         draws += 1;

@@ -14,12 +14,14 @@ use super::careful::{self, Seen};
 use super::engine::{Link, Sql, Tx};
 use super::fault::StoreFault;
 use super::holdings::{self, Over, named, until};
+use super::login::{Fresh, NewCode, NewDevice, Redeemed};
+use super::logins;
 use super::news::{self, number};
 use super::people;
 use super::requests::{self, Verdict, Wish};
 use super::roles::{self, NewRule};
 use super::session::{NewSession, SessionKey};
-use super::token::{NewToken, TokenId, Use};
+use super::token::{NewToken, TokenDigest, TokenId, Use};
 use super::tokens;
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
@@ -94,6 +96,14 @@ pub(super) enum Change {
     SeenTokens(Vec<(TokenId, Vec<Use>)>),
     SweepTokens { before: u64 },
     Vouch { user: UserName, issuer: Arc<str>, groups: Vec<GroupName> },
+    OfferCode(Box<NewCode>),
+    RedeemCode { code: TokenDigest, redirect: Arc<str>, challenge: Arc<str>, fresh: Box<Fresh> },
+    AwaitDevice(Box<NewDevice>),
+    DecideDevice { user_code: Arc<str>, owner: UserName, approve: bool },
+    PollDevice { code: TokenDigest, fresh: Box<Fresh> },
+    RenewLogin { refresh: TokenDigest, fresh: Box<Fresh> },
+    EndLogin { id: TokenId, secret: TokenDigest },
+    SweepLogins { before: u64 },
     OpenSession(NewSession),
     EndSession(SessionKey),
     EndSessionsOf(UserName),
@@ -124,13 +134,15 @@ impl Changed {
 }
 
 /// What came of a change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Done {
     pub(super) changed: Changed,
     /// The number of what was made, for changes that make something with a number.
     pub(super) made: u64,
     /// The number of the change; `None` where it is no news to anybody.
     pub(super) seq: Option<u64>,
+    /// What became of a code or of a refresh token, for changes that use one.
+    pub(super) redeemed: Option<Redeemed>,
 }
 
 impl Change {
@@ -146,8 +158,8 @@ impl Change {
         let (rows, made) = self.rows(&mut t, by, now).await?;
         let changed = Changed::rows(rows);
         let mut seq = None;
-        // Uses of sessions and tokens are in the memory of whoever writes them, and others read them from time to time.
-        if changed.anything() && !matches!(self, Self::SeenSessions(_) | Self::SeenTokens(_)) {
+        let redeemed = t.redeemed.take();
+        if changed.anything() && self.is_told(&t) {
             let number = number(&mut t, "changes").await?;
             let mut lines = std::mem::take(&mut t.lines);
             lines.extend(self.entry(made));
@@ -158,7 +170,25 @@ impl Change {
         if changed.anything() {
             t.commit().await?;
         }
-        Ok(Done { changed, made, seq })
+        Ok(Done { changed, made, seq, redeemed })
+    }
+
+    /// Whether others must hear of it.
+    fn is_told(&self, t: &Tx<'_>) -> bool {
+        match self {
+            // Uses of sessions and tokens are in the memory of whoever writes them, and others read them from time to time.
+            Self::SeenSessions(_) | Self::SeenTokens(_) => false,
+            // Codes are in nobody's memory; what becomes of them is.
+            Self::OfferCode(_)
+            | Self::RedeemCode { .. }
+            | Self::AwaitDevice(_)
+            | Self::DecideDevice { .. }
+            | Self::PollDevice { .. }
+            | Self::RenewLogin { .. }
+            | Self::EndLogin { .. }
+            | Self::SweepLogins { .. } => !t.touched.is_empty(),
+            _ => true,
+        }
     }
 
     /// Verb, object and detail of the line in the log; sessions opened and used have their place in the audit log.
@@ -224,6 +254,14 @@ impl Change {
             | Self::SeenTokens(_)
             | Self::SweepTokens { .. }
             | Self::Vouch { .. }
+            | Self::OfferCode(_)
+            | Self::RedeemCode { .. }
+            | Self::AwaitDevice(_)
+            | Self::DecideDevice { .. }
+            | Self::PollDevice { .. }
+            | Self::RenewLogin { .. }
+            | Self::EndLogin { .. }
+            | Self::SweepLogins { .. }
             | Self::OpenSession(_)
             | Self::EndSession(_)
             | Self::SeenSessions(_)
@@ -263,10 +301,14 @@ impl Change {
                 Ok(held + people::remove_user(t, user).await?)
             }
             Self::SetAdmin(user, on) => people::set_admin(t, user, *on).await,
-            Self::SetDisabled(user, on) => people::set_disabled(t, user, *on).await,
+            Self::SetDisabled(user, on) => {
+                let ended = if *on { logins::end_all(t, Some(user), by, now).await? } else { 0 };
+                Ok(ended + people::set_disabled(t, user, *on).await?)
+            }
             Self::Relink(user) => {
                 // The name is somebody else's from now on, or was stolen: what the one before made counts no longer.
-                Ok(tokens::revoke_all_of(t, user, by, now).await? + people::relink(t, user).await?)
+                let ended = logins::end_all(t, Some(user), by, now).await?;
+                Ok(ended + tokens::revoke_all_of(t, user, by, now).await? + people::relink(t, user).await?)
             }
             Self::AddGroup(group) => people::add_group(t, group, now).await,
             Self::RemoveGroup(group) => {
@@ -308,10 +350,24 @@ impl Change {
             Self::SeenTokens(seen) => tokens::seen(t, seen).await,
             Self::SweepTokens { before } => tokens::sweep(t, *before).await,
             Self::Vouch { user, issuer, groups } => people::vouch(t, user, issuer, groups).await,
+            Self::OfferCode(new) => logins::offer(t, new, now).await,
+            Self::RedeemCode { code, redirect, challenge, fresh } => {
+                logins::redeem(t, code, redirect, challenge, fresh, now).await
+            }
+            Self::AwaitDevice(new) => logins::wait(t, new, now).await,
+            Self::DecideDevice { user_code, owner, approve } => {
+                logins::decide(t, user_code, owner, *approve, now).await
+            }
+            Self::PollDevice { code, fresh } => logins::poll(t, code, fresh, now).await,
+            Self::RenewLogin { refresh, fresh } => logins::renew(t, refresh, fresh, now).await,
+            Self::EndLogin { id, secret } => logins::end(t, id, secret, now).await,
+            Self::SweepLogins { before } => logins::sweep(t, *before).await,
             Self::OpenSession(new) => people::open_session(t, new, now).await,
             Self::EndSession(key) => people::end_session(t, *key).await,
-            Self::EndSessionsOf(user) => people::end_sessions_of(t, user).await,
-            Self::EndAllSessions => people::end_all_sessions(t).await,
+            Self::EndSessionsOf(user) => {
+                Ok(logins::end_all(t, Some(user), by, now).await? + people::end_sessions_of(t, user).await?)
+            }
+            Self::EndAllSessions => Ok(logins::end_all(t, None, by, now).await? + people::end_all_sessions(t).await?),
             Self::SeenSessions(seen) => people::seen_sessions(t, seen).await,
             Self::SweepSessions { used_before } => people::sweep_sessions(t, now, *used_before).await,
             // These make something with a number.

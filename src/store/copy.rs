@@ -86,9 +86,16 @@ const TABLES: &[(&str, &[&str])] = &[
             "revoked_by",
             "#last_used",
             "addresses",
+            "#ends",
         ],
     ),
     ("bindings", &["name", "issuer", "audiences", "claims", "#token_groups", "account", "#created", "created_by"]),
+    ("login_secrets", &["digest", "login", "kind", "#generation", "#created", "#expires", "#rotated"]),
+    ("login_codes", &["digest", "owner", "redirect", "challenge", "device", "#created", "#expires", "#used", "login"]),
+    (
+        "device_codes",
+        &["digest", "user_code", "device", "address", "#created", "#expires", "state", "owner", "#decided", "login"],
+    ),
     (
         "access_requests",
         &[

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use super::fault::StoreFault;
+use super::login::Redeemed;
 use super::news::Part;
 use super::{postgres, sqlite};
 
@@ -133,7 +134,7 @@ impl Link {
                 Inner::Postgres(t)
             }
         };
-        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
+        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new(), redeemed: None })
     }
 
     /// Begins a transaction that reads one state of the database.
@@ -144,7 +145,7 @@ impl Link {
                 Inner::Postgres(connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         };
-        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new() })
+        Ok(Tx { inner, touched: BTreeSet::new(), lines: Vec::new(), redeemed: None })
     }
 
     /// Something that changes when another process has written, where the database tells so for nothing.
@@ -172,6 +173,8 @@ pub(super) struct Tx<'c> {
     pub(super) touched: BTreeSet<Part>,
     /// Lines for the log of changes: verb, object, detail.
     pub(super) lines: Vec<(&'static str, String, String)>,
+    /// What became of a code or of a refresh token.
+    pub(super) redeemed: Option<Redeemed>,
 }
 
 #[derive(Debug)]

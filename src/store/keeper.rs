@@ -16,6 +16,8 @@ use super::changes::{By, Change, Done};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::keys::{self, SealKey};
+use super::login::Waiting;
+use super::logins;
 use super::news::{self, News, Part, Point};
 use super::postgres;
 use super::read;
@@ -38,6 +40,8 @@ const LOAD: Duration = Duration::from_mins(2);
 const FLUSH: Duration = Duration::from_secs(30);
 /// A token that no longer counts is shown for so long.
 const FORGOTTEN: Duration = Duration::from_hours(30 * 24);
+/// A code that no longer counts is known for so long, so that one that comes again is seen for what it is.
+const CODES: Duration = Duration::from_hours(24);
 /// What has ended counts for nothing at once; its row goes so much later, when every clock agrees that it has.
 const ENDED: Duration = Duration::from_mins(5);
 
@@ -116,6 +120,10 @@ pub(super) enum Order {
         most: u32,
         reply: oneshot::Sender<Result<Vec<GrantRecord>, StoreFault>>,
     },
+    Waiting {
+        user_code: Arc<str>,
+        reply: oneshot::Sender<Result<Option<Waiting>, StoreFault>>,
+    },
     SealKeys {
         fresh: SealKey,
         old: u64,
@@ -181,6 +189,14 @@ impl Keeper {
                         let now = self.clock.millis();
                         let found =
                             within(TURN, async { review::read(self.link().await?, &workspace, &after, most, now).await }).await;
+                        if let Err(fault) = &found {
+                            self.lose(fault);
+                        }
+                        let _ = reply.send(found);
+                    }
+                    Some(Order::Waiting { user_code, reply }) => {
+                        let now = self.clock.millis();
+                        let found = within(TURN, async { logins::read(self.link().await?, &user_code, now).await }).await;
                         if let Err(fault) = &found {
                             self.lose(fault);
                         }
@@ -398,6 +414,23 @@ impl Keeper {
         }
     }
 
+    /// Sweeps out codes and access tokens of logins that ended a day ago.
+    async fn sweep_logins(&mut self) {
+        let before = self.clock.millis().saturating_sub(millis(CODES));
+        let found = within(TURN, async { logins::has_old(self.link().await?.read().await?, before).await }).await;
+        let swept = match found {
+            Ok(true) => self.make(&Change::SweepLogins { before }, &By::Trackgate).await.map(drop),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                self.lose(&error);
+                Err(error)
+            }
+        };
+        if let Err(error) = swept {
+            tracing::warn!(%error, "codes that ended long ago were not swept out");
+        }
+    }
+
     /// Writes the uses of sessions since the last time, and sweeps out the dead ones.
     async fn flush(&mut self) {
         let sessions = self.memory.sessions.load_full();
@@ -418,6 +451,7 @@ impl Keeper {
             tracing::warn!(%error, "what others know of uses of sessions was not read");
         }
         self.sweep_ended().await;
+        self.sweep_logins().await;
         let now = self.clock.now();
         if sessions.values().any(|session| !session.alive(now, self.settings.session_idle)) {
             let idle = u64::try_from(self.settings.session_idle.as_millis()).unwrap_or(u64::MAX);

@@ -28,6 +28,8 @@ mod holdings;
 mod keeper;
 mod keys;
 mod lists;
+mod login;
+mod logins;
 mod manage;
 mod news;
 mod people;
@@ -62,6 +64,7 @@ pub use self::changes::{By, Changed};
 pub use self::copy::copy;
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::keys::SealKey;
+pub use self::login::{Fresh, GRACE, Issued, MOST_LOGINS, NewCode, NewDevice, Redeemed, Waiting};
 pub use self::postgres::Settings as Postgres;
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
 pub use self::requests::{AccessRequest, State, Verdict, Wish};
@@ -397,6 +400,20 @@ impl Store {
     /// [`StoreFault`]; then they are still open.
     pub async fn end_all_sessions(&self, by: By) -> Result<Changed, StoreFault> {
         self.make(Change::EndAllSessions, by).await
+    }
+
+    /// Asks the keeper for something that is not in memory.
+    async fn look_up<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, StoreFault>>) -> Order,
+    ) -> Result<T, StoreFault> {
+        let (reply, done) = oneshot::channel();
+        self.orders.try_send(order(reply)).map_err(|_| StoreFault::Overloaded)?;
+        match tokio::time::timeout(self.patience, done).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(StoreFault::Closed),
+            Err(_) => Err(StoreFault::TooSlow),
+        }
     }
 
     /// Puts a change into the keeper's queue, at once, and waits for it. Dropping the future does not undo it.

@@ -15,7 +15,7 @@ use super::news::Part;
 use super::records::{Assignment, Binding, CreateRule, GrantRecord, Role, User};
 use super::session::{Row, Session, SessionKey};
 use super::snapshot::{Given, Snapshot};
-use super::token::{self, Token, TokenId};
+use super::token::{self, Key, Token, TokenId};
 use crate::access::grant::{Grant, Pattern, RoleId, Subject};
 use crate::mlflow::ids::{GroupName, RoleName, UserName, WorkspaceName};
 use crate::mlflow::permission::Permission;
@@ -84,6 +84,11 @@ macro_rules! sessions {
     };
 }
 
+macro_rules! secrets {
+    ($which:literal) => {
+        concat!("SELECT login, digest, expires FROM login_secrets WHERE kind = 'access' ", $which)
+    };
+}
 macro_rules! tokens {
     ($which:literal) => {
         concat!(
@@ -106,6 +111,7 @@ type RoleRow = (i64, String, String, String, Option<String>, Option<String>, i64
 type GrantRow = (i64, String, String, String, String, String, String, String, Option<i64>, i64, String);
 type AssignmentRow = (i64, i64, String, String, Option<i64>, i64, String);
 type RuleRow = (i64, String, String, String, String, String, String, Option<i64>, i64, String);
+type SecretRow = (String, String, i64);
 type SessionRow = (String, String, String, String, String, String, Option<String>, i64, i64, i64);
 
 /// Reads everything but sessions and tokens.
@@ -272,9 +278,16 @@ fn session(row: SessionRow) -> Option<Session> {
 /// Reads the tokens.
 pub(super) async fn all_tokens(t: &mut Tx<'_>) -> Result<Vec<Token>, StoreFault> {
     let mut tokens = Vec::new();
+    let mut access: HashMap<String, Vec<Key>> = HashMap::new();
+    t.each(sql(secrets!("")), |(login, digest, expires): SecretRow| {
+        access.entry(login).or_default().extend(Key::read(&digest, expires));
+        Ok(())
+    })
+    .await?;
     t.each(sql(tokens!("")), |row: TokenRow| {
         // A row that cannot be read lets nobody in.
-        tokens.extend(token(row));
+        let access = access.remove(&row.0).unwrap_or_default();
+        tokens.extend(token(row, access));
         Ok(())
     })
     .await?;
@@ -284,10 +297,12 @@ pub(super) async fn all_tokens(t: &mut Tx<'_>) -> Result<Vec<Token>, StoreFault>
 /// Reads one token.
 pub(super) async fn one_token(t: &mut Tx<'_>, id: &TokenId) -> Result<Option<Token>, StoreFault> {
     let row: Option<TokenRow> = t.one(sql(tokens!("WHERE id = $1")).bind(id.as_str())).await?;
-    Ok(row.and_then(token))
+    let access: Vec<SecretRow> = t.all(sql(secrets!("AND login = $1")).bind(id.as_str())).await?;
+    let access = access.iter().filter_map(|(_, digest, expires)| Key::read(digest, *expires)).collect();
+    Ok(row.and_then(|row| token(row, access)))
 }
 
-fn token(row: TokenRow) -> Option<Token> {
+fn token(row: TokenRow, access: Vec<Key>) -> Option<Token> {
     let (
         id,
         digest,
@@ -305,23 +320,26 @@ fn token(row: TokenRow) -> Option<Token> {
         last_used,
         addresses,
     ) = row;
-    Token::loaded(token::Row {
-        id,
-        digest,
-        kind,
-        owner,
-        name,
-        workspace,
-        ceiling,
-        scopes,
-        created,
-        created_by,
-        expires,
-        revoked,
-        revoked_by,
-        last_used,
-        addresses,
-    })
+    Token::loaded(
+        token::Row {
+            id,
+            digest,
+            kind,
+            owner,
+            name,
+            workspace,
+            ceiling,
+            scopes,
+            created,
+            created_by,
+            expires,
+            revoked,
+            revoked_by,
+            last_used,
+            addresses,
+        },
+        access,
+    )
 }
 
 /// What other tables say of a user.

@@ -20,6 +20,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         (5, "marks of changes, keys", include_str!("../../migrations/0005_marks_of_changes_and_keys.sql")),
         (6, "service accounts, tokens", include_str!("../../migrations/0006_tokens.sql")),
         (7, "bindings", include_str!("../../migrations/0007_bindings.sql")),
+        (8, "logins", include_str!("../../migrations/0008_logins.sql")),
     ];
     migrations
         .into_iter()

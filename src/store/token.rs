@@ -95,20 +95,41 @@ pub enum TokenKind {
     Personal,
     /// A service account's.
     Service,
+    /// A person's, by `trackgate login`: it has several secrets, which are renewed.
+    Login,
 }
 
 impl TokenKind {
-    /// The word in the table.
+    /// The word in lists.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Personal => "personal",
             Self::Service => "service",
+            Self::Login => "login",
+        }
+    }
+
+    /// How what lets in begins.
+    #[must_use]
+    pub fn beginning(self) -> &'static str {
+        match self {
+            Self::Personal => "tgp_",
+            Self::Service => "tgs_",
+            Self::Login => "tgl_",
+        }
+    }
+
+    /// The word in the table.
+    pub(super) fn column(self) -> &'static str {
+        match self {
+            Self::Personal | Self::Service => self.as_str(),
+            Self::Login => "access",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Personal, Self::Service].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Personal, Self::Service, Self::Login].into_iter().find(|kind| kind.column() == word)
     }
 }
 
@@ -148,19 +169,36 @@ pub struct Token {
     pub created: u64,
     /// Who made it.
     pub by: Arc<str>,
-    /// From when on it counts for nothing, in milliseconds since the epoch.
+    /// From when on it counts for nothing, in milliseconds since the epoch; of a login, unless it is renewed.
     pub expires: u64,
     /// When it was revoked, and by whom.
     pub revoked: Option<(u64, Arc<str>)>,
-    digest: TokenDigest,
+    /// What lets in: one secret, or the access tokens of a login.
+    keys: Vec<Key>,
     shown: Option<Arc<ByToken>>,
     last_used: AtomicU64,
     /// The network of the last use.
     place: AtomicU64,
     uses: Uses,
     dirty: AtomicBool,
-    /// Its owner as of some moment, and the identity that came of it.
+}
+
+/// A secret that lets in.
+#[derive(Debug)]
+pub(super) struct Key {
+    digest: TokenDigest,
+    /// In milliseconds since the epoch.
+    expires: u64,
+    /// The owner as of some moment, and the identity that came of it.
     known: ArcSwapOption<(Arc<User>, Arc<Identity>)>,
+}
+
+impl Key {
+    /// Reads one; what cannot be read lets nobody in.
+    pub(super) fn read(digest: &str, expires: i64) -> Option<Self> {
+        let digest = TokenDigest(from_hex(digest)?);
+        Some(Self { digest, expires: u64::try_from(expires).ok()?, known: ArcSwapOption::empty() })
+    }
 }
 
 /// From where a token was used.
@@ -188,7 +226,8 @@ pub enum Standing {
 pub(super) type Tokens = Shards<TokenId, Arc<Token>>;
 
 impl Token {
-    pub(super) fn loaded(row: Row) -> Option<Self> {
+    /// `access` are the access tokens, where it is a login.
+    pub(super) fn loaded(row: Row, access: Vec<Key>) -> Option<Self> {
         let ceiling = Ceiling {
             most: row.ceiling.map(|word| word.parse()).transpose().ok()?,
             only: match row.scopes {
@@ -202,29 +241,42 @@ impl Token {
         let revoked = row.revoked.map(|at| (at.unsigned_abs(), Arc::from(row.revoked_by.unwrap_or_default())));
         let uses = read_uses(&row.addresses);
         let place = uses.iter().max_by_key(|one| one.last).map_or(0, |one| network(one.address));
+        let kind = TokenKind::parse(&row.kind)?;
+        let keys = match kind {
+            TokenKind::Login => access,
+            TokenKind::Personal | TokenKind::Service => vec![Key::read(&row.digest, row.expires)?],
+        };
         Some(Self {
-            kind: TokenKind::parse(&row.kind)?,
+            kind,
             owner: UserName::parse(&row.owner).ok()?,
             name: Arc::from(row.name),
             created: row.created.unsigned_abs(),
             by: Arc::from(row.created_by),
             expires: u64::try_from(row.expires).ok()?,
             revoked,
-            digest: TokenDigest(from_hex(&row.digest)?),
+            keys,
             shown: Some(Arc::new(by_token)),
             last_used: AtomicU64::new(row.last_used.unsigned_abs()),
             place: AtomicU64::new(place),
             uses: Uses::new(uses),
             dirty: AtomicBool::new(false),
-            known: ArcSwapOption::empty(),
             ceiling,
             id,
         })
     }
 
-    /// Whether this is the token that was shown.
-    pub(super) fn is(&self, digest: &TokenDigest) -> bool {
-        self.digest.is(digest)
+    /// The secret that was shown, if it is one of this token's.
+    pub(super) fn key(&self, digest: &TokenDigest) -> Option<&Key> {
+        self.keys.iter().find(|key| key.digest.is(digest))
+    }
+
+    /// Whether it counts by this secret at `now`.
+    pub(super) fn standing_by(&self, key: &Key, now: u64) -> Standing {
+        match &self.revoked {
+            Some((at, _)) => Standing::Revoked(*at),
+            None if key.expires <= now => Standing::Expired(key.expires),
+            None => Standing::Good,
+        }
     }
 
     /// Whether it counts at `now`.
@@ -238,8 +290,8 @@ impl Token {
     }
 
     /// Who comes with it. Made anew when its owner is another.
-    pub(super) fn identity(&self, owner: &Arc<User>) -> Arc<Identity> {
-        if let Some(known) = &*self.known.load()
+    pub(super) fn identity(&self, key: &Key, owner: &Arc<User>) -> Arc<Identity> {
+        if let Some(known) = &*key.known.load()
             && Arc::ptr_eq(&known.0, owner)
         {
             return Arc::clone(&known.1);
@@ -250,10 +302,10 @@ impl Token {
             subject: Arc::from(owner.id.to_string()),
             groups: owner.vouched.clone(),
             proof: Proof::Token,
-            until: UNIX_EPOCH + Duration::from_millis(self.expires),
+            until: UNIX_EPOCH + Duration::from_millis(key.expires),
             token: self.shown.clone(),
         });
-        self.known.store(Some(Arc::new((Arc::clone(owner), Arc::clone(&identity)))));
+        key.known.store(Some(Arc::new((Arc::clone(owner), Arc::clone(&identity)))));
         identity
     }
 

@@ -48,16 +48,17 @@ impl Store {
             return Err(PrincipalFault::NotCurrent);
         }
         let tokens = self.memory.tokens.load();
-        let Some(token) = tokens.get(id).filter(|token| token.is(digest)) else { return Ok(TokenShown::Unknown) };
+        let found = tokens.get(id).and_then(|token| Some((token, token.key(digest)?)));
+        let Some((token, key)) = found else { return Ok(TokenShown::Unknown) };
         let now = self.clock.millis();
-        match token.standing(now) {
+        match token.standing_by(key, now) {
             Standing::Expired(at) => return Ok(TokenShown::Expired(at)),
             Standing::Revoked(at) => return Ok(TokenShown::Revoked(at)),
             Standing::Good => {}
         }
         let snapshot = self.memory.snapshot.load();
         let Some(owner) = snapshot.user(&token.owner) else { return Ok(TokenShown::Unknown) };
-        Ok(TokenShown::Good { identity: token.identity(owner), moved: token.touch(now, address) })
+        Ok(TokenShown::Good { identity: token.identity(key, owner), moved: token.touch(now, address) })
     }
 
     /// The token of this name, whether it counts or not.
@@ -131,7 +132,7 @@ pub(super) async fn create(t: &mut Tx<'_>, new: &NewToken, by: &By, now: i64) ->
         return Err(StoreFault::EndPassed);
     }
     let what = match new.kind {
-        TokenKind::Personal => "person",
+        TokenKind::Personal | TokenKind::Login => "person",
         TokenKind::Service => "service",
     };
     let owner = sql("SELECT id FROM users WHERE name = $1 AND kind = $2").bind(new.owner.as_str()).bind(what);
@@ -139,7 +140,8 @@ pub(super) async fn create(t: &mut Tx<'_>, new: &NewToken, by: &By, now: i64) ->
         let what = if new.kind == TokenKind::Service { "service account" } else { "user" };
         return Err(StoreFault::NoSuch { what, name: new.owner.to_string() });
     }
-    let live = sql("SELECT COUNT(*) FROM tokens WHERE owner = $1 AND revoked IS NULL AND expires > $2");
+    let live = sql("SELECT COUNT(*) FROM tokens WHERE owner = $1 AND kind <> 'access' AND revoked IS NULL \
+                    AND expires > $2");
     let live: Option<(i64,)> = t.one(live.bind(new.owner.as_str()).bind(now)).await?;
     if live.is_some_and(|(live,)| live.unsigned_abs() >= MOST_TOKENS) {
         return Err(StoreFault::TooManyTokens);
@@ -148,7 +150,7 @@ pub(super) async fn create(t: &mut Tx<'_>, new: &NewToken, by: &By, now: i64) ->
         sql("INSERT INTO tokens (id, digest, kind, owner, name, workspace, ceiling, scopes, created, created_by, \
                       expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING");
     let ceiling = &new.ceiling;
-    let insert = insert.bind(new.id.as_str()).bind(new.digest.to_hex()).bind(new.kind.as_str());
+    let insert = insert.bind(new.id.as_str()).bind(new.digest.to_hex()).bind(new.kind.column());
     let insert = insert.bind(new.owner.as_str()).bind(&*new.name);
     let insert = insert.bind(ceiling.workspace.as_ref().map(crate::mlflow::ids::WorkspaceName::as_str));
     let insert = insert.bind(ceiling.most.map(crate::mlflow::permission::Permission::as_str));
@@ -209,7 +211,7 @@ pub(super) async fn seen(t: &mut Tx<'_>, seen: &[(TokenId, Vec<Use>)]) -> Result
     Ok(seen.len() as u64)
 }
 
-fn touched(t: &mut Tx<'_>, rows: &[(String,)]) -> u64 {
+pub(super) fn touched(t: &mut Tx<'_>, rows: &[(String,)]) -> u64 {
     for id in rows.iter().filter_map(|(id,)| TokenId::parse(id)) {
         t.touch(Part::Token(id));
     }

@@ -197,10 +197,7 @@ impl<A: Ask> Desk<'_, A> {
         let maker = format!("user {}", token.owner);
         Row {
             id: token.id.to_string(),
-            kind: match token.kind {
-                TokenKind::Personal => "tgp_",
-                TokenKind::Service => "tgs_",
-            },
+            kind: token.kind.beginning(),
             name: Arc::clone(&token.name),
             owner: (token.owner != self.caller.identity.user).then(|| token.owner.to_string()),
             reach: token.ceiling.to_string(),
