@@ -1,7 +1,8 @@
 //! How is a token of our own written?
 //!
 //! `tgp_` (a person's) or `tgs_` (a service account's), eight letters and digits that name it, `_`, 32 random ones, and six
-//! that check all before. `tgl_` and `tgr_` are kept for credentials of a login. The short beginning and the check let
+//! that check all before. `tgl_` and `tgr_` are those of a login: one that lets in, and one that
+//! only renews. The short beginning and the check let
 //! secret scanners find tokens in what was published by mistake, without asking us; a mistyped one never reaches the store.
 
 use std::borrow::Cow;
@@ -56,9 +57,19 @@ pub fn read(text: &str) -> Option<Written<'_>> {
 /// # Errors
 /// [`NoRandomness`] when the system has none.
 pub fn make(beginning: &'static str) -> Result<Zeroizing<String>, NoRandomness> {
+    let mut name = String::with_capacity(NAME);
+    digits(NAME, &mut name)?;
+    make_named(beginning, &name)
+}
+
+/// Makes one of this name, which has [the right length](make).
+///
+/// # Errors
+/// As [`make`].
+pub fn make_named(beginning: &'static str, name: &str) -> Result<Zeroizing<String>, NoRandomness> {
     let mut text = Zeroizing::new(String::with_capacity(LENGTH));
     text.push_str(beginning);
-    digits(NAME, &mut text)?;
+    text.push_str(name);
     text.push('_');
     digits(SECRET, &mut text)?;
     let check = check(text.as_bytes());

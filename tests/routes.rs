@@ -655,7 +655,7 @@ fn every_closed_row_says_why_and_only_our_own_are_open_to_strangers() {
             assert!(why.len() > 10 && row.needs.len() == 1, "{} {}", row.verb, row.path);
         }
         if row.open_to_strangers() {
-            assert!(row.path.starts_with("trackgate/"), "{} {} is open to strangers", row.verb, row.path);
+            assert!(row.is_local(), "{} {} is open to strangers", row.verb, row.path);
         }
     }
 }

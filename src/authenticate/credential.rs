@@ -60,6 +60,12 @@ impl Credentials {
     pub fn is_empty(&self) -> bool {
         self.authorization.is_nothing() && self.assertion.is_nothing() && self.session.is_nothing()
     }
+
+    /// Whether there is an `Authorization` field.
+    #[must_use]
+    pub fn authorizes(&self) -> bool {
+        !self.authorization.is_nothing()
+    }
 }
 
 /// A value out of a cookie; wiped when it goes.

@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod jwks;
 pub mod keyring;
 pub mod login;
+pub mod oauth;
 pub mod origin;
 pub mod own;
 pub mod return_to;
@@ -45,6 +46,7 @@ pub use self::form::BadForm;
 use self::iap::Iap;
 use self::issuer::Issuer;
 use self::jwks::{Keeper, Source};
+use self::oauth::{Polls, Typed};
 use self::own::{Authorization, BadOwn};
 use self::throttle::{Throttle, network};
 use self::token::{BadToken, Compact};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub session: session::Settings,
     /// `[tokens]`.
     pub tokens: own::Settings,
+    /// `[login]`.
+    pub logins: oauth::Settings,
     /// Wrong credentials from one address in a minute before it gets 429.
     pub failed_credentials: u32,
 }
@@ -91,6 +95,7 @@ impl Settings {
             google_groups: None,
             session: session::Settings::default(),
             tokens: own::Settings::default(),
+            logins: oauth::Settings::default(),
             failed_credentials: 20,
         }
     }
@@ -142,6 +147,11 @@ pub struct Authenticator {
     directory: Option<Arc<Directory>>,
     verdicts: Verdicts,
     tokens: own::Settings,
+    logins: oauth::Settings,
+    /// Devices that ask for codes and poll with them.
+    polls: Polls,
+    /// Who types codes of devices.
+    typed: Typed,
     throttle: Throttle<IpAddr>,
     /// The same for names of tokens, wherever they are shown.
     named: Throttle<Arc<str>>,
@@ -216,6 +226,9 @@ impl Authenticator {
             directory,
             verdicts: Verdicts::new(MOST_VERDICTS),
             tokens: settings.tokens,
+            logins: settings.logins,
+            polls: Polls::new(),
+            typed: Typed::new(settings.failed_credentials),
             throttle: Throttle::new(settings.failed_credentials),
             named: Throttle::new(settings.failed_credentials),
             client_secrets,
@@ -251,6 +264,12 @@ impl Authenticator {
     #[must_use]
     pub fn token_settings(&self) -> &own::Settings {
         &self.tokens
+    }
+
+    /// What holds of logins of the command line.
+    #[must_use]
+    pub fn login_settings(&self) -> &oauth::Settings {
+        &self.logins
     }
 
     /// The providers, in the file's order.
@@ -330,18 +349,22 @@ impl Authenticator {
 
     /// One hash and a look into memory.
     fn by_own_token(&self, token: &[u8], peer: &Peer) -> Result<Authenticated, AuthFault> {
-        if !self.tokens.allow {
+        let text = std::str::from_utf8(token).ok().and_then(token_form::read).ok_or(BadOwn::Malformed)?;
+        let login = match text.beginning {
+            "tgr_" => return Err(BadOwn::Refresh.into()),
+            beginning => beginning == "tgl_",
+        };
+        if !(if login { self.logins.allow } else { self.tokens.allow }) {
             return Err(BadOwn::SwitchedOff.into());
         }
-        let text = std::str::from_utf8(token).ok().and_then(token_form::read).ok_or(BadOwn::Malformed)?;
         let digest = TokenDigest::of(token);
         let shown = self.store.token(text.name, &digest, peer.address).map_err(|_| AuthFault::TokensUnavailable)?;
         let id = || Arc::from(text.name);
         match shown {
             TokenShown::Good { identity, moved } => Ok(Authenticated { identity, session: None, moved }),
             TokenShown::Unknown => Err(BadOwn::Unknown(id()).into()),
-            TokenShown::Expired(at) => Err(BadOwn::Expired { id: id(), at }.into()),
-            TokenShown::Revoked(at) => Err(BadOwn::Revoked { id: id(), at }.into()),
+            TokenShown::Expired(at) => Err(BadOwn::Expired { id: id(), at, login }.into()),
+            TokenShown::Revoked(at) => Err(BadOwn::Revoked { id: id(), at, login }.into()),
         }
     }
 
@@ -407,6 +430,12 @@ impl Authenticator {
             Proof::Session | Proof::Bearer | Proof::Iap => vouches(&identity.issuer),
         };
         (verified && directory.speaks_of(&identity.user)).then_some(directory)
+    }
+
+    /// Whether two addresses are in one network, as far as one can tell.
+    #[must_use]
+    pub fn is_near(&self, one: IpAddr, other: IpAddr) -> bool {
+        network(one) == network(other)
     }
 
     /// The open session that a browser shows, whether or not the request needs one.

@@ -51,6 +51,9 @@ pub enum BadOwn {
     /// It begins like one and is none: cut off or mistyped.
     #[error("its form is wrong")]
     Malformed,
+    /// One that renews a login and lets nobody in.
+    #[error("a refresh token, which lets nobody in")]
+    Refresh,
     /// There is none of this name, or its secret is another.
     #[error("token {0}: there is none, or another")]
     Unknown(Arc<str>),
@@ -61,6 +64,8 @@ pub enum BadOwn {
         id: Arc<str>,
         /// Milliseconds since the epoch.
         at: u64,
+        /// Whether it is one of a login.
+        login: bool,
     },
     /// Somebody revoked it then.
     #[error("token {id}: it was revoked")]
@@ -69,6 +74,8 @@ pub enum BadOwn {
         id: Arc<str>,
         /// Milliseconds since the epoch.
         at: u64,
+        /// Whether it is one of a login.
+        login: bool,
     },
     /// The settings allow none.
     #[error("tokens are switched off")]
@@ -81,6 +88,7 @@ impl BadOwn {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed => "own-token-malformed",
+            Self::Refresh => "refresh-token-shown",
             Self::Unknown(_) => "own-token-unknown",
             Self::Expired { .. } => "own-token-expired",
             Self::Revoked { .. } => "own-token-revoked",
@@ -94,11 +102,25 @@ impl BadOwn {
         let anew = "make another one on this server's page /trackgate/tokens and set it as MLFLOW_TRACKING_TOKEN";
         match self {
             Self::Malformed => Cow::Borrowed(
-                "this access token is cut off or mistyped: a whole one has 51 signs and begins with tgp_ or tgs_",
+                "this access token is cut off or mistyped: a whole one has 51 signs and begins with tgp_, tgs_ or tgl_",
             ),
+            Self::Refresh => Cow::Borrowed(
+                "this is a refresh token, which renews a login and lets nobody in: `trackgate token print` prints the \
+                 access token",
+            ),
+            Self::Expired { id, at, login: true } => Cow::Owned(format!(
+                "the access token of login {id} expired at {}: `trackgate token print` prints a fresh one, and \
+                 `trackgate login` makes another login",
+                moment(*at)
+            )),
+            Self::Revoked { id, at, login: true } => {
+                Cow::Owned(format!("login {id} was ended at {}: run `trackgate login` again", moment(*at)))
+            }
             Self::Unknown(_) => Cow::Owned(format!("this access token is not one of this server's: {anew}")),
-            Self::Expired { id, at } => Cow::Owned(format!("access token {id} expired at {}: {anew}", moment(*at))),
-            Self::Revoked { id, at } => Cow::Owned(format!("access token {id} was revoked at {}: {anew}", moment(*at))),
+            Self::Expired { id, at, .. } => Cow::Owned(format!("access token {id} expired at {}: {anew}", moment(*at))),
+            Self::Revoked { id, at, .. } => {
+                Cow::Owned(format!("access token {id} was revoked at {}: {anew}", moment(*at)))
+            }
             Self::SwitchedOff => Cow::Borrowed(
                 "this server takes no access tokens: send an OpenID Connect ID token as MLFLOW_TRACKING_TOKEN",
             ),
@@ -109,7 +131,7 @@ impl BadOwn {
     #[must_use]
     pub fn counts(&self) -> bool {
         match self {
-            Self::Malformed | Self::Unknown(_) => true,
+            Self::Malformed | Self::Refresh | Self::Unknown(_) => true,
             Self::Expired { .. } | Self::Revoked { .. } | Self::SwitchedOff => false,
         }
     }
@@ -247,7 +269,7 @@ pub async fn make(store: &Store, settings: &Settings, wish: Wish, now: u64, by: 
 }
 
 /// A moment, as people and programs read it, in UTC.
-fn moment(millis: u64) -> String {
+pub(super) fn moment(millis: u64) -> String {
     let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_secs(millis / 1000));
     time.format(&Rfc3339).unwrap_or_default()
 }
@@ -284,9 +306,9 @@ mod tests {
         let id: Arc<str> = Arc::from("abcdefgh");
         let unknown = BadOwn::Unknown(Arc::clone(&id)).says();
         assert!(!unknown.contains("abcdefgh") && unknown.contains("/trackgate/tokens"));
-        let expired = BadOwn::Expired { id: Arc::clone(&id), at: 0 }.says();
+        let expired = BadOwn::Expired { id: Arc::clone(&id), at: 0, login: false }.says();
         assert!(expired.contains("expired at 1970-01-01T00:00:00Z") && expired.contains("/trackgate/tokens"));
-        let revoked = BadOwn::Revoked { id, at: 0 }.says();
+        let revoked = BadOwn::Revoked { id, at: 0, login: false }.says();
         assert!(revoked.contains("revoked") && revoked.contains("/trackgate/tokens"));
     }
 }

@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 1800;
 /// Our own pages: going back to them would sign in, or out, for ever.
 const OURS: &str = "/trackgate/";
 /// But for those that people come to by a link, and that only show something.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 10] = [
     "/trackgate/access",
     "/trackgate/share",
     "/trackgate/ask",
@@ -20,6 +20,8 @@ const SHOWN: [&str; 8] = [
     "/trackgate/review.csv",
     "/trackgate/audit",
     "/trackgate/tokens",
+    "/trackgate/device",
+    "/trackgate/oauth/authorize",
 ];
 
 /// An address on this site: path, query and fragment.

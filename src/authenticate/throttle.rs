@@ -31,6 +31,16 @@ impl<K: Hash + Eq + Send + Sync + 'static> Throttle<K> {
         Self { most, seen }
     }
 
+    /// Whether there were as many wrong ones as there may be. For what is short enough to be guessed: then no further one is
+    /// looked at, right or wrong. Tells when to come back.
+    pub(super) fn is_full(&self, key: &K, now: u64) -> Option<Duration> {
+        let seen = self.seen.get(key)?.load(Ordering::Relaxed);
+        let (begin, count) = (seen >> 32, seen & 0xffff_ffff);
+        let fresh = now < begin || now - begin >= WINDOW;
+        (!fresh && count >= u64::from(self.most))
+            .then(|| Duration::from_secs((begin + WINDOW).saturating_sub(now).max(1)))
+    }
+
     /// Notes a wrong credential. Tells when to come back if it was one too many.
     pub(super) fn wrong(&self, key: K, now: u64) -> Option<Duration> {
         let entry = self.seen.get_with(key, || Arc::new(AtomicU64::new(now << 32)));
@@ -70,6 +80,18 @@ mod tests {
         assert_eq!(throttle.wrong(network(here), 1059), Some(Duration::from_secs(1)));
         assert_eq!(throttle.wrong(network(IpAddr::from([192, 0, 2, 2])), 1059), None, "another address");
         assert_eq!(throttle.wrong(network(here), 1060), None, "a new minute");
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_not_looked_at_after_as_many_wrong_ones() {
+        let throttle = Throttle::new(2);
+        assert_eq!(throttle.is_full(&"alice", 1000), None);
+        for (now, full) in [(1000, None), (1010, Some(Duration::from_secs(50)))] {
+            let _ = throttle.wrong("alice", now);
+            assert_eq!(throttle.is_full(&"alice", now), full);
+        }
+        assert_eq!(throttle.is_full(&"bob", 1010), None);
+        assert_eq!(throttle.is_full(&"alice", 1060), None, "a new minute");
     }
 
     #[test]

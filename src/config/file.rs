@@ -14,7 +14,7 @@ use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl,
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
 use super::{Bodies, Config};
-use crate::authenticate::{own, session};
+use crate::authenticate::{oauth, own, session};
 use crate::gate::clean::{self, Hosts};
 use crate::serve::{Https, Limits, Redirect};
 use crate::{answer, audit, authenticate, pages, resolve, serve, store, telemetry, upstream};
@@ -48,6 +48,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let (bodies, failed_credentials) = limits(root.section("limits"), &mut serve.limits, &mut answer);
     let (session, session_idle) = session(root.section("session"));
     let tokens = tokens(root.section("tokens"));
+    let logins = logins(root.section("login"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
     let google_groups = google::groups(&root, &state_dir, &issuers, iap.as_ref());
@@ -82,6 +83,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
             google_groups,
             session,
             tokens,
+            logins,
             failed_credentials,
             ..authenticate::Settings::new(public_url.clone())
         },
@@ -289,6 +291,41 @@ fn tokens(section: Section<'_>) -> own::Settings {
     }
     if settings.default_lifetime > settings.max_lifetime {
         section.fault("default_lifetime", "is longer than `tokens.max_lifetime`", None);
+    }
+    section.finish();
+    settings
+}
+
+/// How long logins of the command line last, and whether there are any.
+fn logins(section: Section<'_>) -> oauth::Settings {
+    let default = oauth::Settings::default();
+    let refresh_lifetime = section.or("refresh_lifetime", default.refresh_lifetime);
+    let settings = oauth::Settings {
+        allow: section.or("allow", default.allow),
+        access_lifetime: section.or("access_lifetime", default.access_lifetime),
+        refresh_lifetime,
+        refresh_idle: section.or("refresh_idle", default.refresh_idle.min(refresh_lifetime)),
+    };
+    for (name, lifetime) in [
+        ("access_lifetime", settings.access_lifetime),
+        ("refresh_lifetime", settings.refresh_lifetime),
+        ("refresh_idle", settings.refresh_idle),
+    ] {
+        if lifetime < Duration::from_mins(1) {
+            section.fault(name, "is too short to use a token", None);
+        }
+    }
+    if settings.access_lifetime > Duration::from_hours(24) {
+        section.fault("access_lifetime", "is longer than a day", Some("logins renew it by themselves"));
+    }
+    if settings.refresh_lifetime > Duration::from_hours(90 * 24) {
+        section.fault("refresh_lifetime", "is longer than 90 days", None);
+    }
+    if settings.refresh_idle > settings.refresh_lifetime {
+        section.fault("refresh_idle", "is longer than `login.refresh_lifetime`", None);
+    }
+    if settings.access_lifetime > settings.refresh_idle {
+        section.fault("access_lifetime", "is longer than `login.refresh_idle`", None);
     }
     section.finish();
     settings

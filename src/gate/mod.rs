@@ -47,6 +47,8 @@ use crate::{answer, api, forward, pages};
 
 /// The largest form of our own pages, in bytes.
 const LARGEST_FORM: u64 = 64 * 1024;
+/// The largest one of somebody who is not known yet: it holds a code or a token.
+const LARGEST_OF_STRANGERS: u64 = 8 * 1024;
 /// Our name for a request, on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -178,6 +180,7 @@ impl Gate {
             read => read?,
         };
         if call.row.answer == Answer::Served
+            && !call.row.open_to_strangers()
             && let Some(principal) = principal
         {
             if call.is_local() {
@@ -212,7 +215,7 @@ impl Gate {
         record.allowed(permitted.reasons());
 
         if call.is_local() {
-            return Ok(Box::pin(self.answer_ourselves(permitted, &call, &credentials, record)).await);
+            return Ok(Box::pin(self.answer_ourselves(permitted, &call, &fields, &credentials, record)).await);
         }
         self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, known)).await
     }
@@ -258,7 +261,9 @@ impl Gate {
         if authenticated.moved {
             record.moved();
         }
-        if authenticated.is_ambient() {
+        // What strangers may call does nothing on the strength of who calls, or looks at the origin by itself.
+        let open = matches!(classified, Classified::Call(call) if call.row.open_to_strangers());
+        if authenticated.is_ambient() && !open {
             clean::check_origin(request, &house.clean)?;
         }
         let identity = house.authenticator.with_groups(authenticated.identity).await?;
@@ -312,6 +317,7 @@ impl Gate {
         let most = match call.row.body {
             BodyClass::Json => self.house.bodies.json,
             // Names, a level and a reason.
+            BodyClass::Form if call.row.open_to_strangers() => self.house.bodies.json.min(LARGEST_OF_STRANGERS),
             BodyClass::Form => self.house.bodies.json.min(LARGEST_FORM),
             BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
         };
@@ -330,12 +336,22 @@ impl Gate {
         &self,
         permitted: Permitted<Request>,
         call: &Call,
+        fields: &Fields,
         credentials: &Credentials,
         record: &mut Record,
     ) -> Response<Body> {
-        let answered = pages::answer(permitted, call, credentials, &self.house.authenticator).await;
+        let answered = pages::answer(permitted, call, fields, credentials, &self.house.authenticator).await;
         if let Some(identity) = answered.identity {
             record.who(identity);
+        }
+        if answered.moved {
+            record.moved();
+        }
+        if let Some(note) = answered.note {
+            record.note(note);
+        }
+        if let Some((error, detail)) = answered.undone {
+            record.not_done(error, detail);
         }
         if let Some((reason, detail)) = answered.refused {
             let ours = answered.response.status().is_server_error();
@@ -476,6 +492,7 @@ impl Gate {
         match form {
             Form::Json => refusal.to_json(&id),
             Form::Graph => refusal.to_graph(&id),
+            Form::OAuth => refusal.to_oauth(&id),
             // What a form would have done is not done after the sign-in: the person sees first as what it would be.
             Form::Page if refusal.login && record.method() == "POST" => pages::to_login(pages::own::FIRST, None),
             Form::Page if refusal.login => pages::to_login(uri.path(), uri.query()),

@@ -46,6 +46,8 @@ pub enum Form {
     Page,
     /// Everything else: MLflow's JSON.
     Json,
+    /// The words of RFC 6749: the caller signs in for a program.
+    OAuth,
     /// A GraphQL document that a page of MLflow's asked: the pages ask five times over some ten seconds when the status is
     /// an error, and never show its words (3.17.2, Apollo's `RetryLink`). They show the message of an answer's `errors`.
     Graph,
@@ -82,6 +84,7 @@ impl Form {
     #[must_use]
     pub fn of_call(self, name: Option<&str>, scripted: bool, refusal: &Refusal) -> Self {
         match self {
+            _ if name.is_some_and(crate::pages::oauth::speaks) => Self::OAuth,
             Self::Json if scripted && name == Some("Graphql") && refusal.status == StatusCode::FORBIDDEN => Self::Graph,
             form => form,
         }
@@ -166,6 +169,21 @@ impl Refusal {
         let mut answer = json(error::graph(self.code, &self.told(request_id)));
         self.dress(&mut answer);
         *answer.status_mut() = StatusCode::OK;
+        answer
+    }
+
+    /// RFC 6749 section 5.2.
+    #[must_use]
+    pub fn to_oauth(&self, request_id: &str) -> Response<Body> {
+        let word = match self.status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+            status if status.is_server_error() => "server_error",
+            StatusCode::UNAUTHORIZED => "invalid_client",
+            _ => "invalid_request",
+        };
+        let told = serde_json::json!({ "error": word, "error_description": self.told(request_id) });
+        let mut answer = json(told.to_string().into_bytes());
+        self.dress(&mut answer);
         answer
     }
 

@@ -4,6 +4,7 @@
 
 mod assets;
 mod html;
+pub mod oauth;
 pub mod own;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::authenticate::origin;
 use crate::authenticate::return_to::ReturnTo;
 use crate::message::{Body, Request};
 use crate::policy::classify::Call;
+use crate::policy::fields::Fields;
 
 /// The parameter with the address to go back to.
 const RETURN_TO: &str = "return_to";
@@ -43,11 +45,15 @@ pub struct Answered {
     pub identity: Option<Arc<Identity>>,
     /// What was done, for the audit log.
     pub note: Option<String>,
+    /// Why nothing was done, though nothing is wrong: the word of the error, and detail for the audit log.
+    pub undone: Option<(&'static str, String)>,
+    /// Whether a token was used that was used before, and never from this network.
+    pub moved: bool,
 }
 
 impl Answered {
     fn plain(response: Response<Body>) -> Self {
-        Self { response, refused: None, identity: None, note: None }
+        Self { response, refused: None, identity: None, note: None, undone: None, moved: false }
     }
 }
 
@@ -146,6 +152,7 @@ pub fn to_front(static_prefix: &str) -> Response<Body> {
 pub async fn answer(
     permitted: Permitted<Request>,
     call: &Call,
+    fields: &Fields,
     credentials: &Credentials,
     authenticator: &Authenticator,
 ) -> Answered {
@@ -158,6 +165,10 @@ pub async fn answer(
         "SignOutPage" => Answered::plain(desk.sign_out_page()),
         "SignOut" => desk.sign_out().await,
         "SignedOutPage" => Answered::plain(desk.signed_out_page(None)),
+        "OAuthMetadata" => desk.metadata(),
+        "AskForDevice" => desk.ask_for_device(fields).await,
+        "GiveToken" => desk.give_token(fields).await,
+        "EndLogin" => desk.end_login(fields).await,
         "Live" => Answered::plain(text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into())),
         "WhoAmI" => Answered::plain(who_am_i(principal.as_deref())),
         "Asset" => match assets::serve(call.capture("name").unwrap_or_default()) {
@@ -227,9 +238,7 @@ impl Desk<'_> {
         let query = self.request.query.as_deref();
         let finished = self.authenticator.finish_login(provider, query, self.credentials).await;
         let mut answered = match finished.outcome {
-            Ok((identity, step)) => {
-                Answered { response: follow(step), refused: None, identity: Some(identity), note: None }
-            }
+            Ok((identity, step)) => Answered { identity: Some(identity), ..Answered::plain(follow(step)) },
             Err(fault) => self.failed(&fault),
         };
         for cookie in finished.cookies {
@@ -258,7 +267,7 @@ impl Desk<'_> {
         if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
         }
-        Answered { response, refused: Some((fault.code(), fault.to_string())), identity: None, note: None }
+        Answered { refused: Some((fault.code(), fault.to_string())), ..Answered::plain(response) }
     }
 
     fn sign_out_page(&self) -> Response<Body> {
@@ -281,7 +290,7 @@ impl Desk<'_> {
                 for cookie in out.cookies {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }
-                Answered { response, refused: None, identity: out.identity, note: None }
+                Answered { identity: out.identity, ..Answered::plain(response) }
             }
             Err(fault) => {
                 let message = "You could not be signed out: the session store does not answer.";
@@ -315,7 +324,7 @@ impl Desk<'_> {
             ask: None,
         };
         let response = refusal_page(self.authenticator.public_url(), &page);
-        Answered { response, refused: Some((reason, detail.to_string())), identity: None, note: None }
+        Answered { refused: Some((reason, detail.to_string())), ..Answered::plain(response) }
     }
 }
 

@@ -70,7 +70,7 @@ pub fn compare(servers: &[&str]) -> Vec<Difference> {
             }
         }
     }
-    for row in rows().filter(|row| !row.path.starts_with("trackgate/") && !row.guard) {
+    for row in rows().filter(|row| !row.is_local() && !row.guard) {
         let prefixes: &[&'static str] = match row.prefixes {
             Prefixes::Both => &["api/", "ajax-api/"],
             Prefixes::Api => &["api/"],

@@ -1,6 +1,7 @@
 //! Which endpoints are our own?
 //!
-//! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix.
+//! All of them lie under `/trackgate/`, which MLflow does not use; they do not move with MLflow's static prefix. What tells
+//! programs where to sign in lies where RFC 8414 has it.
 
 use super::route::Need::{Admin, Anyone, Gives, OnRole, OnToken, OnTokensOf, SignedIn, Takes};
 use super::route::RoleRight::Change;
@@ -32,6 +33,19 @@ const FORM: &[Take] = &[
     TextOpt("about"),
 ];
 
+/// What a program asks of whoever sits before the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+const ASKED: &[Take] = &[
+    TextOpt("client_id"),
+    TextOpt("redirect_uri"),
+    TextOpt("response_type"),
+    TextOpt("code_challenge"),
+    TextOpt("code_challenge_method"),
+    TextOpt("state"),
+    TextOpt("device_name"),
+    TextOpt("token"),
+    TextOpt("answer"),
+];
+
 /// The role whose permission is changed.
 const ROLE: Need = OnRole { right: Change, field: "role_id" };
 
@@ -46,6 +60,17 @@ pub static LOCAL: &[Row] = &[
     post("trackgate/logout",            "SignOut",        &[Anyone]).root(),
     get ("trackgate/logged-out",        "SignedOutPage",  &[Anyone]).root(),
     get ("trackgate/assets/{name}",     "Asset",          &[Anyone]).root(),
+
+    // Signing in for programs of people
+    get (".well-known/oauth-authorization-server", "OAuthMetadata", &[Anyone]).root(),
+    get ("trackgate/oauth/authorize",   "AuthorizePage",  &[SignedIn]).root().served(ASKED),
+    post("trackgate/oauth/authorize",   "Authorize",      &[SignedIn]).root().form().served(ASKED),
+    post("trackgate/oauth/device_authorization", "AskForDevice", &[Anyone]).root().form().served(&[TextOpt("client_id"), TextOpt("device_name")]),
+    post("trackgate/oauth/token",       "GiveToken",      &[Anyone]).root().form().served(&[TextOpt("grant_type"), TextOpt("client_id"), TextOpt("code"), TextOpt("redirect_uri"), TextOpt("code_verifier"), TextOpt("device_code"), TextOpt("refresh_token")]),
+    post("trackgate/oauth/revoke",      "EndLogin",       &[Anyone]).root().form().served(&[TextOpt("client_id"), TextOpt("token")]),
+    get ("trackgate/device",            "DevicePage",     &[SignedIn]).root().served(&[TextOpt("user_code")]),
+    post("trackgate/device",            "DeviceTyped",    &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("user_code")]),
+    post("trackgate/device/decide",     "DeviceDecide",   &[SignedIn]).root().form().served(&[TextOpt("token"), TextOpt("user_code"), TextOpt("answer")]),
 
     // For probes and people
     get ("trackgate/livez",             "Live",           &[Anyone]).root(),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::route::is_ours;
+
 /// What is encoded when a path is written anew: everything but the `pchar` of RFC 3986 section 3.3 and `/`.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -76,7 +78,7 @@ impl Path {
     #[must_use]
     pub fn below(mut self, static_prefix: &str) -> Self {
         let prefix = static_prefix.trim_end_matches('/');
-        if prefix.is_empty() || self.decoded.starts_with("/trackgate/") {
+        if prefix.is_empty() || is_ours(&self.decoded[1..]) {
             return self;
         }
         let start = match self.decoded.strip_prefix(prefix) {
@@ -84,7 +86,7 @@ impl Path {
             Some(_) | None => AT_ROOT.iter().any(|family| self.decoded[1..].starts_with(family)).then_some(1),
         };
         // Our own endpoints have one place.
-        self.start = start.filter(|start| !self.decoded[*start..].starts_with("trackgate/"));
+        self.start = start.filter(|start| !is_ours(&self.decoded[*start..]));
         self
     }
 

@@ -346,7 +346,9 @@ impl Change {
             Self::RemoveOwner(account, owner) => accounts::remove_owner(t, account, owner).await,
             Self::CreateToken(new) => tokens::create(t, new, by, now).await,
             Self::RevokeToken(id) => tokens::revoke(t, id, by, now).await,
-            Self::RevokeTokensOf(owner) => tokens::revoke_all_of(t, owner, by, now).await,
+            Self::RevokeTokensOf(owner) => {
+                Ok(logins::end_all(t, Some(owner), by, now).await? + tokens::revoke_all_of(t, owner, by, now).await?)
+            }
             Self::SeenTokens(seen) => tokens::seen(t, seen).await,
             Self::SweepTokens { before } => tokens::sweep(t, *before).await,
             Self::Vouch { user, issuer, groups } => people::vouch(t, user, issuer, groups).await,

@@ -313,9 +313,11 @@ async fn make(t: &mut Tx<'_>, owner: &str, device: &str, fresh: &Fresh, now: i64
     make_room(t, owner, now).await?;
     let ends = now.saturating_add(signed(fresh.whole));
     let insert = sql("INSERT INTO tokens (id, digest, kind, owner, name, created, created_by, expires, ends) \
-                      VALUES ($1, '', 'access', $2, $3, $4, $5, $6, $6)");
+                      VALUES ($1, '', 'access', $2, $3, $4, $5, $6, $6) ON CONFLICT (id) DO NOTHING");
     let insert = insert.bind(fresh.id.as_str()).bind(owner).bind(device).bind(now);
-    t.run(insert.bind(format!("user {owner}")).bind(ends)).await?;
+    if t.run(insert.bind(format!("user {owner}")).bind(ends)).await? == 0 {
+        return Err(StoreFault::Exists { what: "token", name: fresh.id.to_string() });
+    }
     let (access, refresh) = put(t, fresh, 1, ends, now).await?;
     t.log("login", format!("token {}", fresh.id), owner.to_owned());
     let given = Issued { id: fresh.id.clone(), owner: parsed(owner)?, access, refresh };

@@ -343,7 +343,7 @@ async fn every_row_refuses_strangers_and_gives_nothing_to_those_without_grants()
     // Off, the rows about workspaces are not there.
     let gate = Gate::with(stock(), "", |config| config.clean.workspaces = true).await;
     for row in rows() {
-        if row.path.starts_with("trackgate/") {
+        if row.is_local() {
             continue;
         }
         let (target, body) = example(row);
@@ -393,7 +393,7 @@ async fn a_hidden_thing_and_an_absent_one_are_answered_alike_by_every_row() {
     let hidden = Gate::with(stock(), "", |config| config.clean.workspaces = true).await;
     let absent = Gate::with(nothing, "", |config| config.clean.workspaces = true).await;
     let mut compared = 0;
-    for row in rows().filter(|row| !row.path.starts_with("trackgate/") && row.closed().is_none()) {
+    for row in rows().filter(|row| !row.is_local() && row.closed().is_none()) {
         let (target, body) = example(row);
         let mut told = Vec::new();
         for gate in [&hidden, &absent] {

@@ -26,6 +26,7 @@ mod limits;
 mod login;
 mod million;
 mod names;
+mod oauth;
 mod own_pages;
 mod own_wider;
 mod passing;

@@ -8,6 +8,7 @@ mod access;
 mod ask;
 mod audit;
 mod csv;
+mod logins;
 mod names;
 mod review;
 mod share;
@@ -157,6 +158,11 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "ReviewCsv" => desk.review_csv(),
         "AuditPage" => desk.audit().await,
         "TokensPage" => desk.tokens(),
+        "AuthorizePage" => desk.authorize_page(),
+        "Authorize" => desk.authorize().await,
+        "DevicePage" => desk.device_page(),
+        "DeviceTyped" => desk.device_typed().await,
+        "DeviceDecide" => desk.device_decide().await,
         "TokenCreate" => desk.make_token().await,
         "TokenRevoke" => desk.revoke_token().await,
         // A row that was added to the table and not here.

@@ -190,6 +190,15 @@ impl std::fmt::Display for Verb {
     }
 }
 
+/// Where programs learn how to sign in (RFC 8414 section 3).
+const WELL_KNOWN: &str = ".well-known/oauth-authorization-server";
+
+/// Whether an address, without its leading slash, is one of our own.
+#[must_use]
+pub(super) fn is_ours(place: &str) -> bool {
+    place.starts_with("trackgate/") || place == WELL_KNOWN
+}
+
 impl Row {
     /// Whether the row is closed to everybody, and why.
     #[must_use]
@@ -206,7 +215,7 @@ impl Row {
     /// Whether the endpoint is our own.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.path.starts_with("trackgate/")
+        is_ours(self.path)
     }
 
     /// The part that a setting opens: the whole call, or what one of its fields asks for.

@@ -5,6 +5,7 @@ mod certs;
 #[path = "../../../tests/harness/cluster.rs"]
 mod cluster;
 mod kill;
+mod logins;
 mod reconnect;
 mod replicas;
 mod requests;
