@@ -304,7 +304,7 @@ impl Authenticator {
     async fn recognise(&self, peer: &Peer, shown: &Credentials) -> Result<Option<Authenticated>, AuthFault> {
         if let Some(iap) = &self.iap {
             if iap.guards(peer.door) {
-                return self.by_assertion(iap, shown).await.map(Some);
+                return self.by_assertion(iap, shown, peer).await.map(Some);
             }
             if !shown.assertion.is_nothing() && (!shown.authorization.is_nothing() || !shown.session.is_nothing()) {
                 return Err(AuthFault::TwoCredentials);
@@ -333,16 +333,25 @@ impl Authenticator {
         }
     }
 
-    async fn by_assertion(&self, iap: &Iap, shown: &Credentials) -> Result<Authenticated, AuthFault> {
+    /// A program gives IAP its credential in `Proxy-Authorization`, which IAP takes away, and ours in `Authorization`: IAP
+    /// then vouches that it may come, and the token says who it is. No browser adds one by itself.
+    async fn by_assertion(&self, iap: &Iap, shown: &Credentials, peer: &Peer) -> Result<Authenticated, AuthFault> {
         match &shown.assertion {
             Shown::Nothing => Err(AuthFault::AssertionMissing),
             Shown::Several => Err(AuthFault::Repeated("IAP assertion")),
-            Shown::One(_) if !shown.authorization.is_nothing() || !shown.session.is_nothing() => {
-                Err(AuthFault::TwoCredentials)
-            }
+            Shown::One(_) if !shown.session.is_nothing() => Err(AuthFault::TwoCredentials),
             Shown::One(assertion) => {
                 let identity = Box::pin(iap.judge(assertion.as_bytes())).await?;
-                Ok(Authenticated::without_session(identity))
+                let field = match &shown.authorization {
+                    Shown::Nothing => return Ok(Authenticated::without_session(identity)),
+                    Shown::Several => return Err(AuthFault::TwoAuthorizations),
+                    Shown::One(field) => field,
+                };
+                match own::authorization(field.as_bytes())? {
+                    Authorization::Bearer(token) if !token_form::is_ours(token) => Err(AuthFault::TwoCredentials),
+                    Authorization::Bearer(token) => self.by_own_token(token, peer),
+                    Authorization::Basic(password) => self.by_own_token(password.as_bytes(), peer),
+                }
             }
         }
     }

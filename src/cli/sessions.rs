@@ -13,7 +13,7 @@ use crate::store::{By, Changed, Store};
 pub(super) enum SessionCommand {
     /// List sessions, the last used first.
     List(Form),
-    /// End sessions: one, those of a user, or all.
+    /// End sessions: one, those of a user, or all; with those of a user, or all, their logins of the command line end too.
     #[command(group(ArgGroup::new("which").required(true).args(["id", "user", "all"])))]
     End {
         /// The beginning of a session's id, as `session list` shows it.
@@ -53,7 +53,7 @@ impl SessionCommand {
 fn ended(changed: Changed) -> anyhow::Result<()> {
     match changed {
         Changed::Rows(1) => say::line("1 session ended"),
-        Changed::Rows(count) => say::line(format!("{count} sessions ended")),
+        Changed::Rows(count) => say::line(format!("{count} sessions and logins ended")),
         Changed::Nothing => say::line("there was no such session"),
     }
 }

@@ -84,6 +84,11 @@ impl Gate {
     /// A gate before `upstream`, with `more` lines in its configuration (sections and all) and `change`s to what was
     /// read.
     pub async fn with(upstream: Server, more: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(Clock::System, upstream, more, change).await
+    }
+
+    /// The same, where it is as late as `clock` says.
+    pub async fn at(clock: Clock, upstream: Server, more: &str, change: impl FnOnce(&mut Config)) -> Self {
         cli::install_crypto();
         let issuer = Issuer::start(vec![Arc::new(Forge::rsa("k1"))]);
         let folder = Folder::new();
@@ -122,7 +127,7 @@ file = "{audit}"
         );
         let mut config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}"));
         change(&mut config);
-        let open = Box::pin(cli::serve::assemble(config, Clock::System)).await.unwrap().open().unwrap();
+        let open = Box::pin(cli::serve::assemble(config, clock)).await.unwrap().open().unwrap();
         Self { open: Some(open), issuer, upstream, folder, audit }
     }
 

@@ -34,6 +34,8 @@ mod gateway;
 mod house;
 /// Older servers and clients.
 mod matrix;
+/// Logins of the command line.
+mod logins;
 /// Grants on what experiments are called.
 mod names;
 /// Our own pages in Chromium.

@@ -1,7 +1,10 @@
 //! `trackgate login` from the server's side: how a program comes to a token, and who must not.
 
+use std::time::{Duration, SystemTime};
+
 use http::Request;
 use serde_json::{Value, json};
+use trackgate::clock::Clock;
 
 use super::login::Browser;
 use super::own_pages::{FORM, NAVIGATE, OURS, form, person, submit, value};
@@ -369,7 +372,7 @@ async fn whatever_else_the_token_endpoint_is_sent_is_answered_in_the_words_of_oa
         ("a parameter twice", vec![FORM], format!("{body}&refresh_token=y"), (400, "invalid_request")),
         ("JSON", vec![("content-type", "application/json")], "{}".to_owned(), (415, "invalid_request")),
         ("a large body", vec![FORM], format!("{body}&x={}", "y".repeat(9000)), (413, "invalid_request")),
-        ("no UTF-8", vec![FORM], format!("{body}&x=%ff"), (400, "invalid_request")),
+        ("no UTF-8", vec![FORM], format!("{body}&code=%ff"), (400, "invalid_request")),
         ("a credential", vec![FORM, ("authorization", "Basic eDp5")], body.clone(), (401, "invalid_client")),
         ("another site's page", vec![FORM, ("origin", "https://evil.example")], body.clone(), (403, "invalid_request")),
         ("a cross-site form", vec![FORM, ("sec-fetch-site", "cross-site")], body.clone(), (403, "invalid_request")),
@@ -563,6 +566,48 @@ async fn processes_that_race_with_one_refresh_token_all_get_an_answer_that_works
     }
     let (_, last) = tokens(&raced[5]);
     assert_eq!(refresh(&gate, &last).await.status, 200, "whichever was written down last");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_late_ends_the_login_and_is_written_down() {
+    let clock = Clock::set_to(SystemTime::now());
+    let server = Server::scripted(|_| async { full(200, "{\"experiment\": {\"experiment_id\": \"1\"}}") });
+    let gate = Gate::at(clock.clone(), server, "", |_| {}).await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let (_, renew) = login(&gate).await;
+    let (_, next) = tokens(&refresh(&gate, &renew).await);
+    clock.advance(Duration::from_secs(60));
+    let (access, _) = tokens(&refresh(&gate, &renew).await);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(with(&gate, &access).get(READ).await.status, 200);
+    let late = refresh(&gate, &renew).await;
+    assert_eq!(error(&late), (400, "invalid_grant".to_owned()));
+    assert!(late.text().contains("somebody else may have it"), "{}", late.text());
+    let record = gate.record(&late).await;
+    assert_eq!(record["reason"], "oauth-grant-replayed", "{record}");
+    assert!(record["detail"].as_str().unwrap().contains(&access[4..12]), "{record}");
+    assert_eq!(with(&gate, &access).get(READ).await.status, 401);
+    assert_eq!(error(&refresh(&gate, &next).await), (400, "invalid_grant".to_owned()), "the whole family");
+}
+
+#[tokio::test]
+async fn an_access_token_lets_in_for_an_hour_and_is_renewed_for_as_long_as_the_login_lasts() {
+    let clock = Clock::set_to(SystemTime::now());
+    let server = Server::scripted(|_| async { full(200, "{\"experiment\": {\"experiment_id\": \"1\"}}") });
+    let settings = "[login]\nrefresh_lifetime = \"50h\"\nrefresh_idle = \"2h\"";
+    let gate = Gate::at(clock.clone(), server, settings, |_| {}).await;
+    gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
+    let (mut access, mut renew) = login(&gate).await;
+    for hour in 0..48 {
+        clock.advance(Duration::from_hours(1));
+        let told = with(&gate, &access).get(READ).await;
+        assert_eq!(told.status, 401, "{hour}");
+        assert!(told.text().contains("expired at"), "{}", told.text());
+        (access, renew) = tokens(&refresh(&gate, &renew).await);
+        assert_eq!(with(&gate, &access).get(READ).await.status, 200, "{hour}");
+    }
+    clock.advance(Duration::from_hours(2));
+    assert_eq!(error(&refresh(&gate, &renew).await), (400, "invalid_grant".to_owned()), "at last");
 }
 
 #[tokio::test]

@@ -106,3 +106,89 @@ fn note(line: &str, given: &mut std::collections::BTreeSet<u64>, taken: &mut std
     }
     false
 }
+
+/// Not a test of its own either: logs in and renews without end.
+#[test]
+fn child_that_logs_in() {
+    let (Ok(place), Ok(first)) = (std::env::var(PLACE), std::env::var(FIRST)) else { return };
+    let first: u64 = first.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&Settings::new(PathBuf::from(place)), Clock::System).await.unwrap();
+        store.recognise(&identity("alice@example.com", "1")).await.unwrap();
+        for n in first.. {
+            let code = NewCode {
+                digest: TokenDigest::of(format!("code {n}").as_bytes()),
+                owner: user("alice@example.com"),
+                redirect: Arc::from("there"),
+                challenge: Arc::from("hash"),
+                device: Arc::from("laptop"),
+                expires: u64::MAX >> 1,
+            };
+            let digest = code.digest;
+            store.offer_code(code).await.unwrap();
+            store.redeem_code(digest, "there", "hash", secrets(n, 0)).await.unwrap();
+            println!("+{n}");
+            store.renew_login(secrets(n, 0).refresh, secrets(n, 1)).await.unwrap();
+            println!("-{n}");
+        }
+    });
+}
+
+fn secrets(n: u64, generation: u64) -> Fresh {
+    let digest = |what: &str| TokenDigest::of(format!("{what} {n} {generation}").as_bytes());
+    Fresh {
+        id: TokenId::parse(&format!("{n:08}")).unwrap(),
+        access: digest("access"),
+        refresh: digest("refresh"),
+        lasts: 3_600_000,
+        idle: 3_600_000,
+        whole: 3_600_000,
+    }
+}
+
+#[tokio::test]
+async fn logins_that_were_given_and_renewed_survive_kill_9() {
+    let place = Place::new();
+    let address = std::net::IpAddr::from([192, 0, 2, 1]);
+    let mut first = 0;
+    for round in 0..4_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::kill::child_that_logs_in", "--nocapture", "--test-threads=1"])
+            .env(PLACE, &place.0)
+            .env(FIRST, first.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (mut given, mut renewed) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        let mut line = String::new();
+        while given.len() + renewed.len() < 3 + usize::try_from(round * 5).unwrap() {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the child ended by itself");
+            note(&line, &mut given, &mut renewed);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        for line in rest.rfind('\n').map_or("", |end| &rest[..=end]).lines() {
+            note(line, &mut given, &mut renewed);
+        }
+        let store = place.open().await;
+        for n in &given {
+            let shown = store.token(&format!("{n:08}"), &secrets(*n, 0).access, address).unwrap();
+            assert!(matches!(shown, TokenShown::Good { .. }), "round {round}: {n} was given: {shown:?}");
+            let with = secrets(*n, u64::from(renewed.contains(n))).refresh;
+            let next = store.renew_login(with, secrets(*n, 2 + round)).await.unwrap();
+            assert!(matches!(next, Redeemed::Given(_)), "round {round}: {n}: {next:?}");
+            // The code is used up for good; it ends what it gave.
+            let code = TokenDigest::of(format!("code {n}").as_bytes());
+            let again = store.redeem_code(code, "there", "hash", secrets(*n + 1_000_000, 0)).await.unwrap();
+            assert_eq!(again, Redeemed::Replayed(TokenId::parse(&format!("{n:08}"))), "round {round}: {n}");
+        }
+        store.close().await;
+        first = given.last().unwrap() + 10;
+    }
+}

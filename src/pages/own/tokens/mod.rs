@@ -98,6 +98,7 @@ struct Fresh<'a> {
 struct Row {
     id: String,
     kind: &'static str,
+    login: bool,
     name: Arc<str>,
     owner: Option<String>,
     reach: String,
@@ -198,6 +199,7 @@ impl<A: Ask> Desk<'_, A> {
         Row {
             id: token.id.to_string(),
             kind: token.kind.beginning(),
+            login: token.kind == TokenKind::Login,
             name: Arc::clone(&token.name),
             owner: (token.owner != self.caller.identity.user).then(|| token.owner.to_string()),
             reach: token.ceiling.to_string(),
