@@ -251,16 +251,20 @@ fn by_hand() -> anyhow::Result<Option<(String, SecretString)>> {
     Ok(Some((format!("TRACKGATE_TOKEN_FILE ({})", path.display()), secret(text))))
 }
 
-/// The server that was named, or the only one there is a login for, or the one that MLflow's clients use.
+/// The server that was named; else the one that MLflow's clients use, if there is a login for it (it may be the agent's
+/// address); else the only one there is a login for.
 fn chosen(named: Option<Server>, client: &Client) -> anyhow::Result<Server> {
     if let Some(server) = named {
         return Ok(server);
     }
     let set = environment("MLFLOW_TRACKING_URI").and_then(|uri| Server::parse(uri.to_str()?).ok());
-    if let Some(server) = set {
-        return Ok(server);
+    if let Some(server) = &set {
+        let document = client.credentials().read().map_err(ClientFault::from)?;
+        if document.servers().contains(&server.as_str()) {
+            return Ok(server.clone());
+        }
     }
-    match the_one(client)? {
+    match the_one(client)?.or(set) {
         Some(server) => Ok(server),
         None => bail!(ClientFault::NowhereSignedIn),
     }

@@ -256,11 +256,8 @@ impl Inner {
 
     /// What renews is revoked where there is one: that ends the whole login.
     async fn revoke(&self, server: &Server, endpoint: &Url, entry: &Entry) -> Result<(), ClientFault> {
-        let (token, hint) = match &entry.refresh_token {
-            Some(token) => (token, "refresh_token"),
-            None => (&entry.access_token, "access_token"),
-        };
-        self.oauth(server).revoke(endpoint, token, hint).await
+        let token = entry.refresh_token.as_ref().unwrap_or(&entry.access_token);
+        self.oauth(server).revoke(endpoint, token).await
     }
 }
 

@@ -262,8 +262,8 @@ impl OAuth<'_> {
     }
 
     /// Ends a login (RFC 7009): what is revoked takes its whole family along.
-    pub(super) async fn revoke(&self, endpoint: &Url, token: &SecretString, hint: &str) -> Result<(), ClientFault> {
-        let form = [("token", token.expose_secret()), ("token_type_hint", hint), ("client_id", CLIENT)];
+    pub(super) async fn revoke(&self, endpoint: &Url, token: &SecretString) -> Result<(), ClientFault> {
+        let form = [("token", token.expose_secret()), ("client_id", CLIENT)];
         let answer = self.post(endpoint, &form).await?;
         if answer.status() == StatusCode::OK { Ok(()) } else { Err(self.refused(self.refusal(&answer)?.1)) }
     }
