@@ -3,7 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
+use trackgate::client::{Client, Folder as Place, Server};
+use trackgate::clock::Clock;
 
 use crate::harness::certs::Folder;
 use crate::lookalike::Lookalike;
@@ -168,8 +171,6 @@ fn a_lifetime_without_end_or_none_at_all_is_bounded() {
 
 #[tokio::test]
 async fn in_one_process_many_tasks_make_one_renewal_and_whoever_leaves_breaks_none() {
-    use trackgate::client::{Client, Folder as Place, Server};
-    use trackgate::clock::Clock;
     let server = Lookalike::new();
     let person = Person::signed_in(&server, -10);
     server.state().manner.slow = Duration::from_millis(300);
@@ -186,7 +187,6 @@ async fn in_one_process_many_tasks_make_one_renewal_and_whoever_leaves_breaks_no
             tokio::spawn(async move { client.fresh(&name).await.unwrap().secret })
         })
         .collect();
-    use secrecy::ExposeSecret as _;
     let entry = {
         let mut secrets = Vec::new();
         for task in tasks {
