@@ -44,6 +44,8 @@ mod own_pages;
 mod pages;
 /// MLflow's pages of users and roles, and the way out.
 mod people;
+/// The Python package for MLflow's client.
+mod plugin;
 /// MLflow below a static prefix.
 mod prefix;
 /// The README.

@@ -45,6 +45,9 @@ impl Asked {
     }
 }
 
+/// What `clients/python` is tested and packed with.
+const PLUGIN: &str = include_str!("requirements/plugin.txt");
+
 /// Interpreters by name, the one MLflow 3.17.2 was pinned on first.
 const NAMES: [&str; 6] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3", "python"];
 
@@ -98,6 +101,14 @@ impl Environment {
     /// As [`Environment::with_mlflow`].
     pub fn with_emulator() -> Result<Self, Fault> {
         Self::made("gcs-emulator", EMULATOR, Asked::Too, "Python environment with the Cloud Storage emulator")
+    }
+
+    /// The environment with what `clients/python` is tested and packed with, without MLflow, made where missing.
+    ///
+    /// # Errors
+    /// As [`Environment::with_mlflow`].
+    pub fn with_plugin_tools() -> Result<Self, Fault> {
+        Self::made("plugin", PLUGIN, Asked::Too, "Python environment for clients/python")
     }
 
     /// Its interpreter.
