@@ -4,10 +4,13 @@
 //! read the same, whether it is hidden or not there ([`HIDDEN`]), with the two exceptions that MLflow's client needs
 //! ([`as_absent`]). Nothing else in the house says whether something exists.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::faults::no_such_workspace;
 use super::refusal::Refusal;
+use super::{Gate, House};
 use crate::access::decide::{Denial, Reason, Requirement, holds, visible};
 use crate::access::grant::Subject;
 use crate::access::identity::Principal;
@@ -19,6 +22,7 @@ use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
 use crate::policy::route::{Need, Scope};
 use crate::store::Store;
+use crate::upstream::Upstream;
 
 /// What is read of something that is hidden, and of something that is not there.
 const HIDDEN: &str = "needs a permission that you do not have";
@@ -27,14 +31,33 @@ const NARROWED: &str = ", or the access token is not for it";
 /// How many holders of MANAGE are named.
 const MOST_NAMED: usize = 3;
 
-/// The decision said no.
-pub(super) fn denied(
-    denial: Denial,
-    call: &Call,
-    fields: &Fields,
-    principal: Option<&Principal>,
-    store: &Store,
-) -> Refusal {
+impl Gate {
+    /// The decision said no. Whom to ask may hang on what an experiment is called: MLflow is asked for that where anybody
+    /// holds anything by name, of what the caller may see.
+    pub(super) async fn denied(
+        &self,
+        denial: Denial,
+        call: &Call,
+        fields: &Fields,
+        mut asker: Option<Arc<Principal>>,
+        upstream: &Upstream,
+    ) -> Refusal {
+        let House { store, resolver, .. } = &*self.house;
+        if let (Some(who), Some(resource)) = (&asker, denial.requirement.resource())
+            && let Some(experiment) = resource.experiment()
+            && store.speaks_of_names()
+            && !who.names.knows(experiment)
+            && visible(who, resource)
+        {
+            // Where MLflow does not tell, those who hold it by name are not named.
+            let called = resolver.called([Arc::clone(experiment)], upstream).await.unwrap_or_default();
+            asker = Some(Arc::new(who.knowing(called)));
+        }
+        denied(denial, call, fields, asker.as_deref(), store)
+    }
+}
+
+fn denied(denial: Denial, call: &Call, fields: &Fields, principal: Option<&Principal>, store: &Store) -> Refusal {
     if let (Scope::Workspaces, Requirement::Holds { resource, .. }) = (call.row.scope, &denial.requirement)
         && let Ok(workspace) = WorkspaceName::parse(&resource.object.id)
     {
@@ -51,7 +74,10 @@ pub(super) fn denied(
         return closed;
     }
     let managers = |resource: &Resource| {
-        principal.map_or_else(Vec::new, |asker| store.managers(&asker.workspace, resource, MOST_NAMED))
+        let called = |asker: &Principal| asker.names.of(resource.experiment()?).cloned();
+        principal.map_or_else(Vec::new, |asker| {
+            store.managers(&asker.workspace, resource, called(asker).as_ref(), MOST_NAMED)
+        })
     };
     let mut refusal = as_absent(&denial, call, fields).unwrap_or_else(|| {
         let message = told(&denial, call, principal, managers);
@@ -223,7 +249,6 @@ fn spoken(resource: &Resource) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::SystemTime;
 
     use super::*;

@@ -210,8 +210,10 @@ impl Gate {
         if let Some(asker) = &asker {
             record.called(&asker.names);
         }
-        let permitted = decide(asker.clone(), &resolved.requirements, request)
-            .map_err(|denial| denied::denied(*denial, &call, &fields, asker.as_deref(), &house.store))?;
+        let permitted = match decide(asker.clone(), &resolved.requirements, request) {
+            Ok(permitted) => permitted,
+            Err(denial) => return Err(Box::pin(self.denied(*denial, &call, &fields, asker, &self.upstream)).await),
+        };
         record.allowed(permitted.reasons());
 
         if call.is_local() {
@@ -387,8 +389,10 @@ impl Gate {
         if let Some(asker) = &asker {
             record.called(&asker.names);
         }
-        let permitted = decide(asker.clone(), &resolved.requirements, request)
-            .map_err(|denial| denied::denied(*denial, call, fields, asker.as_deref(), &house.store))?;
+        let permitted = match decide(asker.clone(), &resolved.requirements, request) {
+            Ok(permitted) => permitted,
+            Err(denial) => return Err(Box::pin(self.denied(*denial, call, fields, asker, &upstream)).await),
+        };
         record.allowed(permitted.reasons());
         let tools = api::Tools {
             store: &house.store,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode, Uri};
 
 use super::refusal::Refusal;
-use super::{Gate, audit, denied};
+use super::{Gate, audit};
 use crate::access::decide::decide;
 use crate::access::identity::{Principal, Proof};
 use crate::audit::Record;
@@ -48,8 +48,10 @@ impl Gate {
         if let Some(asker) = &asker {
             record.called(&asker.names);
         }
-        let permitted = decide(asker.clone(), &resolved.requirements, request)
-            .map_err(|denial| denied::denied(*denial, call, fields, asker.as_deref(), &house.store))?;
+        let permitted = match decide(asker.clone(), &resolved.requirements, request) {
+            Ok(permitted) => permitted,
+            Err(denial) => return Err(Box::pin(self.denied(*denial, call, fields, asker, &upstream)).await),
+        };
         record.allowed(permitted.reasons());
         let tools = own::Tools {
             store: &house.store,

@@ -116,10 +116,30 @@ impl Store {
     }
 
     /// Who holds MANAGE on the resource or on what it lies in, the nearest first, `most` of them at most: those whom one
-    /// asks for a permission on it. In the place of a role stand those who have it.
+    /// asks for a permission on it. In the place of a role stand those who have it. With `called`, what its experiment is
+    /// called, those who hold it by that name are among them.
     #[must_use]
-    pub fn managers(&self, workspace: &WorkspaceName, resource: &Resource, most: usize) -> Vec<Subject> {
-        self.memory.snapshot.load().managers(workspace, resource, most, self.clock.millis())
+    pub fn managers(
+        &self,
+        workspace: &WorkspaceName,
+        resource: &Resource,
+        called: Option<&Arc<str>>,
+        most: usize,
+    ) -> Vec<Subject> {
+        self.memory.snapshot.load().managers(workspace, resource, called, most, self.clock.millis())
+    }
+
+    /// Whether anybody holds anything, in whatever workspace, by what experiments are called.
+    #[must_use]
+    pub fn speaks_of_names(&self) -> bool {
+        self.memory.snapshot.load().speaks_of_names()
+    }
+
+    /// The experiments that grants in the workspace speak of by their ids, themselves or by things that lie in them. Walks
+    /// over all.
+    #[must_use]
+    pub fn experiments_granted(&self, workspace: &WorkspaceName) -> BTreeSet<Arc<str>> {
+        self.memory.snapshot.load().experiments_granted(workspace)
     }
 
     /// Everybody who holds grants or rules, or has roles: users, groups, then roles, each by name or number. Walks over

@@ -49,6 +49,8 @@ pub(super) struct Snapshot {
     on_patterns: Shards<(WorkspaceName, Kind), Numbered>,
     /// Which outside identities act as which service accounts.
     bindings: Bindings,
+    /// How many grants there are on what experiments are called.
+    by_name: usize,
 }
 
 /// Patterns with the numbers of the grants on them.
@@ -219,6 +221,7 @@ impl Snapshot {
 
     fn list(&mut self, subject: &Subject, id: u64, (workspace, kind, pattern): Key<'_>) {
         self.grant_ids.set(id, Some(subject.clone()));
+        self.by_name += usize::from(kind == Kind::ExperimentName);
         match pattern {
             Pattern::Exactly(object) => {
                 self.on_objects.edit((workspace.clone(), kind, Arc::clone(object)), |ids| {
@@ -239,6 +242,7 @@ impl Snapshot {
 
     fn unlist(&mut self, id: u64, (workspace, kind, pattern): Key<'_>) {
         self.grant_ids.set(id, None);
+        self.by_name -= usize::from(kind == Kind::ExperimentName);
         match pattern {
             Pattern::Exactly(object) => {
                 self.on_objects.edit((workspace.clone(), kind, Arc::clone(object)), |ids| {
@@ -501,17 +505,36 @@ impl Snapshot {
         ids.into_iter().filter_map(|id| self.grant(id)).collect()
     }
 
-    /// Who holds MANAGE on one of the levels at `now`, nearest first; in a role's place those who have it.
+    /// The experiments that grants speak of by their ids, or that things lie in which grants speak of so.
+    pub(super) fn experiments_granted(&self, workspace: &WorkspaceName) -> BTreeSet<Arc<str>> {
+        let here = self.on_objects.iter().filter(|((place, ..), _)| place == workspace);
+        let things = here.map(|((_, kind, id), _)| {
+            Resource::named(*kind, id).unwrap_or_else(|| Resource::top(*kind, Arc::clone(id)))
+        });
+        things.filter_map(|thing| thing.experiment().cloned()).collect()
+    }
+
+    /// Whether anybody holds anything, anywhere, by what experiments are called.
+    pub(super) fn speaks_of_names(&self) -> bool {
+        self.by_name > 0
+    }
+
+    /// Who holds MANAGE on one of the levels at `now`, nearest first; in a role's place those who have it. With `called`,
+    /// what the experiment is called, grants on names count too.
     pub(super) fn managers(
         &self,
         workspace: &WorkspaceName,
         resource: &Resource,
+        called: Option<&Arc<str>>,
         most: usize,
         now: u64,
     ) -> Vec<Subject> {
         let mut found: Vec<Subject> = Vec::new();
         for object in resource.levels() {
-            for record in self.grants_on(workspace, object.kind, &object.id) {
+            let by_name = called
+                .filter(|_| object.kind == Kind::Experiment)
+                .map_or_else(Vec::new, |name| self.grants_on(workspace, Kind::ExperimentName, name));
+            for record in self.grants_on(workspace, object.kind, &object.id).into_iter().chain(by_name) {
                 if record.grant.permission != Permission::Manage || !counts(record.expires, now) {
                     continue;
                 }

@@ -8,8 +8,13 @@ use std::sync::{Arc, Mutex};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use super::own_pages::person;
 use crate::harness::gate::{Gate, Told};
 use crate::harness::server::{Answer, Server, full};
+use trackgate::mlflow::ids::{UserName, WorkspaceName};
+use trackgate::mlflow::permission::Permission;
+use trackgate::mlflow::resource::Kind;
+use trackgate::store::Wish;
 
 const API: &str = "/api/2.0/mlflow";
 
@@ -358,6 +363,62 @@ async fn names_are_given_through_the_api_by_who_gives_by_pattern() {
         .await;
     assert_eq!(told.status, 200, "{}", told.text());
     assert_eq!(reads(&gate, "bob", 1).await, 403);
+}
+
+#[tokio::test]
+async fn whoever_manages_by_name_looks_over_it_decides_on_it_and_is_asked_for_it() {
+    let (gate, _) = gate(&["team-a/x", "team-b/x"]).await;
+    gate.grant(ALICE, "experiment_name", "team-a/*", "MANAGE").await;
+    gate.grant(BOB, "experiment", "1", "READ").await;
+    gate.grant(BOB, "experiment", "2", "EDIT").await;
+    let (mut alice, mut other) = (person(&gate, "alice").await, person(&gate, "bob").await);
+    let bob = gate.bearer("bob");
+    // The review, as a page and as a table: what is called so, and nothing else.
+    for page in ["/trackgate/review", "/trackgate/review.csv", "/trackgate/review?person=bob%40example.com"] {
+        let told = alice.visit(page).await;
+        let text = told.text();
+        assert_eq!(told.status, 200, "{text}");
+        assert!(text.contains("bob@example.com") && text.contains("READ") && !text.contains("EDIT"), "{page}: {text}");
+        assert!(!other.visit(page).await.text().contains("READ"), "{page}");
+    }
+    // Requests for it.
+    let (place, user) = (WorkspaceName::default(), UserName::parse("bob@example.com").unwrap());
+    for id in ["1", "2"] {
+        let wish = Wish {
+            workspace: place.clone(),
+            kind: Kind::Experiment,
+            object: id.into(),
+            user: user.clone(),
+            permission: Permission::Manage,
+            reason: format!("for work on {id}").into(),
+        };
+        gate.open().house().store.ask(wish).await.unwrap();
+    }
+    let text = alice.visit("/trackgate/requests").await.text();
+    assert!(text.contains("for work on 1") && !text.contains("for work on 2"), "{text}");
+    // Whom to ask.
+    let tag = |id: u32| json!({"experiment_id": id.to_string(), "key": "a", "value": "b"});
+    let delete = async |id: u32| bob.post(&format!("{API}/experiments/delete"), &tag(id)).await.text();
+    let (told, other) = (delete(1).await, delete(2).await);
+    assert!(told.contains("Ask alice@example.com for it"), "{told}");
+    assert!(other.contains("Ask an administrator for it"), "{other}");
+}
+
+#[tokio::test]
+async fn where_nobody_knows_what_it_is_called_managers_by_name_are_shown_nothing() {
+    let (gate, mlflow) = gate(&["team-a/x"]).await;
+    gate.grant(ALICE, "experiment_name", "team-a/*", "MANAGE").await;
+    gate.grant(BOB, "experiment", "1", "READ").await;
+    mlflow.down.store(true, Ordering::Relaxed);
+    let mut alice = person(&gate, "alice").await;
+    for page in ["/trackgate/review", "/trackgate/review.csv"] {
+        let told = alice.visit(page).await;
+        assert_eq!(told.status, 502, "{}", told.text());
+    }
+    // Whoever is refused reads so all the same.
+    let tag = json!({"experiment_id": "1", "key": "a", "value": "b"});
+    let told = gate.bearer("bob").post(&format!("{API}/experiments/delete"), &tag).await;
+    assert!(told.status == 403 && told.text().contains("Ask an administrator"), "{}", told.text());
 }
 
 #[tokio::test]

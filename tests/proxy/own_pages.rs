@@ -22,7 +22,8 @@ pub(super) async fn gate() -> Gate {
                     full(200, json!({"experiment": {"experiment_id": id, "name": name}}).to_string())
                 }
                 None if target.contains("registered-models/get") => {
-                    let name = target.rsplit('=').next().unwrap();
+                    let name = percent_encoding::percent_decode_str(target.rsplit('=').next().unwrap());
+                    let name = name.decode_utf8_lossy();
                     full(200, json!({"registered_model": {"name": name, "tags": []}}).to_string())
                 }
                 None => full(404, json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}).to_string()),
@@ -375,6 +376,41 @@ async fn asking_tells_nothing_of_what_is_hidden() {
         pages.push(page.text().len());
     }
     assert!(bob.visit("/trackgate/ask").await.text().contains("withdrawn"));
+}
+
+#[tokio::test]
+async fn a_model_whose_name_holds_wildcards_is_asked_for_and_given_as_that_one() {
+    let gate = gate().await;
+    gate.grant("user:alice@example.com", "registered_model", "*", "MANAGE").await;
+    let (mut alice, mut bob) = (person(&gate, "alice").await, person(&gate, "bob").await);
+    let asked = ask_for(&mut bob, "registered_model", "what[?]", "READ", "x").await;
+    assert!(asked.text().contains("waiting for a decision"), "{}", asked.text());
+    for (what, status) in [("decline", 303), ("grant", 303)] {
+        if what == "grant" {
+            assert_eq!(ask_for(&mut bob, "registered_model", "what[?]", "READ", "x").await.status, 200);
+        }
+        let requests = alice.visit("/trackgate/requests").await;
+        let action = format!("requests/{what}");
+        let field = |name: &str| value(&requests, &action, name);
+        let (token, request, id, to) = (field("token"), field("request"), field("id"), field("to"));
+        let fields = [
+            ("token", &*token),
+            ("request", &*request),
+            ("kind", "registered_model"),
+            ("id", &*id),
+            ("to", &*to),
+            ("permission", "READ"),
+            ("lasts", "1h"),
+            ("answer", "x"),
+        ];
+        let fields = if what == "grant" { &fields[..] } else { &fields[..5] };
+        let told = submit(&mut alice, &format!("/trackgate/requests/{what}"), fields).await;
+        assert_eq!(told.status, status, "{what}: {}", told.text());
+    }
+    let read = async |name: &str| {
+        gate.bearer("bob").get(&format!("/api/2.0/mlflow/registered-models/get?name={name}")).await.status
+    };
+    assert_eq!((read("what%3F").await, read("whats").await), (200, 403));
 }
 
 #[tokio::test]

@@ -10,11 +10,12 @@ use askama::Template;
 use http::StatusCode;
 
 use super::access::kinds;
-use super::share::{LEVELS, Level, end, read_seen, write_seen};
+use super::share::{LEVELS, Level, end, read_seen, write_seen, written};
 use super::terms::{LENGTHS, Moment, moment};
 use super::{Answered, Ask, Desk, Frame, Notice, address, html, names, shared, spoken};
 use crate::access::decide::holds;
 use crate::access::grant::{Pattern, Subject};
+use crate::access::identity::Principal;
 use crate::mlflow::glob;
 use crate::mlflow::granting::{self, Calls, Which};
 use crate::mlflow::permission::{Action, Permission};
@@ -75,6 +76,8 @@ struct OpenRow {
     kind: &'static str,
     spoken: String,
     id: Arc<str>,
+    /// The same, as forms carry it.
+    form_id: String,
     name: Option<String>,
     permission: &'static str,
     reason: Arc<str>,
@@ -209,6 +212,11 @@ impl<A: Ask> Desk<'_, A> {
                 Err(fault) => return self.not_stored(&fault),
             };
             more = found.len() == AT_ONCE as usize;
+            let experiments = found.iter().filter(|request| request.wish.kind == Kind::Experiment);
+            let caller = match self.knowing(experiments.map(|request| Arc::clone(&request.wish.object))).await {
+                Ok(caller) => caller,
+                Err(fault) => return self.not_called(&fault),
+            };
             for request in found {
                 if mine.len() == PAGE {
                     more = true;
@@ -216,7 +224,7 @@ impl<A: Ask> Desk<'_, A> {
                 }
                 after = request.id;
                 looked_at += 1;
-                if self.decides(&request.wish) {
+                if decides(&caller, &request.wish) {
                     mine.push(request);
                 }
             }
@@ -238,12 +246,6 @@ impl<A: Ask> Desk<'_, A> {
             lengths: &LENGTHS,
         };
         Answered::plain(html::page(status, &page))
-    }
-
-    /// Whether the caller manages what is asked for. A name of the registry may be that of a prompt.
-    fn decides(&self, wish: &Wish) -> bool {
-        let manages = |kind| holds(self.caller, Action::Manage, &Resource::top(kind, Arc::clone(&wish.object))).is_ok();
-        wish.workspace == self.caller.workspace && (manages(wish.kind) || wish.kind.as_prompt().is_some_and(manages))
     }
 
     /// What somebody holds on just this thing.
@@ -270,6 +272,7 @@ impl<A: Ask> Desk<'_, A> {
             kind: wish.kind.as_str(),
             spoken: spoken(wish.kind),
             id: Arc::clone(&wish.object),
+            form_id: written(wish.kind, &wish.object),
             name: known.get(&wish.object).filter(|_| wish.kind == Kind::Experiment).cloned(),
             permission: wish.permission.as_str(),
             reason: Arc::clone(&wish.reason),
@@ -340,7 +343,7 @@ impl<A: Ask> Desk<'_, A> {
         let wish = &request.wish;
         let judged = wish.workspace == self.caller.workspace
             && wish.kind.as_str() == self.field("kind")
-            && *wish.object == *self.field("id")
+            && written(wish.kind, &wish.object) == self.field("id")
             && wish.user.as_str() == self.field("to");
         judged.then_some(request)
     }
@@ -356,6 +359,12 @@ impl<A: Ask> Desk<'_, A> {
         let workspace = self.workspace();
         address(page, &[("workspace", workspace), ("done", done)])
     }
+}
+
+/// Whether the caller manages what is asked for. A name of the registry may be that of a prompt.
+fn decides(caller: &Principal, wish: &Wish) -> bool {
+    let manages = |kind| holds(caller, Action::Manage, &Resource::top(kind, Arc::clone(&wish.object))).is_ok();
+    wish.workspace == caller.workspace && (manages(wish.kind) || wish.kind.as_prompt().is_some_and(manages))
 }
 
 fn own_row(request: AccessRequest) -> OwnRow {

@@ -36,7 +36,7 @@ use crate::mlflow::resource::{Grantable, Kind, Object};
 use crate::policy::classify::Call;
 use crate::policy::fields::Fields;
 use crate::policy::route::{Need, Verb};
-use crate::resolve::{Ask, Known, KnownRole, Resolver};
+use crate::resolve::{Ask, Known, KnownRole, ResolveFault, Resolver};
 use crate::store::{By, Store, StoreFault};
 
 /// The first of these pages.
@@ -155,7 +155,7 @@ pub async fn answer<A: Ask>(permitted: Permitted<Request>, call: &Call, tools: T
         "GrantRequest" => desk.accept().await,
         "DeclineRequest" => desk.decline().await,
         "ReviewPage" => desk.review().await,
-        "ReviewCsv" => desk.review_csv(),
+        "ReviewCsv" => desk.review_csv().await,
         "AuditPage" => desk.audit().await,
         "TokensPage" => desk.tokens(),
         "AuthorizePage" => desk.authorize_page(),
@@ -263,6 +263,28 @@ impl<A: Ask> Desk<'_, A> {
     }
 
     /// The store did not take a change, for none of the person's doing.
+    /// The caller, who knows what these experiments are called, where grants on names speak to them.
+    async fn knowing(&self, ids: impl IntoIterator<Item = Arc<str>>) -> Result<Principal, ResolveFault> {
+        if self.caller.admin || !self.caller.speaks_of_names() {
+            return Ok(self.caller.clone());
+        }
+        Ok(self.caller.knowing(Box::pin(self.tools.resolver.called(ids, self.tools.upstream)).await?))
+    }
+
+    /// Nothing is shown where it is not known what experiments are called.
+    fn not_called(&self, fault: &ResolveFault) -> Answered {
+        let (status, message) = match fault {
+            ResolveFault::TooMany { .. } => (
+                StatusCode::BAD_REQUEST,
+                "What you manage by names are too many experiments to be looked up. Ask an administrator for this page.",
+            ),
+            _ => {
+                (StatusCode::BAD_GATEWAY, "MLflow cannot be asked what experiments are called. Try again in a moment.")
+            }
+        };
+        self.refuse(status, message, "name-unknown", fault)
+    }
+
     fn not_stored(&self, fault: &StoreFault) -> Answered {
         tracing::warn!(error = %fault, "a change of permissions was not made");
         let message = "Nothing was changed: the store does not answer. Try again in a moment.";

@@ -24,6 +24,7 @@ use crate::message::{Body, BodyError};
 use crate::mlflow::ids::{GroupName, UserName};
 use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Resource};
+use crate::resolve::ResolveFault;
 use crate::store::{After, EVERYBODY, GrantRecord, Store, StoreFault};
 
 /// How many rows one page shows.
@@ -32,6 +33,8 @@ const PAGE: usize = 100;
 const MOST_LOOKED_AT: usize = 5000;
 /// How many are read at once.
 const AT_ONCE: u32 = 500;
+/// The most experiments whose names are looked up for somebody who manages by names.
+const MOST_CALLED: usize = 20_000;
 /// How many members of a group one row names.
 const MOST_SEEN: usize = 5;
 /// How it is known that somebody is in a group that an identity provider alone knows.
@@ -166,7 +169,11 @@ fn own_things(caller: &Principal) -> Vec<(Kind, Arc<str>)> {
 impl<A: Ask> Desk<'_, A> {
     pub(super) async fn review(&self) -> Answered {
         let person = self.field("person").trim();
-        let (mut rows, next) = match self.reviewed(person).await {
+        let caller = match self.reviewer().await {
+            Ok(caller) => caller,
+            Err(fault) => return self.not_called(&fault),
+        };
+        let (mut rows, next) = match self.reviewed(&caller, person).await {
             Ok(reviewed) => reviewed,
             Err(fault) => return self.not_stored(&fault),
         };
@@ -205,11 +212,23 @@ impl<A: Ask> Desk<'_, A> {
         Answered::plain(html::page(StatusCode::OK, &page))
     }
 
+    /// The caller, who knows what the experiments are called that they may look over, where grants on names speak to them.
+    async fn reviewer(&self) -> Result<Principal, ResolveFault> {
+        if self.caller.admin || !self.caller.speaks_of_names() {
+            return Ok(self.caller.clone());
+        }
+        let ids = self.store().experiments_granted(&self.caller.workspace);
+        if ids.len() > MOST_CALLED {
+            return Err(ResolveFault::TooMany { most: MOST_CALLED });
+        }
+        self.knowing(ids).await
+    }
+
     /// The rows of one page, and after which grant the next one begins.
-    async fn reviewed(&self, person: &str) -> Result<(Vec<Row>, Option<u64>), StoreFault> {
+    async fn reviewed(&self, caller: &Principal, person: &str) -> Result<(Vec<Row>, Option<u64>), StoreFault> {
         if !person.is_empty() {
             let rows = match UserName::parse(person) {
-                Ok(user) => held_by(self.store(), self.caller, &user),
+                Ok(user) => held_by(self.store(), caller, &user),
                 Err(_) => Vec::new(),
             };
             let rows = rows.iter().map(|(record, via)| self.review_row(record, Some(via.clone()))).collect();
@@ -217,7 +236,7 @@ impl<A: Ask> Desk<'_, A> {
         }
         let after = self.field("after").parse().ok().and_then(|id| self.store().grant_by_id(id));
         let begin = after.as_ref().map(After::record).unwrap_or_default();
-        let mut reader = Reader::new(self.store(), self.caller, begin);
+        let mut reader = Reader::new(self.store(), caller, begin);
         let (mut found, mut looked_at) = (Vec::new(), 0);
         while !reader.ended && found.len() <= PAGE && looked_at < MOST_LOOKED_AT {
             looked_at += reader.more(&mut found).await?;
@@ -259,13 +278,17 @@ impl<A: Ask> Desk<'_, A> {
         }
     }
 
-    pub(super) fn review_csv(&self) -> Answered {
+    pub(super) async fn review_csv(&self) -> Answered {
+        let caller = match self.reviewer().await {
+            Ok(caller) => caller,
+            Err(fault) => return self.not_called(&fault),
+        };
         let (send, lines) = mpsc::channel(2);
         let person = self.field("person").trim();
-        let reader = || Reader::new(self.store(), self.caller, After::default());
+        let reader = || Reader::new(self.store(), &caller, After::default());
         let of = match UserName::parse(person) {
             Ok(user) => {
-                let held = held_by(self.store(), self.caller, &user);
+                let held = held_by(self.store(), &caller, &user);
                 Of::Person(user, held)
             }
             Err(fault) if !person.is_empty() => {

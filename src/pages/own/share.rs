@@ -458,7 +458,7 @@ impl Level {
 }
 
 /// The id of one thing as our forms carry it: no letter of a name stands for others.
-fn written(kind: Kind, id: &str) -> String {
+pub(super) fn written(kind: Kind, id: &str) -> String {
     if kind.grantable() == Grantable::ByName { glob::quoted(id) } else { id.to_owned() }
 }
 

@@ -215,10 +215,10 @@ async fn a_role_that_was_given_for_a_time_is_gone_with_it(place: Place) {
     store.assign(role.id, &subject("user:alice"), Some(clock.millis() + 50), by()).await.unwrap();
     clock.advance(Duration::from_millis(49));
     assert!(may(&store, &alice, Action::Read, &experiment("7")).await);
-    assert_eq!(store.managers(&home(), &experiment("7"), 5), [subject("user:alice")], "who has it, not the role");
+    assert_eq!(store.managers(&home(), &experiment("7"), None, 5), [subject("user:alice")], "who has it, not the role");
     clock.advance(Duration::from_millis(1));
     assert!(!may(&store, &alice, Action::Read, &experiment("7")).await);
-    assert!(store.managers(&home(), &experiment("7"), 5).is_empty());
+    assert!(store.managers(&home(), &experiment("7"), None, 5).is_empty());
     assert!(store.assignments_of_role(role.id).is_empty() && store.roles_of(&user("alice"), &[]).is_empty());
     store.assign(role.id, &subject("user:alice"), None, by()).await.unwrap();
     assert!(may(&store, &alice, Action::Read, &experiment("7")).await);
