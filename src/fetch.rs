@@ -218,6 +218,12 @@ pub fn is_metadata(url: &Url) -> bool {
     url.scheme() == "http" && near
 }
 
+/// What somebody else's server may make us say: printable ASCII, not much of it.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect()
+}
+
 fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {
     let mut roots = RootCertStore::empty();
     match &settings.ca_file {

@@ -40,12 +40,16 @@ pub mod message;
 pub mod seal;
 // How a token of our own is written.
 pub mod token_form;
+// The agent on a client's machine: a fresh credential on every request of programs that know of none.
+pub mod connect;
 // The configuration file and the settings made from it.
 pub mod config;
 // The commands.
 pub mod cli;
 // Operational logs.
 pub mod telemetry;
+// A machine's own proof before Google.
+pub mod google;
 // The client for what identity providers say.
 pub mod fetch;
 // On a person's own machine: signing in from there, and the credential that is kept.

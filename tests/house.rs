@@ -24,6 +24,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("forward", 3),
     ("audit", 3),
     ("client", 2),
+    ("connect", 4),
+    ("google", 2),
     ("resolve", 2),
     ("access", 2),
     ("upstream", 2),
@@ -66,7 +68,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// The only rooms that may use the client of the MLflow server (invariant 1).
-const MAY_CALL_UPSTREAM: &[&str] = &["upstream", "forward", "resolve", "cli", "gate", "answer", "config"];
+const MAY_CALL_UPSTREAM: &[&str] = &["upstream", "forward", "resolve", "cli", "gate", "answer", "config", "connect"];
 
 #[test]
 fn imports_run_downward() {

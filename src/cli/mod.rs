@@ -11,6 +11,7 @@
 mod accounts;
 mod check;
 mod client;
+mod connect;
 mod doctor;
 mod explain;
 mod given;
@@ -89,6 +90,8 @@ enum Command {
     /// Ask a server who one is to it, how that is proven, until when, and where the credential comes from.
     #[command(name = "whoami")]
     WhoAmI(client::WhoAmI),
+    /// An agent on this machine: programs set MLFLOW_TRACKING_URI to it and need no credential.
+    Connect(Box<connect::Connect>),
     /// Access tokens of people and service accounts.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -142,6 +145,8 @@ enum Ended {
     SaidNo,
     FoundFaults,
     Differs,
+    /// As the command that was run ended.
+    Like(u8),
 }
 
 /// Runs one command.
@@ -163,6 +168,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Ended::SaidNo) => ExitCode::from(4),
         Ok(Ended::FoundFaults) => ExitCode::from(5),
         Ok(Ended::Differs) => ExitCode::from(2),
+        Ok(Ended::Like(code)) => ExitCode::from(code),
         Err(error) => {
             eprintln!("trackgate: {}", sentence(&error));
             ExitCode::from(if error.is::<Faults>() { 3 } else { client::code(&error).unwrap_or(1) })
@@ -226,6 +232,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
                 command.run(store, config, by).await.map(|()| Ended::Well)
             })
         }
+        Command::Connect(connect) => block_on(connect.run()),
         Command::Group(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Grant(command) => with_store_to_say(&line.config, async |store, config| {
             command.run(store, by, whom::Google::of(config)).await.map(|()| Ended::Well)

@@ -2,10 +2,10 @@
 //!
 //! Nothing here holds a token or a key. What Google says is kept short and printable: it goes to the log and to `check`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fetch::{BadTrust, FetchFault};
+use crate::google::BadKey;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,19 +80,9 @@ pub enum SetupFault {
     #[error("google_groups: {0}")]
     Trust(#[from] BadTrust),
     /// The key file is of no use.
-    #[error("google_groups: the key file `{path}` cannot be used: {why}")]
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
+    #[error("google_groups: {0}")]
+    Key(#[from] BadKey),
     /// An address that could be listened to on the way.
     #[error("google_groups: `{0}` is not an address that may be asked")]
     BadAddress(String),
-}
-
-/// What somebody else's server may make us say: printable ASCII, not much of it.
-pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect()
 }

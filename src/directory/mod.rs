@@ -13,7 +13,6 @@
 mod fault;
 mod filter;
 mod kept;
-mod key;
 mod outage;
 mod person;
 mod search;
@@ -36,7 +35,6 @@ use url::Url;
 
 pub use self::fault::{DirectoryFault, SetupFault};
 pub use self::filter::Filter;
-use self::key::Key;
 use self::outage::Outage;
 use self::person::{Flight, Next, Person, Times};
 use self::search::Search;
@@ -44,6 +42,8 @@ pub use self::token::SCOPE;
 use self::token::{Source, Tokens};
 use crate::clock::Clock;
 use crate::fetch::{self, Fetcher, is_metadata, is_secure};
+use crate::google::Key;
+pub use crate::google::METADATA_URL;
 use crate::mlflow::ids::{GroupName, UserName};
 
 /// People who are remembered at once.
@@ -57,9 +57,6 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Google's API.
 pub const API_URL: &str = "https://cloudidentity.googleapis.com";
-/// The metadata server, by its address: a name could be answered by somebody else.
-pub const METADATA_URL: &str = "http://169.254.169.254";
-
 /// `[google_groups]`.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -13,10 +13,10 @@ use std::time::Duration;
 use url::Url;
 
 use super::DirectoryFault;
-use super::fault::harmless;
 use super::filter::Filter;
 use super::token::Tokens;
 use crate::fetch::Fetcher;
+use crate::fetch::harmless;
 use crate::mlflow::ids::GroupName;
 
 /// Google takes up to 1000.

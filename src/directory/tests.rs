@@ -91,10 +91,7 @@ async fn a_key_file_is_as_good_as_the_metadata_server() {
 
     file["token_uri"] = "http://oauth2.example.com/token".into();
     std::fs::write(&path, file.to_string()).unwrap();
-    assert!(
-        matches!(Directory::new(settings, Clock::System), Err(SetupFault::Key { .. })),
-        "a key goes over TLS alone"
-    );
+    assert!(matches!(Directory::new(settings, Clock::System), Err(SetupFault::Key(_))), "a key goes over TLS alone");
     std::fs::remove_file(path).unwrap();
 }
 

@@ -9,17 +9,17 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::DirectoryFault;
-use super::fault::harmless;
-use super::key::Key;
 use crate::clock::Clock;
 use crate::fetch::Fetcher;
+use crate::fetch::harmless;
+use crate::google::{self, Key, Wanted};
 
 /// The least that the search needs.
 pub const SCOPE: &str = "https://www.googleapis.com/auth/cloud-identity.groups.readonly";
@@ -28,10 +28,6 @@ pub const SCOPE: &str = "https://www.googleapis.com/auth/cloud-identity.groups.r
 const AHEAD: Duration = Duration::from_secs(225);
 /// A token that claims to live longer is asked for anew all the same.
 const LONGEST: u64 = 12 * 3600;
-/// RFC 9110 section 5.1; both ways, so that a page in a browser cannot ask, and no other server is taken for this one
-/// (Google, "About VM metadata").
-const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-
 /// Where tokens come from.
 pub(super) enum Source {
     /// The metadata server of Compute Engine, GKE and Cloud Run: the workload's own service account.
@@ -123,36 +119,22 @@ impl Tokens {
         Token::read(&answer, asked)
     }
 
-    async fn ask_metadata(&self, base: &Url) -> Result<Response<Bytes>, DirectoryFault> {
-        let failed = |why: String| DirectoryFault::NoToken(format!("the metadata server: {why}"));
-        let mut url = base.clone();
-        url.set_path("/computeMetadata/v1/instance/service-accounts/default/token");
-        url.query_pairs_mut().append_pair("scopes", SCOPE);
-        let request = Request::get(url.as_str())
-            .header(FLAVOR, HeaderValue::from_static("Google"))
-            .body(Full::default())
-            .map_err(|fault| failed(fault.to_string()))?;
-        let answer = self.fetcher.send_to_machine(&url, request).await.map_err(|fault| failed(fault.to_string()))?;
-        if answer.headers().get(FLAVOR).is_none_or(|flavor| flavor != "Google") {
-            return Err(failed("it is another server that answers".to_owned()));
-        }
-        if answer.status() != StatusCode::OK {
-            return Err(failed(format!("status {}", answer.status().as_u16())));
-        }
-        Ok(answer)
+    async fn ask_metadata(&self, base: &Url) -> Result<Bytes, DirectoryFault> {
+        let asked = google::ask(&self.fetcher, base, "token", &[("scopes", SCOPE)]).await;
+        asked.map_err(|why| DirectoryFault::NoToken(format!("the metadata server: {why}")))
     }
 
-    async fn exchange(&self, key: &Key) -> Result<Response<Bytes>, DirectoryFault> {
+    async fn exchange(&self, key: &Key) -> Result<Bytes, DirectoryFault> {
         let failed = |why: String| DirectoryFault::NoToken(format!("the token endpoint: {why}"));
-        let body = key.request(self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
-        let request = Request::post(key.endpoint.as_str())
+        let body = key.request(Wanted::Access(SCOPE), self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
+        let request = Request::post(key.endpoint().as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|fault| failed(fault.to_string()))?;
-        let answer = self.fetcher.send(&key.endpoint, request).await.map_err(|fault| failed(fault.to_string()))?;
+        let answer = self.fetcher.send(key.endpoint(), request).await.map_err(|fault| failed(fault.to_string()))?;
         if answer.status() == StatusCode::OK {
-            return Ok(answer);
+            return Ok(answer.into_body());
         }
         // RFC 6749 section 5.2.
         let says = serde_json::from_slice::<Refusal>(answer.body()).map_or_else(
@@ -165,9 +147,9 @@ impl Tokens {
 
 impl Token {
     /// RFC 6749 section 5.1.
-    fn read(answer: &Response<Bytes>, asked: u64) -> Result<Self, DirectoryFault> {
+    fn read(answer: &Bytes, asked: u64) -> Result<Self, DirectoryFault> {
         let broken = || DirectoryFault::NoToken("the answer is no token".to_owned());
-        let answer: Answer = serde_json::from_slice(answer.body()).map_err(|_| broken())?;
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_| broken())?;
         if !answer.token_type.eq_ignore_ascii_case("bearer") || answer.access_token.is_empty() || answer.expires_in == 0
         {
             return Err(broken());

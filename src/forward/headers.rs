@@ -2,33 +2,17 @@
 
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, SERVER, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, VIA,
 };
 
 use super::Settings;
-use crate::message::{Peer, remove_fields};
+use crate::message::{Peer, remove_fields, remove_hop_by_hop};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Fields that speak of one connection only, and those that frame (RFC 9110 section 7.6.1).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
 /// What else of a client's does not reach MLflow.
 ///
 /// hyper writes the length of what is really sent. 100-continue is ours to answer: hyper's server sends it when the body
@@ -47,7 +31,7 @@ pub(super) fn outward(
     authority: &HeaderValue,
     settings: &Settings,
 ) -> HeaderMap {
-    strip(&mut headers);
+    remove_hop_by_hop(&mut headers);
     remove_fields(&mut headers, &NOT_OUTWARD);
     headers.insert(HOST, authority.clone());
     headers.insert(X_FORWARDED_FOR, address(peer));
@@ -67,7 +51,7 @@ fn address(peer: &Peer) -> HeaderValue {
 
 /// MLflow's headers, made fit for the client.
 pub(super) fn inward(headers: &mut HeaderMap, head_only: bool, own_cookies: &[String]) {
-    strip(headers);
+    remove_hop_by_hop(headers);
     // The answer to HEAD has the length of a body that does not come (RFC 9110 section 8.6).
     if !head_only {
         headers.remove(CONTENT_LENGTH);
@@ -76,22 +60,6 @@ pub(super) fn inward(headers: &mut HeaderMap, head_only: bool, own_cookies: &[St
     if headers.contains_key(SET_COOKIE) {
         drop_own_cookies(headers, own_cookies);
     }
-}
-
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    remove_fields(headers, &HOP_BY_HOP);
 }
 
 fn drop_own_cookies(headers: &mut HeaderMap, own: &[String]) {

@@ -205,6 +205,18 @@ impl State {
         json!({"access_token": token, "expires_in": self.life, "token_type": "Bearer"})
     }
 
+    /// An ID token that nobody signed: it is the programs' part to carry it, not to judge it.
+    fn identity(&mut self, audience: &str) -> String {
+        self.made += 1;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({
+            "iss": "https://accounts.google.com", "aud": audience, "email": ACCOUNT, "iat": now, "exp": now + self.life,
+            "jti": self.made,
+        });
+        format!("{}.{}.{}", part(&json!({"alg": "RS256"})), part(&claims), URL_SAFE_NO_PAD.encode([7; 256]))
+    }
+
     /// RFC 7523 section 3, as Google checks it.
     fn exchange(&mut self, body: &[u8]) -> Result<Value, &'static str> {
         let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
@@ -229,6 +241,10 @@ impl State {
             && claims.get("sub").is_none()
             && number("exp") > number("iat")
             && number("exp") - number("iat") <= 3600;
+        // "Create a self-signed JWT to get an OIDC token".
+        if let (true, Some(audience), None) = (good, claims["target_audience"].as_str(), claims.get("scope")) {
+            return Ok(json!({"id_token": self.identity(audience)}));
+        }
         match (good, claims["scope"] == SCOPE) {
             (true, true) => Ok(self.token()),
             (true, false) => Err("invalid_scope"),
@@ -370,6 +386,7 @@ async fn serve(
 async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let at = match (request.method().as_str(), request.uri().path()) {
         ("GET", "/computeMetadata/v1/instance/service-accounts/default/token") => Endpoint::Metadata,
+        ("GET", "/computeMetadata/v1/instance/service-accounts/default/identity") => Endpoint::Metadata,
         ("POST", "/token") => Endpoint::Token,
         ("GET", "/v1/groups/-/memberships:searchTransitiveGroups") => Endpoint::Search,
         _ => Endpoint::Elsewhere,
@@ -395,10 +412,13 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
     let mut state = state.lock().unwrap();
     match at {
         Endpoint::Metadata => {
-            let asked = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
-                .any(|(name, value)| name == "scopes" && value == SCOPE);
-            let mut answer = match (field("metadata-flavor"), asked) {
-                ("Google", true) => reply(200, "application/json", state.token().to_string()),
+            let query: HashMap<String, String> =
+                url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+            let scoped = query.get("scopes").is_some_and(|scope| scope == SCOPE);
+            let full = query.get("format").is_some_and(|format| format == "full");
+            let mut answer = match (field("metadata-flavor"), scoped, query.get("audience")) {
+                ("Google", true, None) => reply(200, "application/json", state.token().to_string()),
+                ("Google", false, Some(audience)) if full => reply(200, "text/html", state.identity(audience)),
                 _ => reply(403, "text/html", "Missing Metadata-Flavor:Google header.".to_owned()),
             };
             answer.headers_mut().insert("metadata-flavor", "Google".parse().unwrap());

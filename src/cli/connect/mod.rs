@@ -1,0 +1,207 @@
+//! The agent on a client's machine: `trackgate connect`.
+//!
+//! What it tells people goes to standard error; the address alone to standard output, once it listens. With a command,
+//! standard output is the command's.
+
+mod child;
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::{Ended, say};
+use crate::client::{Client, ClientFault, Folder, Server};
+use crate::clock::Clock;
+use crate::connect::source::choice::{Kind, Surroundings};
+use crate::connect::source::{Login, Source, SourceFault};
+use crate::connect::{Agent, Say, Settings};
+use crate::fetch::{self, Fetcher};
+
+/// MLflow's own port: what programs are used to.
+const PORT: u16 = 5000;
+/// The metadata server of a new pod takes some seconds to begin (GKE, "About Workload Identity Federation").
+const POD_STARTS: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+  trackgate connect https://mlflow.example.com &
+  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py
+
+  trackgate connect https://mlflow.example.com -- python train.py
+
+The credential comes from the first of: TRACKGATE_TOKEN, TRACKGATE_TOKEN_FILE, `trackgate login`, GitHub Actions, Google's
+Application Default Credentials, the metadata server. With a command, the agent listens on a free port below a secret path,
+the command finds both in MLFLOW_TRACKING_URI, and the exit status is the command's.")]
+pub(super) struct Connect {
+    /// The server, such as https://mlflow.example.com
+    #[arg(value_name = "URL")]
+    server: Server,
+    /// Where to listen. Without: 127.0.0.1:5000, or a free port where a command is given.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the credential comes from: env, file, login, github, adc, metadata; none where IAP alone says who one is.
+    #[arg(long, value_name = "KIND", env = "TRACKGATE_CREDENTIAL")]
+    credential: Option<Kind>,
+    /// For whom ID tokens are asked. Without: the server's address.
+    #[arg(long, value_name = "AUDIENCE", env = "TRACKGATE_AUDIENCE")]
+    audience: Option<String>,
+    /// A file with the token, read again when it changes.
+    #[arg(long, value_name = "FILE", env = "TRACKGATE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The OAuth client of Google's Identity-Aware Proxy before the server; its credential goes into Proxy-Authorization.
+    #[arg(long, value_name = "CLIENT_ID", env = "TRACKGATE_IAP_AUDIENCE")]
+    iap_audience: Option<String>,
+    /// Where IAP's credential comes from: adc, metadata, file (TRACKGATE_IAP_TOKEN_FILE).
+    #[arg(long, value_name = "KIND", requires = "iap_audience")]
+    iap_credential: Option<Kind>,
+    /// Who signs the server's certificate, in PEM. Without: the system's roots.
+    #[arg(long, value_name = "FILE", env = "TRACKGATE_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Put a secret before every path: whoever does not know it has no use of the agent. Always so with a command.
+    #[arg(long)]
+    secret_path: bool,
+    /// Listen on an address that other machines reach. Paths are secret then.
+    #[arg(long)]
+    allow_remote_listen: bool,
+    /// Serve programs of every user of this machine, not of one's own alone.
+    #[arg(long)]
+    allow_any_user: bool,
+    /// A command to run; the agent ends with it.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Connect {
+    pub(super) async fn run(self) -> anyhow::Result<Ended> {
+        let say: Say = Arc::new(|text: &str| eprintln!("trackgate connect: {text}"));
+        // The child's end must not be missed, nor a signal before there is a child.
+        let signals = child::Signals::listen().context("signals cannot be awaited")?;
+        let server = &self.server;
+        let address = server.join("")?;
+        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let around = self.surroundings();
+        let kind = self.credential.unwrap_or_else(|| around.first());
+        let audience = self.audience.clone().unwrap_or_else(|| server.to_string());
+        let login = || self.login(Arc::clone(&say));
+        let own = around.source(kind, &audience, &fetcher, login)?;
+        let iap = self.iap(&around, &fetcher)?;
+        if own.is_none() && iap.is_none() {
+            bail!("`--credential none` shows nothing at all without --iap-audience");
+        }
+        let alone = self.command.is_empty();
+        let listen = self.listen.unwrap_or((Ipv4Addr::LOCALHOST, if alone { PORT } else { 0 }).into());
+        let mut settings = Settings::new(address, listen, Arc::clone(&say));
+        settings.remote = self.allow_remote_listen;
+        settings.any_user = self.allow_any_user;
+        settings.secret_path = self.secret_path || !alone;
+        settings.ca_file.clone_from(&self.ca_file);
+        (settings.own, settings.iap) = (own, iap);
+        let agent = Agent::open(settings).await?;
+        self.first_credential(&agent, kind, &say).await?;
+        for source in agent.describe() {
+            say(&format!("shows {source} to {server}"));
+        }
+        if !alone {
+            let uri = agent.uri();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let serving = tokio::spawn(agent.run(async {
+                let _ = stopped.await;
+            }));
+            let code = child::run(&self.command, &uri, server.as_str(), signals, &say).await;
+            drop(stop);
+            let _ = serving.await;
+            return code.map(Ended::Like);
+        }
+        say::line(format!("MLFLOW_TRACKING_URI={}", agent.uri()))?;
+        agent.run(signals.end()).await;
+        Ok(Ended::Well)
+    }
+
+    /// What helps nobody by waiting ends the agent at once, in the words that help.
+    async fn first_credential(&self, agent: &Agent, kind: Kind, say: &Say) -> anyhow::Result<()> {
+        let begun = tokio::time::Instant::now();
+        let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+        loop {
+            let Err(fault) = agent.try_credentials().await else { return Ok(()) };
+            if fault.is_lasting() {
+                return Err(fault.into());
+            }
+            let guessed = self.credential.is_none() && kind == Kind::Metadata;
+            if !guessed {
+                say("begins without a credential; requests wait for one");
+                return Ok(());
+            }
+            if !in_pod || begun.elapsed() > POD_STARTS {
+                bail!("there is no credential on this machine ({fault}); run: trackgate login {}", self.server);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn iap(&self, around: &Surroundings, fetcher: &Fetcher) -> anyhow::Result<Option<Box<dyn Source>>> {
+        let Some(audience) = &self.iap_audience else { return Ok(None) };
+        let kind = self.iap_credential.unwrap_or_else(|| around.first_of_google());
+        let no =
+            || SourceFault::lasting("a login at this server means nothing to IAP".to_owned(), "use adc or metadata");
+        if !matches!(kind, Kind::Adc | Kind::Metadata | Kind::File) {
+            bail!("IAP wants an ID token of Google: --iap-credential is adc, metadata or file");
+        }
+        let around = Surroundings {
+            token_file: std::env::var_os("TRACKGATE_IAP_TOKEN_FILE").map(PathBuf::from),
+            adc: around.adc.clone(),
+            metadata_host: around.metadata_host.clone(),
+            ..Surroundings::default()
+        };
+        Ok(around.source(kind, audience, fetcher, || Err(no()))?)
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let secret = |name: &str| text(name).map(Zeroizing::new);
+        Surroundings {
+            token: secret("TRACKGATE_TOKEN"),
+            token_file: self.token_file.clone(),
+            logged_in: self.is_logged_in(),
+            github: text("ACTIONS_ID_TOKEN_REQUEST_URL").zip(secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
+            adc: adc(text),
+            metadata_host: text("GCE_METADATA_HOST"),
+        }
+    }
+
+    fn client(&self) -> Result<Client, ClientFault> {
+        let folder = Folder::of(|name| std::env::var_os(name))?;
+        Client::new(folder, self.ca_file.clone(), Clock::System)
+    }
+
+    /// A file that cannot be read is somebody's login all the same: what is wrong with it is told then.
+    fn is_logged_in(&self) -> bool {
+        let read = || self.client()?.credentials().read()?.entry(&self.server).map_err(ClientFault::from);
+        match read() {
+            Ok(entry) => entry.is_some(),
+            Err(ClientFault::Homeless(_)) => false,
+            Err(_) => true,
+        }
+    }
+
+    fn login(&self, say: Say) -> Result<Box<dyn Source>, SourceFault> {
+        let client =
+            self.client().map_err(|fault| SourceFault::lasting(fault.to_string(), "or name another source"))?;
+        Ok(Box::new(Login::new(client, self.server.clone(), Clock::System, say)))
+    }
+}
+
+/// Google, "How Application Default Credentials works": what the variable names, else the file that gcloud writes.
+fn adc(text: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if let Some(path) = text("GOOGLE_APPLICATION_CREDENTIALS") {
+        return Some(path.into());
+    }
+    let folder = text("CLOUDSDK_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(text("HOME")?).join(".config/gcloud")))?;
+    Some(folder.join("application_default_credentials.json")).filter(|path| path.is_file())
+}
