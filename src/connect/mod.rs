@@ -189,7 +189,7 @@ impl Agent {
         // Programs of other machines are nobody's here.
         let user = match neighbour::own_user() {
             _ if settings.any_user || !near => None,
-            Ok(user) if neighbour::is_told() => Some(user),
+            Ok(user) if neighbour::is_told(listen.ip(), user) => Some(user),
             _ if secret.is_some() => None,
             _ => return Err(OpenFault::NoNeighbours),
         };

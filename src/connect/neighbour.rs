@@ -5,7 +5,7 @@
 //! anyway. A socket that its program has closed already (it has no inode) is nobody's: who sent and closed at once is refused.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 
 /// More than any machine that a person works on has.
@@ -27,9 +27,14 @@ pub(super) fn own_user() -> io::Result<u32> {
     std::fs::metadata("/proc/self").map(|metadata| metadata.uid())
 }
 
-/// Whether this system tells at all.
-pub(super) fn is_told() -> bool {
-    std::fs::File::open("/proc/net/tcp").is_ok()
+/// Whether this system tells at all: tried with a connection of our own. Sandboxes have lists without a line.
+pub(super) fn is_told(near: IpAddr, user: u32) -> bool {
+    let tried = || -> io::Result<Neighbour> {
+        let listener = TcpListener::bind((near, 0))?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        Ok(of(client.local_addr()?, client.peer_addr()?, user))
+    };
+    tried().is_ok_and(|found| found == Neighbour::Ours)
 }
 
 /// Looks up the program whose end is `client`, connected to our end `own`.
@@ -131,6 +136,7 @@ mod tests {
         let client = std::net::TcpStream::connect(own).unwrap();
         let (accepted, peer) = listener.accept().unwrap();
         let user = own_user().unwrap();
+        assert!(is_told("127.0.0.1".parse().unwrap(), user) && is_told("::1".parse().unwrap(), user));
         assert_eq!(of(peer, accepted.local_addr().unwrap(), user), Neighbour::Ours);
         if user != 0 {
             assert_eq!(of(peer, accepted.local_addr().unwrap(), user + 1), Neighbour::Stranger(user));

@@ -14,6 +14,8 @@ mod stage;
 #[allow(dead_code, reason = "shared with tests/decide.rs, which uses other parts of it")]
 mod oracle;
 
+/// The agent on a client's machine.
+mod agent;
 /// MLflow's client of users, roles and permissions.
 mod auth;
 /// Sign-in, the MLflow pages and sign-out in Chromium.
