@@ -90,7 +90,7 @@ enum Command {
     /// Ask a server who one is to it, how that is proven, until when, and where the credential comes from.
     #[command(name = "whoami")]
     WhoAmI(client::WhoAmI),
-    /// An agent on this machine: programs set MLFLOW_TRACKING_URI to it and need no credential.
+    /// An agent on this machine: programs set `MLFLOW_TRACKING_URI` to it and need no credential.
     Connect(Box<connect::Connect>),
     /// Access tokens of people and service accounts.
     #[command(subcommand)]

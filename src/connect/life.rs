@@ -96,8 +96,8 @@ pub(super) struct Plan {
 struct Pause(Millis, Millis);
 
 impl Pause {
-    fn new(now: Millis, by: u64) -> Option<Self> {
-        Some(Self(now, now.saturating_add(by)))
+    fn new(now: Millis, by: u64) -> Self {
+        Self(now, now.saturating_add(by))
     }
 
     fn holds(self, now: Millis) -> bool {
@@ -123,7 +123,7 @@ impl Plan {
 
     /// A renewal brought one; `same` as before or not.
     pub(super) fn renewed(&mut self, life: Life, same: bool) {
-        self.pause = if same { Pause::new(life.got, SAME_AGAIN) } else { None };
+        self.pause = same.then(|| Pause::new(life.got, SAME_AGAIN));
         self.life = Some(life);
         self.failures = 0;
     }
@@ -131,7 +131,7 @@ impl Plan {
     /// A renewal brought nothing.
     pub(super) fn failed(&mut self, now: Millis, skew: i64) {
         let longest = if self.is_alive(now, skew) { LONGEST_PAUSE } else { LONGEST_PAUSE_WITHOUT };
-        self.pause = Pause::new(now, (1000 << self.failures.min(10)).min(longest));
+        self.pause = Some(Pause::new(now, (1000 << self.failures.min(10)).min(longest)));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -141,7 +141,7 @@ impl Plan {
             return false;
         }
         let pause = (AFTER_REFUSAL << self.fruitless.min(10)).min(LONGEST_AFTER_REFUSAL);
-        self.after_refusal = Pause::new(now, pause);
+        self.after_refusal = Some(Pause::new(now, pause));
         self.fruitless = self.fruitless.saturating_add(1);
         // What the server does not take is not renewed later because it seems to be fresh.
         self.pause = None;
@@ -152,7 +152,7 @@ impl Plan {
     pub(super) fn accepted(&mut self) {
         self.fruitless = 0;
         // A server that says yes here and no there must not make us ask the source all the time either.
-        self.after_refusal = self.after_refusal.and_then(|pause| Pause::new(pause.0, SAME_AGAIN));
+        self.after_refusal = self.after_refusal.map(|pause| Pause::new(pause.0, SAME_AGAIN));
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::house::{House, folder, shared};
-use crate::stage::gate::{Configured, Gate, Program, Settings};
 use crate::stage::free_port;
+use crate::stage::gate::{Configured, Gate, Program, Settings};
 use crate::stage::idp::accounts::{ADMIN, OWNER};
 use crate::stage::python::Environment;
 

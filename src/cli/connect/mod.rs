@@ -39,7 +39,7 @@ The credential comes from the first of: TRACKGATE_TOKEN, TRACKGATE_TOKEN_FILE, `
 Application Default Credentials, the metadata server. With a command, the agent listens on a free port below a secret path,
 the command finds both in MLFLOW_TRACKING_URI, and the exit status is the command's.")]
 pub(super) struct Connect {
-    /// The server, such as https://mlflow.example.com
+    /// The server, such as `https://mlflow.example.com`
     #[arg(value_name = "URL")]
     server: Server,
     /// Where to listen. Without: 127.0.0.1:5000, or a free port where a command is given.
@@ -57,7 +57,7 @@ pub(super) struct Connect {
     /// The OAuth client of Google's Identity-Aware Proxy before the server; its credential goes into Proxy-Authorization.
     #[arg(long, value_name = "CLIENT_ID", env = "TRACKGATE_IAP_AUDIENCE")]
     iap_audience: Option<String>,
-    /// Where IAP's credential comes from: adc, metadata, file (TRACKGATE_IAP_TOKEN_FILE).
+    /// Where IAP's credential comes from: adc, metadata, file (`TRACKGATE_IAP_TOKEN_FILE`).
     #[arg(long, value_name = "KIND", requires = "iap_audience")]
     iap_credential: Option<Kind>,
     /// Who signs the server's certificate, in PEM. Without: the system's roots.

@@ -117,7 +117,7 @@ impl Surroundings {
                 Credential::read(Zeroizing::new(token.trim().to_owned())).map_err(|why| {
                     SourceFault::lasting(format!("the token in TRACKGATE_TOKEN cannot be used, {why}"), "set it anew")
                 })?;
-                Box::new(Fixed::new(token, "TRACKGATE_TOKEN".to_owned()))
+                Box::new(Fixed::new(&token, "TRACKGATE_TOKEN".to_owned()))
             }
             Kind::File => {
                 let help = "set it, or give --token-file";

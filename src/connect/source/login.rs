@@ -33,18 +33,15 @@ impl Login {
 
     async fn ask(&self, refused: Option<&Credential>) -> Result<Credential, SourceFault> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = match refused {
-            Some(refused) => {
-                let refused = SecretString::from(refused.token().to_owned());
-                self.client.instead_of(&refused, &self.server).await
-            }
-            None => {
-                // Longer than what we have; another agent may have renewed it already.
-                let left = last.map_or(0, |last| last.saturating_sub(self.clock.millis()) + 1);
-                self.client.fresh_for(&self.server, LEAST.max(Duration::from_millis(left))).await
-            }
+        let given = if let Some(refused) = refused {
+            let refused = SecretString::from(refused.token().to_owned());
+            self.client.instead_of(&refused, &self.server).await
+        } else {
+            // Longer than what we have; another agent may have renewed it already.
+            let left = last.map_or(0, |last| last.saturating_sub(self.clock.millis()) + 1);
+            self.client.fresh_for(&self.server, LEAST.max(Duration::from_millis(left))).await
         };
-        let given = given.map_err(fault)?;
+        let given = given.map_err(|why| fault(&why))?;
         if let Some(warning) = &given.warning {
             (self.say)(warning);
         }
@@ -63,7 +60,7 @@ impl Login {
 }
 
 /// Its sentences say what helps already.
-fn fault(fault: ClientFault) -> SourceFault {
+fn fault(fault: &ClientFault) -> SourceFault {
     let what = fault.to_string();
     if fault.wants_login() || matches!(fault, ClientFault::File(_) | ClientFault::Refused { .. }) {
         SourceFault::told(what)

@@ -75,7 +75,7 @@ pub struct Fixed {
 impl Fixed {
     /// `from` is what it is called by: the variable.
     #[must_use]
-    pub fn new(token: Zeroizing<String>, from: String) -> Self {
+    pub fn new(token: &Zeroizing<String>, from: String) -> Self {
         Self { token: Zeroizing::new(token.trim().to_owned()), from }
     }
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod guarded;
+mod logins;
 mod refused;
 mod sources;
 mod training;

@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Key(Box<Key>),
     /// A service account that another credential may speak for.
     Impersonated {
-        access: Access,
+        access: Box<Access>,
         url: Url,
         delegates: Vec<String>,
     },
@@ -96,7 +96,7 @@ impl Kind {
                     other => return Err(format!("its source credentials are of the unknown type `{}`", short(other))),
                 };
                 let url = for_id_tokens(&file.service_account_impersonation_url)?;
-                Ok(Self::Impersonated { access, url, delegates: file.delegates })
+                Ok(Self::Impersonated { access: Box::new(access), url, delegates: file.delegates })
             }
             "external_account" => {
                 let (federated, url) = external(file)?;
@@ -105,7 +105,7 @@ impl Kind {
                      `gcloud iam workload-identity-pools create-cred-config --service-account=...`",
                 )?;
                 Ok(Self::Impersonated {
-                    access: Access::Federated(federated),
+                    access: Box::new(Access::Federated(federated)),
                     url: for_id_tokens(&url)?,
                     delegates: Vec::new(),
                 })
@@ -121,7 +121,9 @@ impl Kind {
         match self {
             Self::Person(_) => "credentials of a person",
             Self::Key(_) => "key of a service account",
-            Self::Impersonated { access: Access::Federated(_), .. } => "workload identity federation",
+            Self::Impersonated { access, .. } if matches!(**access, Access::Federated(_)) => {
+                "workload identity federation"
+            }
             Self::Impersonated { .. } => "credentials to speak for a service account",
         }
     }
