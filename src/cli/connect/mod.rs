@@ -105,7 +105,7 @@ impl Connect {
         let agent = Agent::open(settings).await?;
         self.first_credential(&agent, kind, &say).await?;
         for source in agent.describe() {
-            say(&format!("shows {source} to {server}"));
+            say(&format!("leads to {server}, with a credential from {source}"));
         }
         if !alone {
             let uri = agent.uri();

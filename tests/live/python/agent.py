@@ -12,7 +12,7 @@ import uuid
 import mlflow
 from mlflow import MlflowClient
 
-LEFT = [name for name in os.environ if name.startswith(("MLFLOW_TRACKING_", "TRACKGATE_"))]
+LEFT = [name for name in os.environ if name.startswith(("MLFLOW_TRACKING_", "TRACKGATE_TOKEN"))]
 assert LEFT == ["MLFLOW_TRACKING_URI"], LEFT
 
 told = threading.Event()
