@@ -28,7 +28,7 @@ impl Metadata {
     fn start(house: &'static House) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let (minted, ended): (Arc<AtomicUsize>, Arc<AtomicBool>) = Arc::default();
+        let (minted, ended): (Arc<AtomicUsize>, Arc<AtomicBool>) = (Arc::default(), Arc::default());
         let (count, end) = (Arc::clone(&minted), Arc::clone(&ended));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
