@@ -260,7 +260,7 @@ fn chosen(named: Option<Server>, client: &Client) -> anyhow::Result<Server> {
     let set = environment("MLFLOW_TRACKING_URI").and_then(|uri| Server::parse(uri.to_str()?).ok());
     if let Some(server) = &set {
         let document = client.credentials().read().map_err(ClientFault::from)?;
-        if document.servers().contains(&server.as_str()) {
+        if document.find(server).map_err(ClientFault::from)?.is_some() {
             return Ok(server.clone());
         }
     }

@@ -117,8 +117,8 @@ impl Client {
     }
 
     async fn get(&self, server: &Server, wish: Wish) -> Result<Credential, ClientFault> {
-        let kept = self.inner.credentials.read()?.entry(server)?;
-        if let Some(entry) = kept
+        let kept = self.inner.credentials.read()?.find(server)?;
+        if let Some((_, entry)) = kept
             && self.inner.suffices(&entry, &wish)
         {
             return Ok(credential(entry, None));
@@ -147,16 +147,22 @@ impl Inner {
 
     async fn renew(&self, server: &Server, wish: &Wish) -> Result<Credential, ClientFault> {
         let mut memory = self.turn.lock().await;
-        let turn = self.credentials.turn().await?;
+        let turn = self.credentials.turn().await;
         let mut document = self.credentials.read()?;
-        let Some(kept) = document.entry(server)? else {
-            memory.unkept.remove(server);
+        let Some((server, kept)) = document.find(server)? else {
+            memory.unkept.clear();
             return Err(ClientFault::NotSignedIn(server.clone()));
         };
+        let server = &server;
         let entry = memory.newer(server, &kept);
         if self.suffices(&entry, wish) {
             return Ok(credential(entry, None));
         }
+        // Another process holds on to the lock, on a broken network perhaps: what is good goes on.
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(fault) => return self.still_good(entry, wish).ok_or_else(|| fault.into()),
+        };
         let said = match &entry.refresh_token {
             Some(token) if !self.is_over(&entry) => {
                 Some(self.oauth(server).refresh(&entry.token_endpoint, token).await)
@@ -170,7 +176,10 @@ impl Inner {
                 return match other {
                     Some(other) => Ok(credential(other, None)),
                     None if error == "invalid_grant" => Err(ClientFault::Ended(server.clone())),
-                    None => Err(ClientFault::Refused { server: server.clone(), word: words }),
+                    None => {
+                        let fault = ClientFault::Refused { server: server.clone(), word: words };
+                        self.still_good(entry, wish).ok_or(fault)
+                    }
                 };
             }
             // A server that is away for a moment ends nothing that is still good.

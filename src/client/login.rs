@@ -101,7 +101,9 @@ impl Client {
     pub async fn logout(&self, server: &Server) -> Result<Option<LoggedOut>, ClientFault> {
         let turn = self.inner.credentials.turn().await?;
         let mut document = self.inner.credentials.read()?;
-        Ok(self.inner.forget(server.as_str(), &mut document, &turn).await?.into_iter().next())
+        // What is kept and cannot be understood is forgotten too.
+        let name = document.find(server).ok().flatten().map_or_else(|| server.clone(), |(name, _)| name);
+        self.inner.forget(name.as_str(), &mut document, &turn).await
     }
 
     /// The same for every server.
@@ -208,8 +210,8 @@ impl Inner {
             let turn = self.credentials.turn().await?;
             let mut document = self.credentials.read()?;
             // What cannot be understood of one server is replaced by whoever signs in there anew.
-            let before = document.entry(server).ok().flatten();
-            document.put(server, &entry);
+            let before = document.entry(&endpoints.place).ok().flatten();
+            document.put(&endpoints.place, &entry);
             self.credentials.write(&document, &turn)?;
             Ok::<_, ClientFault>(before)
         };

@@ -31,6 +31,8 @@ pub(super) const LONG: u64 = 10 * 366 * 86_400;
 /// Where a server is asked for what.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoints {
+    /// Under what a login is kept.
+    pub place: Server,
     /// How it calls itself.
     pub issuer: String,
     /// Where a browser signs in.
@@ -152,11 +154,9 @@ pub(super) struct OAuth<'a> {
 impl OAuth<'_> {
     /// Finds out where the server is asked for what.
     pub(super) async fn discover(&self) -> Result<Endpoints, ClientFault> {
-        let root = self.server.origin();
-        // Trackgate's own pages lie at the root, whatever prefix MLflow's lie under.
-        let places = if root == *self.server { vec![self.server.clone()] } else { vec![self.server.clone(), root] };
         let mut absent = String::new();
-        for place in places {
+        // Trackgate's own pages lie at the root, whatever prefix MLflow's lie under.
+        for place in self.server.names() {
             let request = Request::get(place.join(METADATA)?.as_str()).header(ACCEPT, "application/json");
             let answer = self.send(&place.join(METADATA)?, request, Vec::new()).await?;
             match answer.status() {
@@ -189,6 +189,7 @@ impl OAuth<'_> {
             url.map(Some).ok_or_else(|| self.strange(format!("names an address elsewhere: {}", harmless(endpoint))))
         };
         Ok(Endpoints {
+            place: asked.clone(),
             issuer: metadata.issuer.clone(),
             authorization: here(metadata.authorization_endpoint.as_ref())?,
             token: here(metadata.token_endpoint.as_ref())?

@@ -70,6 +70,17 @@ impl Server {
         Self(Arc::new(Address { key: url.as_str().trim_end_matches('/').to_owned(), url }))
     }
 
+    /// Under what a login at it may be kept, the nearest first: MLflow may live below a prefix, Trackgate's own pages do not.
+    pub(super) fn names(&self) -> impl Iterator<Item = Self> {
+        let path = self.0.url.path().trim_end_matches('/');
+        let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+        [path.len()].into_iter().chain(ends.into_iter().rev()).map(|end| {
+            let mut url = self.0.url.clone();
+            url.set_path(&path[..end]);
+            Self(Arc::new(Address { key: url.as_str().trim_end_matches('/').to_owned(), url }))
+        })
+    }
+
     /// An address below it.
     ///
     /// # Errors
@@ -143,6 +154,10 @@ mod tests {
         let server = Server::parse("https://example.com/mlflow/").unwrap();
         assert_eq!(server.join("/trackgate/whoami").unwrap().as_str(), "https://example.com/mlflow/trackgate/whoami");
         assert_eq!(server.origin().as_str(), "https://example.com");
+        let names = |text: &str| Server::parse(text).unwrap().names().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names("https://example.com"), ["https://example.com"]);
+        let all = ["https://example.com/a/b", "https://example.com/a", "https://example.com"];
+        assert_eq!(names("https://example.com/a/b/"), all);
         assert!(server.has(&Url::parse("https://example.com:443/x").unwrap()));
         for other in
             ["http://example.com/x", "https://example.com:8443/x", "https://evil.example/", "https://a@example.com/"]

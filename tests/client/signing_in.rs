@@ -150,6 +150,21 @@ fn whoever_says_no_elsewhere_ends_the_login() {
 }
 
 #[test]
+fn a_login_serves_mlflow_below_a_prefix_too() {
+    let (server, person) = (Lookalike::new(), Person::new());
+    person.says(&format!("login {}/team/mlflow/ --device", server.url));
+    assert!(person.entry(&server).is_object(), "kept under the name that the server gives itself");
+    for below in ["", "/", "/team/mlflow", "/other"] {
+        assert!(person.says(&format!("token print {}{below}", server.url)).starts_with("tgl_"), "{below}");
+    }
+    let mut set = person.program("whoami");
+    let output = set.env("MLFLOW_TRACKING_URI", format!("{}/team/mlflow", server.url)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    person.says(&format!("logout {}/team/mlflow", server.url));
+    assert_eq!(server.state().revoked().len(), 1);
+}
+
+#[test]
 fn a_new_login_ends_the_one_before() {
     let server = Lookalike::new();
     let person = Person::signed_in(&server, 3600);

@@ -38,6 +38,8 @@ mod house;
 mod matrix;
 /// Logins of the command line.
 mod logins;
+/// Signing in from a person's own machine.
+mod machine;
 /// Grants on what experiments are called.
 mod names;
 /// Our own pages in Chromium.

@@ -81,6 +81,15 @@ pub struct Turn {
     lock: Option<File>,
 }
 
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Said, not left to closing: a process that was begun meanwhile may have the file open too.
+        if let Some(lock) = &self.lock {
+            let _ = lock.unlock();
+        }
+    }
+}
+
 /// What the file holds. It has no `Debug` on purpose.
 #[derive(Clone)]
 pub struct Document {
@@ -291,6 +300,19 @@ impl Document {
             refresh_expires_at: moment(optional("refresh_expires_at")),
             token_endpoint: endpoint.ok_or_else(|| lacks("token_endpoint"))?,
         }))
+    }
+
+    /// What is kept for a server, or for one above it, and under which name.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub fn find(&self, server: &Server) -> Result<Option<(Server, Entry)>, FileFault> {
+        for name in server.names() {
+            if let Some(entry) = self.entry(&name)? {
+                return Ok(Some((name, entry)));
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps this for one server, and what else is kept for it.
