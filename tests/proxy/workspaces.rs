@@ -27,6 +27,10 @@ fn mlflow(target: &str, workspace: &str, info: &'static str) -> Answer {
             let name = target.split_once("name=").map_or("", |(_, name)| name);
             json!({"registered_model": {"name": name}})
         }
+        // Of one id, what it is called hangs on where it is asked.
+        "/api/2.0/mlflow/experiments/get" => {
+            json!({"experiment": {"experiment_id": "9", "name": format!("in-{workspace}")}})
+        }
         "/api/2.0/mlflow/experiments/create" => json!({"experiment_id": "5"}),
         "/api/2.0/mlflow/experiments/search" => {
             let rows: Vec<Value> = (1..=4).map(|n| json!({"experiment_id": n.to_string()})).collect();
@@ -84,6 +88,25 @@ fn named(gate: &Gate, what: &str) -> Vec<Option<String>> {
             values.first().map(|value| value.to_str().unwrap().to_owned())
         })
         .collect()
+}
+
+#[tokio::test]
+async fn a_grant_on_a_name_holds_in_its_workspace_and_for_what_is_called_so_there() {
+    let gate = gate().await;
+    gate.grant_in("team-a", "user:alice@example.com", "experiment_name", "in-team-a", "READ").await;
+    gate.grant_in("team-b", "user:alice@example.com", "experiment_name", "in-team-a", "READ").await;
+    gate.grant_in("team-b", "user:bob@example.com", "experiment_name", "in-*", "READ").await;
+    let target = "/api/2.0/mlflow/experiments/get?experiment_id=9";
+    let reads = async |who: &str, workspace: &str| get(&gate, who, workspace, target).await.status;
+    // In either order: what was learnt of it in one workspace is not believed in another.
+    for workspace in ["team-a", "team-b", "team-a"] {
+        let expected = if workspace == "team-a" { 200 } else { 403 };
+        assert_eq!(reads("alice", workspace).await, expected, "{workspace}");
+    }
+    assert_eq!((reads("bob", "team-b").await, reads("bob", "default").await), (200, 403));
+    assert_ne!(reads("bob", "team-a").await, 200);
+    let asked = named(&gate, "experiments/get");
+    assert!(asked.iter().all(|name| name.as_deref().is_some_and(|name| name.starts_with("team-"))), "{asked:?}");
 }
 
 #[tokio::test]
