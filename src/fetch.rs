@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_ENCODING};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::HttpsConnector;
@@ -117,10 +117,25 @@ impl Fetcher {
     /// # Errors
     /// [`FetchFault`] for everything but a complete answer of status 200.
     pub async fn get(&self, url: &Url) -> Result<Bytes, FetchFault> {
-        let request = Request::get(url.as_str())
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .body(Full::default())
-            .map_err(|fault| FetchFault::Connection(fault.to_string()))?;
+        let request = Request::get(url.as_str()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        self.document(url, request).await
+    }
+
+    /// The same from somebody who wants to know who asks: `token` is shown as a bearer token.
+    ///
+    /// # Errors
+    /// [`FetchFault`] for everything but a complete answer of status 200.
+    pub async fn get_as(&self, url: &Url, token: &str) -> Result<Bytes, FetchFault> {
+        let mut field = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| FetchFault::Connection("the token is no field of a header".to_owned()))?;
+        field.set_sensitive(true);
+        let request = Request::get(url.as_str()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        self.document(url, request.header(AUTHORIZATION, field)).await
+    }
+
+    async fn document(&self, url: &Url, request: http::request::Builder) -> Result<Bytes, FetchFault> {
+        let request =
+            request.body(Full::default()).map_err(|fault| FetchFault::Connection(fault.to_string()))?;
         let answer = self.send(url, request).await?;
         if answer.status() == StatusCode::OK {
             Ok(answer.into_body())

@@ -1,7 +1,7 @@
 //! Why was a caller not recognised, and what may they be told of it?
 //!
-//! The client reads the same sentence for every unusable token (RFC 6750 section 3); the cause is a reason code for
-//! the audit log. Nothing here holds a part of a credential.
+//! Until a signature was checked the client reads the same sentence whatever is wrong; the cause is a reason code for the
+//! audit log. Afterwards its holder is told. Nothing here holds a part of a credential.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::help::Help;
 use super::own::BadOwn;
 use super::token::BadToken;
+use super::unfit::Unfit;
 use crate::directory::DirectoryFault;
 use crate::mlflow::error::ErrorCode;
 
@@ -35,9 +37,15 @@ pub enum AuthFault {
     /// A token of our own that does not count.
     #[error(transparent)]
     Own(#[from] BadOwn),
-    /// A bearer token or IAP assertion that proves nothing.
+    /// A bearer token that proves nothing: its signature is not good, or nobody asked for it.
     #[error("an unusable token: {0}")]
     Token(#[from] BadToken),
+    /// The same of an assertion of IAP.
+    #[error("an unusable assertion: {0}")]
+    Assertion(BadToken),
+    /// A bearer token or IAP assertion whose signature is good, and which does not count.
+    #[error(transparent)]
+    Unfit(#[from] Box<Unfit>),
     /// A session cookie that names no session of ours.
     #[error("no such session")]
     UnknownSession,
@@ -78,7 +86,8 @@ impl AuthFault {
             Self::UnknownScheme => "unknown-scheme",
             Self::BasicWithoutToken => "basic-without-token",
             Self::Own(bad) => bad.code(),
-            Self::Token(bad) => bad.code(),
+            Self::Token(bad) | Self::Assertion(bad) => bad.code(),
+            Self::Unfit(unfit) => unfit.code(),
             Self::UnknownSession => "unknown-session",
             Self::SessionEnded => "session-ended",
             Self::AssertionMissing => "assertion-missing",
@@ -98,6 +107,8 @@ impl AuthFault {
             | Self::BasicWithoutToken
             | Self::Own(_)
             | Self::Token(_)
+            | Self::Assertion(_)
+            | Self::Unfit(_)
             | Self::UnknownSession
             | Self::SessionEnded
             | Self::AssertionMissing => StatusCode::UNAUTHORIZED,
@@ -118,6 +129,8 @@ impl AuthFault {
             | Self::BasicWithoutToken
             | Self::Own(_)
             | Self::Token(_)
+            | Self::Assertion(_)
+            | Self::Unfit(_)
             | Self::UnknownSession
             | Self::SessionEnded
             | Self::AssertionMissing => ErrorCode::Unauthenticated,
@@ -129,25 +142,53 @@ impl AuthFault {
         }
     }
 
-    /// What the client may read.
+    /// What the client may read: which kind of credential was seen; why it does not count, where its signature was good or
+    /// its secret right, and else that it is invalid; and what helps.
     #[must_use]
-    pub fn says(&self) -> Cow<'static, str> {
+    pub fn says(&self, help: Help<'_>) -> Cow<'static, str> {
+        let (fresh, page) = (help.fresh(), help.page());
         Cow::Borrowed(match self {
-            Self::Own(bad) => return bad.says(),
+            Self::Own(bad) => return Cow::Owned(bad.says(help)),
+            Self::Unfit(unfit) => return Cow::Owned(unfit.says(help)),
             Self::TwoAuthorizations => "send one `Authorization` field, not several",
             Self::TwoCredentials => "send one credential, not several",
             Self::Repeated(_) => "send each credential once",
             Self::UnknownScheme => {
-                "send an access token of this server, or an OpenID Connect ID token, as `Authorization: Bearer` \
-                 (MLFLOW_TRACKING_TOKEN)"
+                return Cow::Owned(format!(
+                    "`Authorization` was sent with another scheme than `Bearer`: run {fresh}, or make an access token on \
+                     {page} and set it as MLFLOW_TRACKING_TOKEN"
+                ));
             }
             Self::BasicWithoutToken => {
-                "there are no passwords here: make an access token on this server's page /trackgate/tokens and set it as \
-                 MLFLOW_TRACKING_TOKEN, or as MLFLOW_TRACKING_PASSWORD"
+                return Cow::Owned(format!(
+                    "a user name and a password were sent, and there are no passwords here: run {fresh}, or make an \
+                     access token on {page} and set it as MLFLOW_TRACKING_TOKEN, or as MLFLOW_TRACKING_PASSWORD"
+                ));
             }
-            Self::Token(_) => "the token is not accepted",
-            Self::UnknownSession | Self::SessionEnded => "the session has ended: reload the page to sign in again",
-            Self::AssertionMissing => "requests must come through Identity-Aware Proxy",
+            // Whoever cannot sign learns nothing else, whatever is wrong.
+            Self::Token(_) => {
+                return Cow::Owned(format!(
+                    "the bearer token is invalid: it is neither an access token of this server nor an ID token that it \
+                     accepts; for another one run {fresh}"
+                ));
+            }
+            Self::Assertion(_) => {
+                return Cow::Owned(format!(
+                    "the assertion of Identity-Aware Proxy is invalid: programs come by {}",
+                    help.connect()
+                ));
+            }
+            Self::UnknownSession | Self::SessionEnded => {
+                return Cow::Owned(format!(
+                    "the session has ended: reload the page to sign in again; programs send no cookie, but a token: {fresh}"
+                ));
+            }
+            Self::AssertionMissing => {
+                return Cow::Owned(format!(
+                    "requests must come through Identity-Aware Proxy, and its assertion was not sent: programs come by {}",
+                    help.connect()
+                ));
+            }
             Self::Throttled { .. } => "too many wrong credentials, try again later",
             Self::KeysUnavailable(_) => "the identity provider cannot be reached, try again later",
             Self::TokensUnavailable => "access tokens cannot be looked up, try again later",
@@ -171,11 +212,12 @@ impl AuthFault {
     #[must_use]
     pub fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::Token(_) | Self::Own(_) => Some("Bearer realm=\"mlflow\", error=\"invalid_token\""),
+            Self::Token(_) | Self::Unfit(_) | Self::Own(_) => Some("Bearer realm=\"mlflow\", error=\"invalid_token\""),
             Self::UnknownScheme
             | Self::BasicWithoutToken
             | Self::UnknownSession
             | Self::SessionEnded
+            | Self::Assertion(_)
             | Self::AssertionMissing => Some(STRANGER_CHALLENGE),
             Self::TwoAuthorizations | Self::TwoCredentials | Self::Repeated(_) => {
                 Some("Bearer realm=\"mlflow\", error=\"invalid_request\"")
@@ -205,6 +247,8 @@ impl AuthFault {
             | Self::BasicWithoutToken
             | Self::Own(_)
             | Self::Token(_)
+            | Self::Assertion(_)
+            | Self::Unfit(_)
             | Self::UnknownSession
             | Self::SessionEnded
             | Self::AssertionMissing => None,
@@ -218,7 +262,8 @@ impl AuthFault {
     pub fn counts(&self) -> bool {
         match self {
             Self::UnknownScheme | Self::BasicWithoutToken | Self::UnknownSession => true,
-            Self::Token(bad) => bad.counts(),
+            Self::Token(bad) | Self::Assertion(bad) => bad.counts(),
+            Self::Unfit(unfit) => unfit.counts(),
             Self::Own(bad) => bad.counts(),
             Self::TwoAuthorizations
             | Self::TwoCredentials
@@ -245,6 +290,8 @@ impl AuthFault {
             | Self::BasicWithoutToken
             | Self::Own(_)
             | Self::Token(_)
+            | Self::Assertion(_)
+            | Self::Unfit(_)
             | Self::AssertionMissing
             | Self::Throttled { .. }
             | Self::KeysUnavailable(_)
@@ -261,15 +308,65 @@ pub const STRANGER_CHALLENGE: &str = "Bearer realm=\"mlflow\"";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authenticate::unfit::Why;
 
     #[test]
-    fn every_unusable_token_reads_the_same_to_the_client() {
-        let expired = AuthFault::Token(BadToken::Expired);
+    fn every_token_without_a_good_signature_reads_the_same_to_the_client() {
+        let url = url::Url::parse("https://mlflow.example.com/").unwrap();
+        let help = Help::at(&url);
         let forged = AuthFault::Token(BadToken::WrongSignature);
-        assert_eq!(expired.says(), forged.says());
-        assert_eq!(expired.challenge(), forged.challenge());
-        assert_eq!(expired.status(), forged.status());
-        assert_ne!(expired.code(), forged.code());
+        for bad in [BadToken::NotCompact, BadToken::UnknownKey, BadToken::UnknownIssuer, BadToken::WrongAlgorithm] {
+            let other = AuthFault::Token(bad);
+            assert_eq!(other.says(help), forged.says(help));
+            assert_eq!(other.challenge(), forged.challenge());
+            assert_eq!(other.status(), forged.status());
+            assert_ne!(other.code(), forged.code());
+        }
+    }
+
+    #[test]
+    fn every_401_for_a_program_names_the_credential_and_one_line_that_helps() {
+        let url = url::Url::parse("https://mlflow.example.com/").unwrap();
+        let help = Help::at(&url);
+        let unfit = |assertion, why| {
+            AuthFault::Unfit(Box::new(Unfit { by: "google".to_owned(), assertion, why }))
+        };
+        let fresh = "`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://mlflow.example.com)`";
+        let connect = "`trackgate connect https://mlflow.example.com`";
+        let audience = || Why::Audience { shown: vec!["https://other".to_owned()], wanted: vec!["https://ours".to_owned()] };
+        for (fault, words, helps) in [
+            (AuthFault::UnknownScheme, "another scheme than `Bearer`", fresh),
+            (AuthFault::BasicWithoutToken, "a user name and a password were sent", fresh),
+            (AuthFault::Token(BadToken::WrongSignature), "the bearer token is invalid", fresh),
+            (AuthFault::Assertion(BadToken::WrongSignature), "Identity-Aware Proxy is invalid", connect),
+            (AuthFault::AssertionMissing, "its assertion was not sent", connect),
+            (AuthFault::UnknownSession, "the session has ended", fresh),
+            (unfit(false, BadToken::Expired(0).into()), "of `google` expired at 1970-01-01T00:00:00Z", fresh),
+            (unfit(false, BadToken::NotYet { from: 60, now: 0 }.into()), "not valid before 1970-01-01T00:01:00Z", fresh),
+            (unfit(false, BadToken::WrongDomain.into()), "of a domain that is not allowed", fresh),
+            (unfit(false, BadToken::Lacks("sub").into()), "lacks the claim `sub`", fresh),
+            (unfit(false, audience()), "it is for `https://other`, not for `https://ours`", fresh),
+            (unfit(false, Why::NoBinding("repo:org/x".to_owned())), "no binding of this server matches it", fresh),
+            (unfit(false, Why::Apart(vec!["a".to_owned()])), "to different accounts", fresh),
+            (unfit(true, BadToken::Expired(0).into()), "Identity-Aware Proxy expired at", connect),
+            (unfit(true, audience()), "Identity-Aware Proxy is for another audience", connect),
+            (AuthFault::Own(BadOwn::Malformed), "access token", fresh),
+            (AuthFault::Own(BadOwn::Unknown(Arc::from("abcdefgh"))), "not one of this server's", fresh),
+            (AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: false }), "abcdefgh expired at 1970", fresh),
+            (AuthFault::Own(BadOwn::Revoked { id: Arc::from("abcdefgh"), at: 0, login: false }), "abcdefgh was revoked at 1970", fresh),
+            (AuthFault::Own(BadOwn::SwitchedOff), "takes no access tokens", fresh),
+            (AuthFault::Own(BadOwn::Refresh), "this is a refresh token", fresh),
+            (AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: true }), "of login abcdefgh", fresh),
+            (
+                AuthFault::Own(BadOwn::Revoked { id: Arc::from("abcdefgh"), at: 0, login: true }),
+                "login abcdefgh was ended at 1970",
+                "`trackgate login https://mlflow.example.com`",
+            ),
+        ] {
+            assert_eq!(fault.status(), StatusCode::UNAUTHORIZED, "{fault}");
+            let said = fault.says(help);
+            assert!(said.contains(words) && said.contains(helps), "{fault}: {said}");
+        }
     }
 
     #[test]

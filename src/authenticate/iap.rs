@@ -15,6 +15,7 @@ use super::issuer::check_domain;
 use super::jwks::{Keeper, Source};
 use super::millis_of;
 use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
+use super::unfit::{Unfit, Why};
 use super::verdicts::{Fingerprint, Verdict, Verdicts};
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
@@ -81,15 +82,30 @@ impl Iap {
 
     pub(super) async fn judge(&self, assertion: &[u8]) -> Result<Arc<Identity>, AuthFault> {
         let print = Fingerprint::of(assertion);
-        if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), |_| self.keys.version()) {
+        if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), |_| self.keys.version(), None) {
             return Ok(identity);
         }
-        let text = std::str::from_utf8(assertion).map_err(|_| BadToken::NotCompact)?;
-        let token = Compact::parse(text)?;
+        let text = std::str::from_utf8(assertion).map_err(|_| AuthFault::Assertion(BadToken::NotCompact))?;
+        let token = Compact::parse(text).map_err(AuthFault::Assertion)?;
         if token.issuer() != Some(ISSUER) {
-            return Err(BadToken::UnknownIssuer.into());
+            return Err(AuthFault::Assertion(BadToken::UnknownIssuer));
         }
-        let version = self.keys.verify(&token, &[Algorithm::Es256]).await?;
+        let version = self.keys.verify(&token, &[Algorithm::Es256]).await.map_err(|fault| match fault {
+            AuthFault::Token(bad) => AuthFault::Assertion(bad),
+            other => other,
+        })?;
+        // From here on its holder may know what is wrong.
+        let identity = Arc::new(self.known(token).map_err(|why| {
+            AuthFault::Unfit(Box::new(Unfit { by: "iap".to_owned(), assertion: true, why }))
+        })?);
+        let ends = millis_of(identity.until) + 1000 * SKEW.as_secs();
+        let verdict = Verdict { identity: Arc::clone(&identity), issuer: 0, version, ends, bindings: None };
+        self.verdicts.keep(print, verdict);
+        Ok(identity)
+    }
+
+    /// Who it is, by an assertion whose signature is good.
+    pub(super) fn known(&self, token: Compact<'_>) -> Result<Identity, Why> {
         let rules = Rules {
             issuers: &self.issuers,
             audiences: &self.audiences,
@@ -100,10 +116,12 @@ impl Iap {
             skew: SKEW,
             now: self.clock.now(),
         };
-        let identity = Arc::new(self.identify(&Claims::judge(token, &rules)?)?);
-        let ends = millis_of(identity.until) + 1000 * SKEW.as_secs();
-        self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: 0, version, ends });
-        Ok(identity)
+        let claims = Claims::timely(token, &rules)?;
+        if !claims.is_for(&self.audiences) {
+            let shown = claims.audiences().into_iter().map(str::to_owned).collect();
+            return Err(Why::Audience { shown, wanted: self.audiences.clone() });
+        }
+        Ok(self.identify(&claims)?)
     }
 
     fn identify(&self, claims: &Claims) -> Result<Identity, BadToken> {

@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use url::Url;
 
+use super::bound::{InForce, Led};
 use super::fault::AuthFault;
-use super::jwks::Keeper;
+use super::jwks::{Guarded, Keeper, Source};
 use super::token::{Algorithm, BadToken, Claims, Compact, Rules};
-use crate::access::identity::{Identity, Proof};
+use super::unfit::{Unfit, Why};
+use crate::access::binding::Binding;
+use crate::access::identity::{ByToken, Identity, Proof};
 use crate::directory::Filter;
 use crate::fetch;
 use crate::mlflow::ids::{GroupName, UserName};
@@ -54,8 +57,12 @@ pub struct Settings {
     pub fetch: fetch::Settings,
     /// Sign-in in the browser.
     pub login: Option<Login>,
-    /// Audiences of ID tokens that are taken as bearer tokens; empty: none are.
+    /// Audiences of ID tokens that are taken as bearer tokens; empty: none are, but by bindings with audiences of their own.
     pub bearer_audiences: Vec<String>,
+    /// Where its keys are, where the discovery document is not asked.
+    pub keys_url: Option<Url>,
+    /// What we show there, as a bearer token: a file that is read anew each time.
+    pub keys_token_file: Option<PathBuf>,
 }
 
 /// `[issuer.login]`.
@@ -92,6 +99,8 @@ pub enum UserClaim {
     Email,
     /// `sub`.
     Subject,
+    /// None: nobody is recognised by this issuer but by a binding.
+    Nobody,
     /// `preferred_username`: only for an issuer that never lets people choose it (OIDC Core section 5.7).
     PreferredUsername,
 }
@@ -117,6 +126,8 @@ impl Settings {
             fetch: fetch::Settings::default(),
             login: None,
             bearer_audiences: Vec::new(),
+            keys_url: None,
+            keys_token_file: None,
         }
     }
 }
@@ -126,6 +137,12 @@ impl Settings {
     #[must_use]
     pub fn names_by_verified_address(&self) -> bool {
         self.user_claim == UserClaim::Email && !self.danger_accept_unverified_email
+    }
+
+    /// Whether its ID tokens are looked at as bearer tokens, also where no binding speaks of it.
+    #[must_use]
+    pub fn takes_bearers(&self) -> bool {
+        !self.bearer_audiences.is_empty() || self.user_claim == UserClaim::Nobody
     }
 }
 
@@ -164,11 +181,57 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AuthFault`] with the first rule that is broken.
-    pub async fn judge_bearer(&self, token: Compact<'_>, now: SystemTime) -> Result<(Identity, u64), AuthFault> {
+    pub(super) async fn judge_bearer(
+        &self,
+        token: Compact<'_>,
+        now: SystemTime,
+        bindings: &InForce<'_>,
+    ) -> Result<(Identity, u64), AuthFault> {
         let version = self.keys.verify(&token, &self.settings.algorithms).await?;
-        let rules = self.rules(&self.settings.bearer_audiences, now);
-        let claims = Claims::judge(token, &rules)?;
-        Ok((self.identify(&claims, Proof::Bearer)?, version))
+        // From here on its holder may know what is wrong.
+        let identity = self.timely(token, now).map_err(Why::Claims).and_then(|claims| self.recognise(&claims, bindings));
+        Ok((identity.map_err(|why| self.unfit(why))?, version))
+    }
+
+    fn unfit(&self, why: Why) -> AuthFault {
+        AuthFault::Unfit(Box::new(Unfit { by: self.settings.name.clone(), assertion: false, why }))
+    }
+
+    /// The claims of a token whose signature is good, if it is whole, of this issuer, and it is its time.
+    pub(super) fn timely(&self, token: Compact<'_>, now: SystemTime) -> Result<Claims, BadToken> {
+        Claims::timely(token, &self.rules(&[], now))
+    }
+
+    /// Who it is by such claims: the account that bindings lead to, or else whoever the issuer names.
+    pub(super) fn recognise(&self, claims: &Claims, bindings: &InForce<'_>) -> Result<Identity, Why> {
+        let meant = match bindings.lead(self, claims) {
+            Led::To(binding) => return Ok(self.bound(claims, &binding)?),
+            Led::Apart(those) => return Err(Why::Apart(those.iter().map(|one| one.name.to_string()).collect())),
+            Led::Nowhere { meant } => meant,
+        };
+        let audiences = &self.settings.bearer_audiences;
+        let ours = claims.is_for(audiences);
+        if ours && self.settings.user_claim != UserClaim::Nobody {
+            return Ok(self.identify(claims, Proof::Bearer)?);
+        }
+        if ours || meant {
+            return Err(Why::NoBinding(claims.subject.clone()));
+        }
+        let shown = claims.audiences().into_iter().map(str::to_owned).collect();
+        Err(Why::Audience { shown, wanted: audiences.clone() })
+    }
+
+    /// The service account of a binding. The token names its groups only where the binding says so.
+    fn bound(&self, claims: &Claims, binding: &Binding) -> Result<Identity, BadToken> {
+        Ok(Identity {
+            user: binding.account.clone(),
+            issuer: Arc::clone(&self.name),
+            subject: Arc::from(claims.subject.as_str()),
+            groups: if binding.token_groups { self.groups(claims)? } else { Vec::new() },
+            proof: Proof::Bound,
+            until: claims.expires,
+            token: Some(Arc::new(ByToken { id: binding.name.to_shared(), ceiling: None })),
+        })
     }
 
     /// Judges the ID token of a login (OIDC Core section 3.1.3.7).
@@ -213,6 +276,7 @@ impl Issuer {
                 None => claims.subject.clone(),
             },
             UserClaim::Subject => claims.subject.clone(),
+            UserClaim::Nobody => return Err(BadToken::UnknownIssuer),
             UserClaim::PreferredUsername => match claims.get("preferred_username") {
                 None => return Err(BadToken::Lacks("preferred_username")),
                 Some(Value::String(name)) => name.clone(),
@@ -274,6 +338,18 @@ pub(super) fn check_domain(
         of_mail.is_some_and(listed)
     };
     if good { Ok(()) } else { Err(BadToken::WrongDomain) }
+}
+
+/// Where the keys of these settings come from. `None`: from nowhere that is safe.
+#[must_use]
+pub fn source(settings: &Settings) -> Option<Source> {
+    let address = Url::parse(&settings.issuer).ok().filter(fetch::is_secure).and_then(|_| discovery_address(settings))?;
+    let keys = settings.keys_url.clone().map(|url| Guarded { url, token_file: settings.keys_token_file.clone() });
+    match keys {
+        // Nothing else is wanted of the document.
+        Some(keys) if settings.login.is_none() => Some(Source::Guarded(keys)),
+        keys => Some(Source::Discovery { address, issuer: settings.issuer.clone(), keys }),
+    }
 }
 
 /// Where the discovery document of these settings is.

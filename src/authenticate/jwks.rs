@@ -4,12 +4,15 @@
 //! all who wait share; a small burst of them, then one in ten seconds, so that strangers cannot make us flood an
 //! issuer, and a real rotation is still seen within a minute. Known keys never wait.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::discovery::{BadMetadata, Metadata};
 use super::fault::AuthFault;
@@ -37,9 +40,22 @@ pub enum Source {
         address: Url,
         /// Whose it must be.
         issuer: String,
+        /// Where the keys are instead of where it says.
+        keys: Option<Guarded>,
     },
+    /// A fixed address that may want to know who asks.
+    Guarded(Guarded),
     /// A fixed address, as IAP's.
     Fixed(Url),
+}
+
+/// Keys at an address of their own, such as that of a Kubernetes API server.
+#[derive(Debug, Clone)]
+pub struct Guarded {
+    /// Where.
+    pub url: Url,
+    /// What is shown there, as a bearer token. It goes nowhere else. It is read each time: such files are renewed.
+    pub token_file: Option<PathBuf>,
 }
 
 /// The keys of one issuer, and the one who fetches them.
@@ -81,6 +97,9 @@ pub enum KeyFault {
     /// Its key set is no good.
     #[error(transparent)]
     Keys(#[from] BadKeySet),
+    /// What we would show there cannot be read.
+    #[error("`keys_token_file` cannot be read: {0}")]
+    TokenFile(String),
 }
 
 impl Keeper {
@@ -210,11 +229,18 @@ impl Keeper {
     }
 
     async fn fetch_keys(&self) -> Result<(), KeyFault> {
-        let address = match &self.source {
-            Source::Fixed(address) => address.clone(),
-            Source::Discovery { address, issuer } => self.discover(address, issuer).await?.keys.clone(),
+        let document = match &self.source {
+            Source::Fixed(address) => self.fetcher.get(address).await?,
+            Source::Guarded(keys) => self.guarded(keys).await?,
+            Source::Discovery { address, issuer, keys } => {
+                let metadata = self.discover(address, issuer).await?;
+                match keys {
+                    Some(keys) => self.guarded(keys).await?,
+                    None => self.fetcher.get(&metadata.keys).await?,
+                }
+            }
         };
-        let keys = KeySet::parse(&self.fetcher.get(&address).await?)?;
+        let keys = KeySet::parse(&document)?;
         let version = match self.held.load().as_ref() {
             None => 1,
             Some(held) if held.keys.same_as(&keys) => held.version,
@@ -222,6 +248,13 @@ impl Keeper {
         };
         self.held.store(Some(Arc::new(Held { keys, fetched: self.clock.millis(), version })));
         Ok(())
+    }
+
+    async fn guarded(&self, keys: &Guarded) -> Result<Bytes, KeyFault> {
+        let Some(file) = &keys.token_file else { return Ok(self.fetcher.get(&keys.url).await?) };
+        let token = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
+        let token = token.map_err(|fault| KeyFault::TokenFile(fault.to_string()))?;
+        Ok(self.fetcher.get_as(&keys.url, token.trim()).await?)
     }
 
     async fn discover(&self, address: &Url, issuer: &str) -> Result<Arc<Metadata>, KeyFault> {

@@ -3,10 +3,13 @@
 //! [`credential::take`] moves what was shown out of the headers; [`Authenticator::authenticate`] turns it into an
 //! [`Identity`] or a fault. What is unknown, ambiguous or cannot be checked now is refused, never guessed.
 
+mod bound;
 pub mod credential;
 pub mod discovery;
+pub mod explain;
 pub mod fault;
 mod form;
+pub mod help;
 pub mod iap;
 pub mod issuer;
 pub mod jwks;
@@ -19,6 +22,7 @@ pub mod return_to;
 pub mod session;
 pub mod token;
 mod throttle;
+pub mod unfit;
 mod verdicts;
 
 #[cfg(test)]
@@ -40,21 +44,24 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use self::bound::InForce;
 use self::credential::{Credentials, Secret, Shown};
 pub use self::fault::{AuthFault, STRANGER_CHALLENGE};
 pub use self::form::BadForm;
 use self::iap::Iap;
 use self::issuer::Issuer;
-use self::jwks::{Keeper, Source};
+use self::jwks::Keeper;
 use self::oauth::{Polls, Typed};
 use self::own::{Authorization, BadOwn};
 use self::throttle::{Throttle, network};
+pub use self::token::MOST_BYTES as MOST_TOKEN_BYTES;
 use self::token::{BadToken, Compact};
 use self::verdicts::{Fingerprint, Verdict, Verdicts};
+use crate::access::binding::Binding;
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
 use crate::directory::{self, Directory, Known};
-use crate::fetch::{self, BadTrust, Fetcher};
+use crate::fetch::{BadTrust, Fetcher};
 use crate::message::{Door, Peer};
 use crate::seal::Seal;
 use crate::store::{Session, Store, TokenDigest, TokenShown};
@@ -80,6 +87,8 @@ pub struct Settings {
     pub tokens: own::Settings,
     /// `[login]`.
     pub logins: oauth::Settings,
+    /// `[[binding]]`, in the file's order.
+    pub bindings: Vec<Binding>,
     /// Wrong credentials from one address in a minute before it gets 429.
     pub failed_credentials: u32,
 }
@@ -96,6 +105,7 @@ impl Settings {
             session: session::Settings::default(),
             tokens: own::Settings::default(),
             logins: oauth::Settings::default(),
+            bindings: Vec::new(),
             failed_credentials: 20,
         }
     }
@@ -152,6 +162,7 @@ pub struct Authenticator {
     polls: Polls,
     /// Who types codes of devices.
     typed: Typed,
+    bindings: Vec<Arc<Binding>>,
     throttle: Throttle<IpAddr>,
     /// The same for names of tokens, wherever they are shown.
     named: Throttle<Arc<str>>,
@@ -229,6 +240,7 @@ impl Authenticator {
             logins: settings.logins,
             polls: Polls::new(),
             typed: Typed::new(settings.failed_credentials),
+            bindings: settings.bindings.into_iter().map(Arc::new).collect(),
             throttle: Throttle::new(settings.failed_credentials),
             named: Throttle::new(settings.failed_credentials),
             client_secrets,
@@ -359,35 +371,37 @@ impl Authenticator {
     /// One hash and a look into memory.
     fn by_own_token(&self, token: &[u8], peer: &Peer) -> Result<Authenticated, AuthFault> {
         let text = std::str::from_utf8(token).ok().and_then(token_form::read).ok_or(BadOwn::Malformed)?;
-        let login = match text.beginning {
-            "tgr_" => return Err(BadOwn::Refresh.into()),
-            beginning => beginning == "tgl_",
-        };
-        if !(if login { self.logins.allow } else { self.tokens.allow }) {
-            return Err(BadOwn::SwitchedOff.into());
-        }
+        let login = self.takes(text.beginning)?;
         let digest = TokenDigest::of(token);
         let shown = self.store.token(text.name, &digest, peer.address).map_err(|_| AuthFault::TokensUnavailable)?;
-        let id = || Arc::from(text.name);
-        match shown {
-            TokenShown::Good { identity, moved } => Ok(Authenticated { identity, session: None, moved }),
-            TokenShown::Unknown => Err(BadOwn::Unknown(id()).into()),
-            TokenShown::Expired(at) => Err(BadOwn::Expired { id: id(), at, login }.into()),
-            TokenShown::Revoked(at) => Err(BadOwn::Revoked { id: id(), at, login }.into()),
-        }
+        let (identity, moved) = good(shown, text.name, login)?;
+        Ok(Authenticated { identity, session: None, moved })
+    }
+
+    /// Whether a token of ours that begins so is that of a login.
+    fn takes(&self, beginning: &str) -> Result<bool, BadOwn> {
+        let login = match beginning {
+            "tgr_" => return Err(BadOwn::Refresh),
+            beginning => beginning == "tgl_",
+        };
+        let allowed = if login { self.logins.allow } else { self.tokens.allow };
+        if allowed { Ok(login) } else { Err(BadOwn::SwitchedOff) }
     }
 
     async fn by_bearer(&self, token: &[u8]) -> Result<Arc<Identity>, AuthFault> {
         let print = Fingerprint::of(token);
         let version = |issuer: usize| self.issuers.get(issuer).and_then(|issuer| issuer.keys.version());
-        if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), version) {
+        // INVARIANT: the list by which the token is judged is the one that its verdict is kept with.
+        let bindings = self.store.bindings();
+        if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), version, Some(&bindings)) {
             return Ok(identity);
         }
         let text = std::str::from_utf8(token).map_err(|_| BadToken::NotCompact)?;
         let token = Compact::parse(text)?;
-        let (place, issuer) = self.vouching(&token).ok_or(BadToken::UnknownIssuer)?;
+        let in_force = InForce { configured: &self.bindings, stored: &bindings };
+        let (place, issuer) = self.vouching(&token, &in_force).ok_or(BadToken::UnknownIssuer)?;
         // Boxed: it is rare, and every request's future would carry room for it.
-        let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now())).await?;
+        let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now(), &in_force)).await?;
         let identity = Arc::new(identity);
         // Whoever comes with a token of ours is in the groups that the issuer named last.
         if let Err(fault) = Box::pin(self.store.vouch(&identity)).await {
@@ -395,7 +409,8 @@ impl Authenticator {
         }
         let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();
         let ends = millis_of(identity.until) + skew;
-        self.verdicts.keep(print, Verdict { identity: Arc::clone(&identity), issuer: place, version, ends });
+        let verdict = Verdict { identity: Arc::clone(&identity), issuer: place, version, ends, bindings: Some(bindings) };
+        self.verdicts.keep(print, verdict);
         Ok(identity)
     }
 
@@ -459,24 +474,30 @@ impl Authenticator {
 
     /// The issuer that must vouch for a token. Two entries may share an issuer (a login client and a bearer audience
     /// apart): the one that takes bearer tokens is meant.
-    fn vouching(&self, token: &Compact<'_>) -> Option<(usize, &Arc<Issuer>)> {
+    fn vouching(&self, token: &Compact<'_>, in_force: &InForce<'_>) -> Option<(usize, &Arc<Issuer>)> {
         let iss = token.issuer()?;
-        self.issuers
-            .iter()
-            .enumerate()
-            .find(|(_, issuer)| !issuer.settings.bearer_audiences.is_empty() && issuer.is_called(iss))
+        let takes = |issuer: &Issuer| {
+            issuer.settings.takes_bearers() || in_force.of(&issuer.settings.name).next().is_some()
+        };
+        self.issuers.iter().enumerate().find(|(_, issuer)| issuer.is_called(iss) && takes(issuer))
+    }
+}
+
+/// Who comes with a token of ours of this name, and whether from a new network; or why it does not count.
+fn good(shown: TokenShown, name: &str, login: bool) -> Result<(Arc<Identity>, bool), BadOwn> {
+    let id = || Arc::from(name);
+    match shown {
+        TokenShown::Good { identity, moved } => Ok((identity, moved)),
+        TokenShown::Unknown => Err(BadOwn::Unknown(id())),
+        TokenShown::Expired(at) => Err(BadOwn::Expired { id: id(), at, login }),
+        TokenShown::Revoked(at) => Err(BadOwn::Revoked { id: id(), at, login }),
     }
 }
 
 fn open(settings: issuer::Settings, clock: &Clock) -> Result<Arc<Issuer>, SetupFault> {
     let name = settings.name.clone();
-    let address = Url::parse(&settings.issuer)
-        .ok()
-        .filter(fetch::is_secure)
-        .and_then(|_| issuer::discovery_address(&settings))
-        .ok_or_else(|| SetupFault::BadAddress(name.clone()))?;
+    let source = issuer::source(&settings).ok_or_else(|| SetupFault::BadAddress(name.clone()))?;
     let fetcher = Fetcher::new(&settings.fetch).map_err(|fault| SetupFault::Trust { name: name.clone(), fault })?;
-    let source = Source::Discovery { address, issuer: settings.issuer.clone() };
     let keys = Keeper::new(&name, source, fetcher, settings.keys_keep, clock.clone());
     Ok(Arc::new(Issuer::new(settings, keys)))
 }

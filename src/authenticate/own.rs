@@ -4,18 +4,16 @@
 //! that some clients can send (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`). It is judged in memory, by one
 //! hash.
 
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use super::credential::Secret;
 use super::fault::AuthFault;
+use super::help::{Help, moment};
 use super::session::NoRandomness;
 use crate::access::ceiling::Ceiling;
 use crate::mlflow::ids::UserName;
@@ -98,31 +96,30 @@ impl BadOwn {
 
     /// What the client is told. Of one whose secret was right, what became of it; of any other, that it is none.
     #[must_use]
-    pub fn says(&self) -> Cow<'static, str> {
-        let anew = "make another one on this server's page /trackgate/tokens and set it as MLFLOW_TRACKING_TOKEN";
+    pub fn says(&self, help: Help<'_>) -> String {
+        let (fresh, page) = (help.fresh(), help.page());
+        let anew = format!("run {fresh}, or make another one on {page} and set it as MLFLOW_TRACKING_TOKEN");
         match self {
-            Self::Malformed => Cow::Borrowed(
-                "this access token is cut off or mistyped: a whole one has 51 signs and begins with tgp_, tgs_ or tgl_",
+            Self::Malformed => format!(
+                "this access token is cut off or mistyped: a whole one has 51 signs and begins with tgp_, tgs_ or tgl_; {anew}"
             ),
-            Self::Refresh => Cow::Borrowed(
-                "this is a refresh token, which renews a login and lets nobody in: `trackgate token print` prints the \
-                 access token",
+            Self::Refresh => {
+                format!("this is a refresh token, which renews a login and lets nobody in: run {fresh}")
+            }
+            Self::Expired { id, at, login: true } => format!(
+                "the access token of login {id} expired at {}: run {fresh}; {} makes another login",
+                moment(at / 1000),
+                help.login()
             ),
-            Self::Expired { id, at, login: true } => Cow::Owned(format!(
-                "the access token of login {id} expired at {}: `trackgate token print` prints a fresh one, and \
-                 `trackgate login` makes another login",
-                moment(*at)
-            )),
             Self::Revoked { id, at, login: true } => {
-                Cow::Owned(format!("login {id} was ended at {}: run `trackgate login` again", moment(*at)))
+                format!("login {id} was ended at {}: run {}", moment(at / 1000), help.login())
             }
-            Self::Unknown(_) => Cow::Owned(format!("this access token is not one of this server's: {anew}")),
-            Self::Expired { id, at, .. } => Cow::Owned(format!("access token {id} expired at {}: {anew}", moment(*at))),
-            Self::Revoked { id, at, .. } => {
-                Cow::Owned(format!("access token {id} was revoked at {}: {anew}", moment(*at)))
-            }
-            Self::SwitchedOff => Cow::Borrowed(
-                "this server takes no access tokens: send an OpenID Connect ID token as MLFLOW_TRACKING_TOKEN",
+            Self::Unknown(_) => format!("this access token is not one of this server's: {anew}"),
+            Self::Expired { id, at, .. } => format!("access token {id} expired at {}: {anew}", moment(at / 1000)),
+            Self::Revoked { id, at, .. } => format!("access token {id} was revoked at {}: {anew}", moment(at / 1000)),
+            Self::SwitchedOff => format!(
+                "this server takes no access tokens of its own: send an OpenID Connect ID token, as {fresh} does where it \
+                 finds one"
             ),
         }
     }
@@ -268,12 +265,6 @@ pub async fn make(store: &Store, settings: &Settings, wish: Wish, now: u64, by: 
     }
 }
 
-/// A moment, as people and programs read it, in UTC.
-pub(super) fn moment(millis: u64) -> String {
-    let time = OffsetDateTime::from(UNIX_EPOCH + Duration::from_secs(millis / 1000));
-    time.format(&Rfc3339).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,11 +295,13 @@ mod tests {
     #[test]
     fn only_of_a_token_whose_secret_was_right_is_more_told_than_that_it_is_none() {
         let id: Arc<str> = Arc::from("abcdefgh");
-        let unknown = BadOwn::Unknown(Arc::clone(&id)).says();
+        let url = url::Url::parse("https://mlflow.example.com/").unwrap();
+        let help = Help::at(&url);
+        let unknown = BadOwn::Unknown(Arc::clone(&id)).says(help);
         assert!(!unknown.contains("abcdefgh") && unknown.contains("/trackgate/tokens"));
-        let expired = BadOwn::Expired { id: Arc::clone(&id), at: 0, login: false }.says();
+        let expired = BadOwn::Expired { id: Arc::clone(&id), at: 0, login: false }.says(help);
         assert!(expired.contains("expired at 1970-01-01T00:00:00Z") && expired.contains("/trackgate/tokens"));
-        let revoked = BadOwn::Revoked { id, at: 0, login: false }.says();
+        let revoked = BadOwn::Revoked { id, at: 0, login: false }.says(help);
         assert!(revoked.contains("revoked") && revoked.contains("/trackgate/tokens"));
     }
 }

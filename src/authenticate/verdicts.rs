@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 use moka::sync::Cache;
 
 use crate::access::identity::Identity;
+use crate::store::Bindings;
 
 /// What was found out about a token.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(super) struct Verdict {
     pub(super) issuer: usize,
     /// By which version of its keys.
     pub(super) version: u64,
+    /// The bindings that were in force, where they matter: with others the token may be somebody else's, or nobody's.
+    pub(super) bindings: Option<Bindings>,
     /// When the token ends, skew included, in milliseconds since the epoch.
     pub(super) ends: u64,
 }
@@ -49,9 +52,16 @@ impl Verdicts {
         print: &Fingerprint,
         now: u64,
         version: impl Fn(usize) -> Option<u64>,
+        bindings: Option<&Bindings>,
     ) -> Option<Arc<Identity>> {
         let verdict = self.0.get(print)?;
-        if now < verdict.ends && version(verdict.issuer) == Some(verdict.version) {
+        // The list is held here, so that no other comes to lie in its place.
+        let same = match (&verdict.bindings, bindings) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if same && now < verdict.ends && version(verdict.issuer) == Some(verdict.version) {
             return Some(verdict.identity);
         }
         self.0.invalidate(print);

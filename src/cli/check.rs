@@ -11,7 +11,7 @@ use super::{Ended, say, sentence};
 use crate::answer::ask_version;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
-use crate::authenticate::{discovery, iap};
+use crate::authenticate::iap;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{self, Directory};
@@ -90,16 +90,17 @@ async fn database(config: &Config) -> anyhow::Result<String> {
 }
 
 async fn provider(settings: &issuer::Settings) -> anyhow::Result<String> {
-    let url = settings.issuer.parse().context("its address cannot be read")?;
-    let address = discovery::address(&url).context("its address cannot have a discovery document")?;
-    let source = Source::Discovery { address, issuer: settings.issuer.clone() };
+    let source = issuer::source(settings).context("its address cannot be read, or is not safe")?;
     let keeper = Keeper::new(&settings.name, source, Fetcher::new(&settings.fetch)?, settings.keys_keep, Clock::System);
     keeper.refresh().await?;
     let metadata = keeper.metadata();
     if settings.login.is_some() && metadata.is_none_or(|found| found.authorization.is_none() || found.token.is_none()) {
         anyhow::bail!("it has no endpoints for sign-in in the browser");
     }
-    Ok("discovery document and keys are good".to_owned())
+    Ok(match (&settings.keys_url, &settings.login) {
+        (Some(_), None) => "keys are good".to_owned(),
+        _ => "discovery document and keys are good".to_owned(),
+    })
 }
 
 async fn iap_keys(settings: &iap::Settings) -> anyhow::Result<String> {

@@ -14,6 +14,7 @@ mod client;
 mod connect;
 mod doctor;
 mod explain;
+mod explain_token;
 mod given;
 mod grants;
 mod import;
@@ -120,6 +121,9 @@ enum Command {
     Session(sessions::SessionCommand),
     /// Say what a request would need, and which grant decides.
     Explain(explain::Explain),
+    /// Say how the gate would judge a token, step by step. Ends with 0 where it would be accepted, with 1 where not. The token
+    /// itself is never printed.
+    ExplainToken(explain_token::ExplainToken),
     /// Print the table of routes: what each call needs, how its answer is treated, what follows.
     Routes(routes::Routes),
 }
@@ -147,6 +151,7 @@ enum Ended {
     Differs,
     /// As the command that was run ended.
     Like(u8),
+    Refused,
 }
 
 /// Runs one command.
@@ -165,6 +170,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match run(line) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Refused) => ExitCode::from(1),
         Ok(Ended::SaidNo) => ExitCode::from(4),
         Ok(Ended::FoundFaults) => ExitCode::from(5),
         Ok(Ended::Differs) => ExitCode::from(2),
@@ -249,6 +255,9 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Store(command) => block_on(command.run()),
         Command::Import(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
+        Command::ExplainToken(explain) => {
+            with_store_to_say(&line.config, async |store, config| explain.run(store, config).await)
+        }
         Command::Explain(explain) => block_on(explain.run(&line.config)),
     }
 }

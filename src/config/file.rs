@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::bindings;
 use super::google;
 use super::issuers;
 use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
@@ -51,6 +52,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let logins = logins(root.section("login"));
     let issuers = issuers::issuers(&root);
     let iap = issuers::iap(&root, &serve);
+    let bindings = bindings::bindings(&root, &issuers);
     let google_groups = google::groups(&root, &state_dir, &issuers, iap.as_ref());
     if issuers.is_empty() && iap.is_none() && !root.has("issuer") && !root.has("iap") {
         report.fault(
@@ -84,6 +86,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
             session,
             tokens,
             logins,
+            bindings,
             failed_credentials,
             ..authenticate::Settings::new(public_url.clone())
         },

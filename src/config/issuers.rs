@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::kinds::{ProviderUrl, ShortName, Word};
 use super::reader::Section;
-use crate::authenticate::issuer::{Login, Settings};
+use crate::access::binding::GITHUB;
+use crate::authenticate::issuer::{Login, Settings, UserClaim};
 use crate::authenticate::{iap, login};
 use crate::fetch;
 use crate::message::Door;
@@ -57,10 +58,26 @@ fn issuer(section: Section<'_>, names: &mut HashSet<String>, addresses: &mut Has
     }
     settings.keys_keep = section.or("keys_keep", settings.keys_keep);
     settings.fetch = fetch::Settings { ca_file: section.maybe("ca_file"), ..fetch::Settings::default() };
+    settings.keys_url = section.maybe("keys_url").map(|keys: ProviderUrl| keys.url);
+    settings.keys_token_file = section.maybe("keys_token_file");
     settings.login = section.maybe_section("login").map(login);
     let bearer = section.maybe_section("bearer");
     settings.bearer_audiences = bearer.map(audiences).unwrap_or_default();
-    if !section.has("login") && !section.has("bearer") {
+    if settings.keys_token_file.is_some() && settings.keys_url.is_none() {
+        section.fault("keys_token_file", "is of no use without `keys_url`: it is shown nowhere else", None);
+    }
+    let bound_alone = settings.user_claim == UserClaim::Nobody;
+    if bound_alone && settings.login.is_some() {
+        section.fault("login", "and `user_claim = \"none\"`: nobody could sign in", Some("take one of the two out"));
+    }
+    if !bound_alone && settings.issuer == GITHUB {
+        section.fault(
+            "user_claim",
+            "must be \"none\" for GitHub Actions: every workflow in the world would be somebody here",
+            Some("write `user_claim = \"none\"`, and a `[[binding]]` for each repository that may come"),
+        );
+    }
+    if !section.has("login") && !section.has("bearer") && !bound_alone {
         section.fault("login", "and `bearer` are both absent: nobody can use this issuer", Some("add one of the two"));
     }
     if let Some(login) = &settings.login

@@ -52,6 +52,7 @@ words!(
     "email" => UserClaim::Email,
     "sub" => UserClaim::Subject,
     "preferred_username" => UserClaim::PreferredUsername,
+    "none" => UserClaim::Nobody,
 );
 
 /// What everybody holds on the workspace.

@@ -8,6 +8,7 @@
 
 mod file;
 mod google;
+mod bindings;
 mod issuers;
 mod kinds;
 mod reader;
@@ -202,6 +203,10 @@ impl Config {
         for issuer in &self.authenticate.issuers {
             if let Some(ca) = &issuer.fetch.ca_file {
                 look(ca, false);
+            }
+            // Kubernetes lets everybody in the container read its tokens.
+            if let Some(token) = &issuer.keys_token_file {
+                look(token, false);
             }
             if let Some(secret) = issuer.login.as_ref().and_then(|login| login.client_secret_file.as_ref()) {
                 look(secret, true);

@@ -217,6 +217,57 @@ fn what_sign_in_sets_itself_is_refused_in_the_file_never_dropped_in_silence() {
     }
 }
 
+/// Faults of a short file with further blocks.
+fn with_blocks(blocks: &str) -> Vec<String> {
+    match Config::parse(&format!("{MINIMAL}\n{blocks}")) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(Fault::to_string).collect(),
+    }
+}
+
+const GITHUB: &str = "[[issuer]]\nname = \"github\"\nissuer = \"https://token.actions.githubusercontent.com\"\n\
+                      user_claim = \"none\"\n[issuer.bearer]\naudiences = [\"https://mlflow.example.com\"]\n";
+
+#[test]
+fn a_binding_names_a_known_issuer_an_account_and_claims_that_somebody_has() {
+    let binding = |rest: &str| format!("{GITHUB}[[binding]]\nname = \"ci\"\naccount = \"svc:ci\"\n{rest}\n");
+    let good = "issuer = \"github\"\nclaims = { repository = \"org/repo\", ref = [\"refs/heads/main\", \"refs/tags/v-*\"] }";
+    assert_eq!(with_blocks(&binding(good)), [""; 0]);
+    let config = Config::parse(&format!("{MINIMAL}\n{}", binding(good))).unwrap();
+    assert_eq!(config.authenticate.bindings[0].account.as_str(), "svc:ci");
+    for (rest, words) in [
+        ("issuer = \"gitlab\"\nclaims = { sub = \"x\" }", "names no `[[issuer]]`: `gitlab`"),
+        ("issuer = \"github\"", "`binding[1].claims` is required"),
+        ("issuer = \"github\"\nclaims = {}", "no claim is named"),
+        ("issuer = \"github\"\nclaims = { repository = 7 }", "is a text"),
+        ("issuer = \"github\"\nclaims = { repository = \"org/repo*\" }", "a `*` stands behind"),
+        ("issuer = \"github\"\nclaims = { ref = \"refs/heads/main\" }", "names nobody: anybody has tokens from GitHub"),
+        ("issuer = \"github\"\nclaim = { repository = \"org/repo\" }", "is not a key"),
+        ("issuer = \"github\"\nclaims = { repository = \"org/repo\" }\n[[binding]]\nname = \"ci\"\nissuer = \"github\"\n\
+          account = \"svc:x\"\nclaims = { repository = \"org/x\" }", "is the name of two bindings"),
+    ] {
+        let found = with_blocks(&binding(rest));
+        assert!(found.iter().any(|fault| fault.contains(words)), "{rest}: {found:?}");
+    }
+    let nowhere = binding(good).replace("audiences = [\"https://mlflow.example.com\"]", "audiences = []");
+    assert!(with_blocks(&nowhere).iter().any(|fault| fault.contains("no token would match")));
+}
+
+#[test]
+fn an_issuer_of_ci_jobs_is_for_bindings_alone() {
+    assert_eq!(with_blocks(GITHUB), [""; 0]);
+    let found = with_blocks(&GITHUB.replace("user_claim = \"none\"\n", ""));
+    assert!(found.iter().any(|fault| fault.contains("every workflow in the world")), "{found:?}");
+    let kubernetes = "[[issuer]]\nname = \"k8s\"\nissuer = \"https://kubernetes.default.svc.cluster.local\"\n\
+                      user_claim = \"none\"\nca_file = \"/ca\"\nkeys_token_file = \"/token\"\n";
+    let found = with_blocks(kubernetes);
+    assert!(found.iter().any(|fault| fault.contains("is of no use without `keys_url`")), "{found:?}");
+    let keys = format!("{kubernetes}keys_url = \"https://kubernetes.default.svc/openid/v1/jwks\"\n");
+    assert_eq!(with_blocks(&keys), [""; 0]);
+    let found = with_blocks(&format!("{GITHUB}[issuer.login]\nclient_id = \"x\"\n"));
+    assert!(found.iter().any(|fault| fault.contains("nobody could sign in")), "{found:?}");
+}
+
 #[test]
 fn what_is_printed_can_be_read_again_and_says_the_same() {
     for text in [EXAMPLE, MINIMAL, IAP, &with_everything()] {

@@ -10,6 +10,7 @@ use super::clean::Unclean;
 use super::refusal::Refusal;
 use crate::answer::{AnswerFault, BadAnswer};
 use crate::audit::Unwritable;
+use crate::authenticate::help::Help;
 use crate::authenticate::{AuthFault, STRANGER_CHALLENGE};
 use crate::forward::ForwardError;
 use crate::message::BodyError;
@@ -21,12 +22,17 @@ use crate::store::{PrincipalFault, RecogniseFault};
 
 /// Nobody is signed in, and the call is not for strangers. Browsers name the way they fetch (Fetch Metadata): then the
 /// sentence is read on a page of MLflow's that was open while the session ended, and the page shows nothing else.
-pub(super) fn stranger(headers: &HeaderMap) -> Refusal {
+pub(super) fn stranger(headers: &HeaderMap, help: Help<'_>) -> Refusal {
     let message = if headers.contains_key("sec-fetch-mode") {
-        "You are not signed in any more. Reload the page to sign in."
+        "You are not signed in any more. Reload the page to sign in.".to_owned()
     } else {
-        "You are not authenticated. Sign in in a browser, or set an access token (this server's page /trackgate/tokens) or an ID token \
-         as MLFLOW_TRACKING_TOKEN."
+        format!(
+            "You are not authenticated: no credential was sent. Run {} (once, {}), or set an access token of {} as \
+             MLFLOW_TRACKING_TOKEN.",
+            help.fresh(),
+            help.login(),
+            help.page()
+        )
     };
     let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "no-credential", message);
     refusal.challenge = Some(STRANGER_CHALLENGE);
@@ -84,15 +90,23 @@ impl From<Unwritable> for Refusal {
     }
 }
 
-impl From<AuthFault> for Refusal {
-    fn from(fault: AuthFault) -> Self {
-        let mut refusal = Self::new(fault.status(), fault.error_code(), fault.code(), fault.says());
-        refusal.challenge = fault.challenge();
-        refusal.retry_after =
-            fault.retry_after().map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1));
-        refusal.login = fault.cured_by_login();
-        refusal.because(fault)
+/// Somebody showed what does not count, or what cannot be checked now.
+pub(super) fn unrecognised(fault: AuthFault, help: Help<'_>) -> Refusal {
+    let mut refusal = Refusal::new(fault.status(), fault.error_code(), fault.code(), fault.says(help));
+    refusal.challenge = fault.challenge();
+    refusal.retry_after = fault.retry_after().map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1));
+    refusal.login = fault.cured_by_login();
+    refusal.because(fault)
+}
+
+/// Somebody showed what is good, and is nobody here: a program is told what helps.
+pub(super) fn nobody(fault: impl Into<Refusal>, help: Help<'_>) -> Refusal {
+    let mut refusal: Refusal = fault.into();
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        refusal.challenge = Some(STRANGER_CHALLENGE);
+        refusal.message = format!("{} To come as yourself, run {}.", refusal.message, help.fresh()).into();
     }
+    refusal
 }
 
 impl From<PrincipalFault> for Refusal {

@@ -32,6 +32,7 @@ use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
+use crate::authenticate::help::Help;
 use crate::message::{Body, Payload, Peer, Request};
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::Action;
@@ -257,8 +258,10 @@ impl Gate {
         record: &mut Record,
     ) -> Result<Arc<Principal>, Refusal> {
         let house = &*self.house;
-        let authenticated = house.authenticator.authenticate(&request.peer, credentials).await?;
-        let Some(authenticated) = authenticated else { return Err(faults::stranger(&request.headers)) };
+        let help = Help::at(house.authenticator.public_url());
+        let authenticated = house.authenticator.authenticate(&request.peer, credentials).await;
+        let authenticated = authenticated.map_err(|fault| faults::unrecognised(fault, help))?;
+        let Some(authenticated) = authenticated else { return Err(faults::stranger(&request.headers, help)) };
         record.who(Arc::clone(&authenticated.identity));
         if authenticated.moved {
             record.moved();
@@ -268,7 +271,8 @@ impl Gate {
         if authenticated.is_ambient() && !open {
             clean::check_origin(request, &house.clean)?;
         }
-        let identity = house.authenticator.with_groups(authenticated.identity).await?;
+        let identity = house.authenticator.with_groups(authenticated.identity).await;
+        let identity = identity.map_err(|fault| faults::unrecognised(fault, help))?;
         let workspace = request.workspace.clone().unwrap_or_default();
         let principal = |identity| match classified {
             Classified::Call(call) if call.row.scope == Scope::Workspaces => house.store.tenant(identity, &workspace),
@@ -278,11 +282,12 @@ impl Gate {
         };
         match principal(Arc::clone(&identity)) {
             Err(PrincipalFault::Unrecognised) => {
-                Box::pin(house.store.recognise(&identity)).await?;
-                Ok(principal(identity)?)
+                Box::pin(house.store.recognise(&identity)).await.map_err(|fault| faults::nobody(fault, help))?;
+                principal(identity)
             }
-            known => Ok(known?),
+            known => known,
         }
+        .map_err(|fault| faults::nobody(fault, help))
     }
 
     /// Whether the caller may know of the workspace, and whether the server does.

@@ -47,6 +47,21 @@ impl Store {
         if !self.current() {
             return Err(PrincipalFault::NotCurrent);
         }
+        let shown = self.look_at_token(id, digest)?;
+        let TokenShown::Good { identity, .. } = shown else { return Ok(shown) };
+        let now = self.clock.millis();
+        let moved = self.memory.tokens.load().get(id).is_some_and(|token| token.touch(now, address));
+        Ok(TokenShown::Good { identity, moved })
+    }
+
+    /// Judges a token without noting a use. Memory only.
+    ///
+    /// # Errors
+    /// As [`Store::token`].
+    pub fn look_at_token(&self, id: &str, digest: &TokenDigest) -> Result<TokenShown, PrincipalFault> {
+        if !self.current() {
+            return Err(PrincipalFault::NotCurrent);
+        }
         let tokens = self.memory.tokens.load();
         let found = tokens.get(id).and_then(|token| Some((token, token.key(digest)?)));
         let Some((token, key)) = found else { return Ok(TokenShown::Unknown) };
@@ -58,7 +73,7 @@ impl Store {
         }
         let snapshot = self.memory.snapshot.load();
         let Some(owner) = snapshot.user(&token.owner) else { return Ok(TokenShown::Unknown) };
-        Ok(TokenShown::Good { identity: token.identity(key, owner), moved: token.touch(now, address) })
+        Ok(TokenShown::Good { identity: token.identity(key, owner), moved: false })
     }
 
     /// The token of this name, whether it counts or not.

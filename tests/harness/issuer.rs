@@ -75,6 +75,8 @@ struct State {
     /// Whether `iss` stands in the authorization response, and which.
     names_itself: Option<String>,
     now: Option<u64>,
+    /// What must be shown to see the keys.
+    guard: Option<String>,
 }
 
 /// A running issuer; it ends when it is dropped.
@@ -102,6 +104,7 @@ impl Issuer {
             codes: HashMap::new(),
             names_itself: Some(url.clone()),
             now: None,
+            guard: None,
         }));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let own = (url.clone(), Arc::clone(&state));
@@ -161,6 +164,11 @@ impl Issuer {
     /// What it calls itself in the authorization response (RFC 9207); `None`: nothing.
     pub(crate) fn call_itself(&self, name: Option<&str>) {
         self.state().names_itself = name.map(str::to_owned);
+    }
+
+    /// Shows its keys to nobody but who shows this bearer token.
+    pub(crate) fn guard_keys(&self, token: &str) {
+        self.state().guard = Some(format!("Bearer {token}"));
     }
 
     /// Stands its clock still.
@@ -333,6 +341,9 @@ async fn answer(url: &str, state: &Mutex<State>, request: Request<Incoming>) -> 
     let mut state = state.lock().unwrap();
     match at {
         Endpoint::Discovery => reply(StatusCode::OK, state.discovery.to_string().into()),
+        Endpoint::Keys if state.guard.is_some() && state.guard != authorization => {
+            reply(StatusCode::UNAUTHORIZED, Bytes::new())
+        }
         Endpoint::Keys => {
             let keys: Vec<Value> = state.forges.iter().map(|forge| forge.jwk()).collect();
             reply(StatusCode::OK, json!({ "keys": keys }).to_string().into())

@@ -27,14 +27,14 @@ fn is_plain_refusal(told: &Told, status: u16) {
 }
 
 #[tokio::test]
-async fn every_unusable_token_reads_the_same_and_the_audit_log_knows_why() {
+async fn every_token_without_a_good_signature_reads_the_same_and_the_audit_log_knows_why() {
     let gate = gate().await;
     let mut bodies = Vec::new();
+    let forged = |token: String| format!("{}AAAA", &token[..token.len() - 4]);
     let cases = [
-        (gate.issuer.bearer(AUDIENCE, &json!({"exp": 1})), "token-expired"),
-        (gate.issuer.bearer("https://another.example", &json!({})), "token-wrong-audience"),
+        (forged(gate.issuer.bearer(AUDIENCE, &json!({"exp": 1}))), "token-wrong-signature"),
+        (forged(gate.issuer.bearer("https://another.example", &json!({}))), "token-wrong-signature"),
         (gate.issuer.bearer(AUDIENCE, &json!({"iss": "https://evil.example"})), "unknown-issuer"),
-        (gate.issuer.bearer(AUDIENCE, &json!({"exp": "9999999999"})), "token-ill-formed-claim"),
         ("eyJhbGciOiJub25lIn0.e30.".to_owned(), "token-wrong-signature"),
         ("not-a-token".to_owned(), "token-not-compact"),
     ];
@@ -50,6 +50,29 @@ async fn every_unusable_token_reads_the_same_and_the_audit_log_knows_why() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert!(gate.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_holds_a_good_signature_hears_why_their_token_does_not_count() {
+    let gate = gate().await;
+    let help = "`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://";
+    for (audience, change, reason, words) in [
+        (AUDIENCE, json!({"iat": 1, "exp": 1}), "token-expired", "expired at 1970-01-01T00:00:01Z"),
+        (AUDIENCE, json!({"iat": 9_999_999_999_u64, "exp": 9_999_999_999_u64}), "token-not-yet-valid", "not valid before"),
+        ("https://another.example", json!({}), "token-wrong-audience", "it is for `https://another.example`, not for"),
+        (AUDIENCE, json!({"exp": "9999999999"}), "token-ill-formed-claim", "its claim `exp` is ill-formed"),
+        (AUDIENCE, json!({"sub": null}), "token-lacks-claim", "it lacks the claim `sub`"),
+    ] {
+        let token = gate.issuer.bearer(audience, &change);
+        let told = gate.showing("authorization", format!("Bearer {token}")).get(TARGET).await;
+        is_plain_refusal(&told, 401);
+        assert_eq!(told.header("www-authenticate"), Some("Bearer realm=\"mlflow\", error=\"invalid_token\""));
+        assert!(told.text().contains(words) && told.text().contains(help), "{reason}: {}", told.text());
+        assert_eq!(gate.record(&told).await["reason"], reason);
+    }
+    let nothing = gate.anonymous().get(TARGET).await;
+    assert!(nothing.text().contains("no credential was sent") && nothing.text().contains(help), "{}", nothing.text());
     assert!(gate.upstream.seen().is_empty());
 }
 

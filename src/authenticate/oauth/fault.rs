@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::authenticate::own::moment;
+use crate::authenticate::help::moment;
 use crate::authenticate::session::NoRandomness;
 use crate::store::{StoreFault, TokenId};
 
@@ -179,7 +179,7 @@ impl OAuthFault {
                 format!("this {what} was used before, so that somebody else may have it: the login is ended; {again}")
             }
             Self::Replayed { what, login: None } => format!("this {what} was used before: {again}"),
-            Self::Ended { id, at } => format!("login {id} was ended at {}: {again}", moment(*at)),
+            Self::Ended { id, at } => format!("login {id} was ended at {}: {again}", moment(at / 1000)),
             Self::Disabled => "this account was disabled by an administrator".to_owned(),
             Self::Pending => "nobody has typed the code yet".to_owned(),
             Self::SlowDown => "ask less often".to_owned(),

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::authenticate::jwks::Source;
 use crate::authenticate::lying_issuer::{Endpoint, Lie, nobody};
 
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with a verdict")]

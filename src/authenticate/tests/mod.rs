@@ -1,6 +1,8 @@
 //! The room as a whole, against an issuer that lies.
 
 mod bearers;
+mod bindings;
+mod explains;
 mod logins;
 mod sessions;
 mod tokens;
@@ -17,6 +19,7 @@ use http::{HeaderMap, HeaderValue};
 use super::forge::Forge;
 use super::lying_issuer::{CLIENT, Issuer as Provider, SECRET};
 use super::*;
+use crate::fetch;
 use crate::message::Door;
 
 pub(super) const AUDIENCE: &str = "https://mlflow.example.com";

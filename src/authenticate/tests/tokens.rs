@@ -147,7 +147,7 @@ async fn the_moment_of_a_tokens_end_and_what_helps_are_told_to_whoever_holds_it(
     let house = house(&[]).await;
     let made = house.make(&Clock::System, wish("laptop")).await.unwrap();
     house.store.revoke_token(&made.id, By::Trackgate).await.unwrap();
-    let said = house.ask(&bearer(&made.text)).await.unwrap_err().says();
+    let said = house.ask(&bearer(&made.text)).await.unwrap_err().says(help::Help::at(house.authenticator.public_url()));
     assert!(said.contains(made.id.as_str()) && said.contains("was revoked at 20"), "{said}");
     assert!(said.contains("/trackgate/tokens") && said.contains("MLFLOW_TRACKING_TOKEN"), "{said}");
 }

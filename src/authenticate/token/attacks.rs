@@ -219,13 +219,13 @@ fn a_token_counts_from_its_time_to_its_time_with_30_seconds_of_skew() {
     let keys = key_set(&[&forge]);
     for (change, expected) in [
         (json!({"exp": NOW - 29}), None),
-        (json!({"exp": NOW - 30}), Some(BadToken::Expired)),
-        (json!({"exp": NOW - 3600}), Some(BadToken::Expired)),
-        (json!({"exp": 0}), Some(BadToken::Expired)),
+        (json!({"exp": NOW - 30}), Some(BadToken::Expired(NOW - 30))),
+        (json!({"exp": NOW - 3600}), Some(BadToken::Expired(NOW - 3600))),
+        (json!({"exp": 0}), Some(BadToken::Expired(0))),
         (json!({"nbf": NOW + 30}), None),
-        (json!({"nbf": NOW + 31}), Some(BadToken::NotYet)),
+        (json!({"nbf": NOW + 31}), Some(BadToken::NotYet { from: NOW + 31, now: NOW })),
         (json!({"iat": NOW + 30}), None),
-        (json!({"iat": NOW + 31}), Some(BadToken::NotYet)),
+        (json!({"iat": NOW + 31}), Some(BadToken::NotYet { from: NOW + 31, now: NOW })),
     ] {
         assert_eq!(verdict(&forge.sign(&claims_with(&change)), &keys), expected, "{change}");
     }

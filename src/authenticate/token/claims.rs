@@ -46,12 +46,50 @@ impl Claims {
     /// # Errors
     /// [`BadToken`], naming the first rule that is broken.
     pub fn judge(token: Compact<'_>, rules: &Rules<'_>) -> Result<Self, BadToken> {
-        let all = token.claims;
-        match all.get("iss") {
-            Some(Value::String(issuer)) if rules.issuers.contains(issuer) => {}
-            _ => return Err(BadToken::UnknownIssuer),
+        issued(&token.claims, rules)?;
+        audience(&token.claims, rules)?;
+        Self::rest(token, rules)
+    }
+
+    /// The same without its audience, which whoever asks must look at: [`Claims::is_for`].
+    ///
+    /// # Errors
+    /// [`BadToken`], naming the first rule that is broken.
+    pub fn timely(token: Compact<'_>, rules: &Rules<'_>) -> Result<Self, BadToken> {
+        issued(&token.claims, rules)?;
+        match token.claims.get("aud") {
+            None => return Err(BadToken::Lacks("aud")),
+            Some(Value::String(_)) => {}
+            Some(Value::Array(list)) if list.iter().all(Value::is_string) => {}
+            Some(_) => return Err(BadToken::IllFormed("aud")),
         }
-        audience(&all, rules)?;
+        Self::rest(token, rules)
+    }
+
+    /// For whom the token is.
+    #[must_use]
+    pub fn audiences(&self) -> Vec<&str> {
+        match self.all.get("aud") {
+            Some(Value::String(audience)) => vec![audience],
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it is for one of these.
+    #[must_use]
+    pub fn is_for(&self, audiences: &[impl AsRef<str>]) -> bool {
+        self.audiences().into_iter().any(|shown| audiences.iter().any(|wanted| wanted.as_ref() == shown))
+    }
+
+    /// Every claim.
+    #[must_use]
+    pub fn all(&self) -> &Map<String, Value> {
+        &self.all
+    }
+
+    fn rest(token: Compact<'_>, rules: &Rules<'_>) -> Result<Self, BadToken> {
+        let all = token.claims;
         if all.contains_key("cnf") {
             return Err(BadToken::Bound);
         }
@@ -95,6 +133,13 @@ impl Claims {
     }
 }
 
+fn issued(all: &Map<String, Value>, rules: &Rules<'_>) -> Result<(), BadToken> {
+    match all.get("iss") {
+        Some(Value::String(issuer)) if rules.issuers.contains(issuer) => Ok(()),
+        _ => Err(BadToken::UnknownIssuer),
+    }
+}
+
 fn audience(all: &Map<String, Value>, rules: &Rules<'_>) -> Result<(), BadToken> {
     let ours = |audience: &str| rules.audiences.iter().any(|own| own == audience);
     let (named, others) = match all.get("aud") {
@@ -127,13 +172,11 @@ fn times(all: &Map<String, Value>, rules: &Rules<'_>) -> Result<f64, BadToken> {
     // An ID token has `iat` (OIDC Core section 2), and only ID tokens are taken.
     let issued = number(all, "iat")?.ok_or(BadToken::Lacks("iat"))?;
     if expires + skew <= now {
-        return Err(BadToken::Expired);
+        return Err(BadToken::Expired(whole(expires)));
     }
-    if issued > now + skew {
-        return Err(BadToken::NotYet);
-    }
-    if number(all, "nbf")?.is_some_and(|begins| begins > now + skew) {
-        return Err(BadToken::NotYet);
+    let begins = number(all, "nbf")?.map_or(issued, |begins| begins.max(issued));
+    if begins > now + skew {
+        return Err(BadToken::NotYet { from: whole(begins), now: whole(now) });
     }
     if rules.most_life.is_some_and(|most| expires - issued > most.as_secs_f64()) {
         return Err(BadToken::LivesTooLong);
@@ -142,6 +185,12 @@ fn times(all: &Map<String, Value>, rules: &Rules<'_>) -> Result<f64, BadToken> {
         return Err(BadToken::LivesTooLong);
     }
     Ok(expires)
+}
+
+/// Whole seconds of a date that is one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and the year 5138")]
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
 }
 
 /// RFC 7519 section 2, `NumericDate`: a JSON number, fractions allowed.

@@ -42,6 +42,27 @@ impl<'a> Compact<'a> {
         self.claims.get("iss")?.as_str()
     }
 
+    /// The algorithm that the token claims.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        &self.header.algorithm
+    }
+
+    /// A time that the token claims, in seconds since the epoch.
+    #[must_use]
+    pub fn seconds(&self, name: &str) -> Option<u64> {
+        let claim = self.claims.get(name)?;
+        // To be shown alone: fractions are of no interest.
+        claim.as_u64().or_else(|| claim.to_string().split('.').next()?.parse().ok())
+    }
+
+    /// The same once more.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let header = Header { algorithm: self.header.algorithm.clone(), key_id: self.header.key_id.clone() };
+        Self { signed: self.signed, signature: self.signature, header, claims: self.claims.clone() }
+    }
+
     /// The name of the key that the token claims.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {

@@ -18,6 +18,8 @@ pub use claims::{Claims, Rules};
 pub use compact::{Compact, MOST_BYTES};
 pub use keys::{BadKeySet, KeySet};
 
+use super::help::moment;
+
 /// Algorithms that can be configured: asymmetric signatures alone (RFC 8725 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -147,12 +149,17 @@ pub enum BadToken {
     /// A claim of another JSON type or shape than it must have (CVE-2026-25537 for times as strings).
     #[error("its claim `{0}` is ill-formed")]
     IllFormed(&'static str),
-    /// `exp` has passed.
-    #[error("it has expired")]
-    Expired,
+    /// `exp` has passed: this is it, in seconds since the epoch.
+    #[error("it expired at {}", moment(*.0))]
+    Expired(u64),
     /// `nbf` or `iat` is in the future.
-    #[error("it is not valid yet")]
-    NotYet,
+    #[error("it is not valid before {}, and it is {} here", moment(*from), moment(*now))]
+    NotYet {
+        /// That moment, in seconds since the epoch.
+        from: u64,
+        /// What it is here.
+        now: u64,
+    },
     /// It lives longer than its kind may, or was made too long ago.
     #[error("it lives too long")]
     LivesTooLong,
@@ -183,8 +190,8 @@ impl BadToken {
             Self::WrongParty => "token-wrong-party",
             Self::Lacks(_) => "token-lacks-claim",
             Self::IllFormed(_) => "token-ill-formed-claim",
-            Self::Expired => "token-expired",
-            Self::NotYet => "token-not-yet-valid",
+            Self::Expired(_) => "token-expired",
+            Self::NotYet { .. } => "token-not-yet-valid",
             Self::LivesTooLong => "token-lives-too-long",
             Self::WrongNonce => "token-wrong-nonce",
             Self::WrongDomain => "domain-not-allowed",
@@ -196,7 +203,7 @@ impl BadToken {
     #[must_use]
     pub fn counts(self) -> bool {
         match self {
-            Self::Expired | Self::NotYet | Self::LivesTooLong | Self::WrongDomain => false,
+            Self::Expired(_) | Self::NotYet { .. } | Self::LivesTooLong | Self::WrongDomain => false,
             Self::TooLong
             | Self::NotCompact
             | Self::NotJson
