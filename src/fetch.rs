@@ -134,8 +134,7 @@ impl Fetcher {
     }
 
     async fn document(&self, url: &Url, request: http::request::Builder) -> Result<Bytes, FetchFault> {
-        let request =
-            request.body(Full::default()).map_err(|fault| FetchFault::Connection(fault.to_string()))?;
+        let request = request.body(Full::default()).map_err(|fault| FetchFault::Connection(fault.to_string()))?;
         let answer = self.send(url, request).await?;
         if answer.status() == StatusCode::OK {
             Ok(answer.into_body())

@@ -24,7 +24,9 @@ impl Place {
         let text = format!(
             "public_url = \"https://localhost:8443\"\nstate_dir = \"{}/state\"\n[listen]\nplain = \
              \"127.0.0.1:8080\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n[[issuer]]\nname = \"idp\"\nissuer = \
-             \"http://127.0.0.1:9\"\n[issuer.bearer]\naudiences = [\"a\"]\n",
+             \"http://127.0.0.1:9\"\n[issuer.bearer]\naudiences = [\"a\"]\n[[issuer]]\nname = \"github\"\n\
+             issuer = \"https://token.actions.githubusercontent.com\"\nuser_claim = \"none\"\n[issuer.bearer]\naudiences = \
+             [\"a\"]\n",
             path.display()
         );
         fs::write(path.join("trackgate.toml"), text).unwrap();
@@ -77,10 +79,12 @@ fn documented(place: &Place) -> usize {
 #[test]
 fn the_documented_example_is_planned_applied_and_exported() {
     let place = Place::new();
-    assert_eq!(documented(&place), 2);
+    assert_eq!(documented(&place), 3);
+    place.ends("account add svc:ci", 0);
     let planned = place.ends("policy plan policy", 2);
     assert!(planned.contains("+ user alice@example.com to group research  (policy/people.toml:1)"), "{planned}");
     assert!(planned.contains("+ group:research may create registered_model research-*"), "{planned}");
+    assert!(planned.contains("+ binding ci-main: tokens of github with ref = `refs/heads/main`"), "{planned}");
     assert!(place.ends("grant list", 0).contains("no such grants"), "a plan changes nothing");
     place.ends("policy apply policy", 0);
     assert!(place.ends("policy plan policy", 0).contains("no difference"), "it is so now");
@@ -93,6 +97,29 @@ fn the_documented_example_is_planned_applied_and_exported() {
     let text = place.ends("policy export", 0);
     assert_eq!(text, fs::read_to_string(place.0.join("exported/policy-0001.toml")).unwrap());
     assert!(place.ends("policy export exported", 1).contains("is there already"));
+}
+
+#[test]
+fn a_binding_of_an_unknown_issuer_for_anybody_or_for_a_person_is_not_applied() {
+    let place = Place::new();
+    place.ends("user add ann@example.com", 0);
+    let binding = |issuer: &str, account: &str, claims: &str| {
+        format!("[[binding]]\nname = \"ci\"\nissuer = \"{issuer}\"\naccount = \"{account}\"\nclaims = {{ {claims} }}\n")
+    };
+    for (text, words) in [
+        (
+            binding("nobody", "svc:ci", "sub = \"x\""),
+            "policy/a.toml:1: binding ci: the configuration has no [[issuer]]",
+        ),
+        (binding("github", "svc:ci", "ref = \"refs/heads/main\""), "anybody has tokens from GitHub Actions"),
+        (binding("github", "svc:ci", "repository = \"org/repo\""), "there is no service account `svc:ci`"),
+        (binding("github", "ann@example.com", "repository = \"org/repo\""), "there is no service account `ann@"),
+    ] {
+        place.write("a.toml", &text);
+        let said = place.ends("policy apply policy", 1);
+        assert!(said.contains(words), "{words}: {said}");
+        assert_eq!(place.ends("policy export", 0), "");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::unfit::{Unfit, Why};
 use super::{AuthFault, Authenticator};
 use crate::access::identity::{Identity, Proof};
 use crate::mlflow::ids::{GroupName, WorkspaceName};
-use crate::store::{PrincipalFault, TokenDigest, TokenShown};
+use crate::store::{PrincipalFault, TokenDigest};
 use crate::token_form;
 
 /// One step.
@@ -84,7 +84,8 @@ impl Authenticator {
             Ok((identity, _)) => {
                 told.say(true, "secret", "it is the one that was made under this name");
                 told.say(true, "times", format!("not revoked; it ends at {}", moment(seconds(&identity))));
-                let narrowed = identity.ceiling().map_or_else(|| "none: all that its owner may".to_owned(), ToString::to_string);
+                let narrowed =
+                    identity.ceiling().map_or_else(|| "none: all that its owner may".to_owned(), ToString::to_string);
                 told.say(None, "ceiling", narrowed);
                 Ok(identity)
             }
@@ -114,7 +115,11 @@ impl Authenticator {
         let in_force = InForce { configured: &self.bindings, stored: &bindings };
         let Some((_, issuer)) = self.vouching(&token, &in_force) else {
             let known = self.issuers.iter().any(|issuer| issuer.is_called(iss));
-            let why = if known { "it takes no bearer tokens: no `bearer.audiences`, no binding" } else { "no `[[issuer]]` is called so" };
+            let why = if known {
+                "it takes no bearer tokens: no `bearer.audiences`, no binding"
+            } else {
+                "no `[[issuer]]` is called so"
+            };
             told.say(false, "issuer", format!("{}: {why}", listed(&[iss])));
             return Err(BadToken::UnknownIssuer.into());
         };
@@ -123,7 +128,9 @@ impl Authenticator {
         let verdict = if offline {
             told.say(None, "signature", "not checked (`--offline`)");
             let recognised = self.timely_and_known(issuer, &token, &in_force);
-            recognised.map_err(|why| AuthFault::Unfit(Box::new(Unfit { by: issuer.settings.name.clone(), assertion: false, why })))
+            recognised.map_err(|why| {
+                AuthFault::Unfit(Box::new(Unfit { by: issuer.settings.name.clone(), assertion: false, why }))
+            })
         } else {
             // What is wrong with the keys themselves is told once, here.
             if let Err(fault) = issuer.keys.refresh().await {

@@ -328,12 +328,11 @@ mod tests {
     fn every_401_for_a_program_names_the_credential_and_one_line_that_helps() {
         let url = url::Url::parse("https://mlflow.example.com/").unwrap();
         let help = Help::at(&url);
-        let unfit = |assertion, why| {
-            AuthFault::Unfit(Box::new(Unfit { by: "google".to_owned(), assertion, why }))
-        };
+        let unfit = |assertion, why| AuthFault::Unfit(Box::new(Unfit { by: "google".to_owned(), assertion, why }));
         let fresh = "`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://mlflow.example.com)`";
         let connect = "`trackgate connect https://mlflow.example.com`";
-        let audience = || Why::Audience { shown: vec!["https://other".to_owned()], wanted: vec!["https://ours".to_owned()] };
+        let audience =
+            || Why::Audience { shown: vec!["https://other".to_owned()], wanted: vec!["https://ours".to_owned()] };
         for (fault, words, helps) in [
             (AuthFault::UnknownScheme, "another scheme than `Bearer`", fresh),
             (AuthFault::BasicWithoutToken, "a user name and a password were sent", fresh),
@@ -342,7 +341,11 @@ mod tests {
             (AuthFault::AssertionMissing, "its assertion was not sent", connect),
             (AuthFault::UnknownSession, "the session has ended", fresh),
             (unfit(false, BadToken::Expired(0).into()), "of `google` expired at 1970-01-01T00:00:00Z", fresh),
-            (unfit(false, BadToken::NotYet { from: 60, now: 0 }.into()), "not valid before 1970-01-01T00:01:00Z", fresh),
+            (
+                unfit(false, BadToken::NotYet { from: 60, now: 0 }.into()),
+                "not valid before 1970-01-01T00:01:00Z",
+                fresh,
+            ),
             (unfit(false, BadToken::WrongDomain.into()), "of a domain that is not allowed", fresh),
             (unfit(false, BadToken::Lacks("sub").into()), "lacks the claim `sub`", fresh),
             (unfit(false, audience()), "it is for `https://other`, not for `https://ours`", fresh),

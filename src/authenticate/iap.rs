@@ -95,9 +95,10 @@ impl Iap {
             other => other,
         })?;
         // From here on its holder may know what is wrong.
-        let identity = Arc::new(self.known(token).map_err(|why| {
-            AuthFault::Unfit(Box::new(Unfit { by: "iap".to_owned(), assertion: true, why }))
-        })?);
+        let identity = Arc::new(
+            self.known(token)
+                .map_err(|why| AuthFault::Unfit(Box::new(Unfit { by: "iap".to_owned(), assertion: true, why })))?,
+        );
         let ends = millis_of(identity.until) + 1000 * SKEW.as_secs();
         let verdict = Verdict { identity: Arc::clone(&identity), issuer: 0, version, ends, bindings: None };
         self.verdicts.keep(print, verdict);

@@ -189,7 +189,8 @@ impl Issuer {
     ) -> Result<(Identity, u64), AuthFault> {
         let version = self.keys.verify(&token, &self.settings.algorithms).await?;
         // From here on its holder may know what is wrong.
-        let identity = self.timely(token, now).map_err(Why::Claims).and_then(|claims| self.recognise(&claims, bindings));
+        let identity =
+            self.timely(token, now).map_err(Why::Claims).and_then(|claims| self.recognise(&claims, bindings));
         Ok((identity.map_err(|why| self.unfit(why))?, version))
     }
 
@@ -343,7 +344,8 @@ pub(super) fn check_domain(
 /// Where the keys of these settings come from. `None`: from nowhere that is safe.
 #[must_use]
 pub fn source(settings: &Settings) -> Option<Source> {
-    let address = Url::parse(&settings.issuer).ok().filter(fetch::is_secure).and_then(|_| discovery_address(settings))?;
+    let address =
+        Url::parse(&settings.issuer).ok().filter(fetch::is_secure).and_then(|_| discovery_address(settings))?;
     let keys = settings.keys_url.clone().map(|url| Guarded { url, token_file: settings.keys_token_file.clone() });
     match keys {
         // Nothing else is wanted of the document.

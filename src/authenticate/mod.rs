@@ -409,7 +409,8 @@ impl Authenticator {
         }
         let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();
         let ends = millis_of(identity.until) + skew;
-        let verdict = Verdict { identity: Arc::clone(&identity), issuer: place, version, ends, bindings: Some(bindings) };
+        let verdict =
+            Verdict { identity: Arc::clone(&identity), issuer: place, version, ends, bindings: Some(bindings) };
         self.verdicts.keep(print, verdict);
         Ok(identity)
     }
@@ -476,9 +477,8 @@ impl Authenticator {
     /// apart): the one that takes bearer tokens is meant.
     fn vouching(&self, token: &Compact<'_>, in_force: &InForce<'_>) -> Option<(usize, &Arc<Issuer>)> {
         let iss = token.issuer()?;
-        let takes = |issuer: &Issuer| {
-            issuer.settings.takes_bearers() || in_force.of(&issuer.settings.name).next().is_some()
-        };
+        let takes =
+            |issuer: &Issuer| issuer.settings.takes_bearers() || in_force.of(&issuer.settings.name).next().is_some();
         self.issuers.iter().enumerate().find(|(_, issuer)| issuer.is_called(iss) && takes(issuer))
     }
 }

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::{Ended, say, sentence};
 use crate::answer::ask_version;
+use crate::authenticate::iap;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
-use crate::authenticate::iap;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{self, Directory};

@@ -4,12 +4,14 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Ended, say};
+use crate::access::binding::{Binding, check_pinned};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mlflow::ids::UserName;
@@ -18,6 +20,7 @@ use crate::paper::plan::{Plan, Prune, plan};
 use crate::paper::present;
 use crate::paper::read::{Fault, Policy, Reader, shown};
 use crate::paper::replay::{Standing, Told, judge};
+use crate::paper::state::Origin;
 use crate::store::{By, Store};
 
 /// So much of what is kept is told; `--json` tells all.
@@ -107,7 +110,7 @@ impl PolicyCommand {
                 json,
             ),
             Self::Plan { files, json } => {
-                let plan = files.plan(store)?;
+                let plan = files.plan(store, config)?;
                 let ended = if plan.changes.is_empty() { Ended::Well } else { Ended::Differs };
                 print(&plan, json)?;
                 if !json {
@@ -116,7 +119,7 @@ impl PolicyCommand {
                 Ok(ended)
             }
             Self::Apply { files, json } => {
-                let plan = files.plan(store)?;
+                let plan = files.plan(store, config)?;
                 print(&plan, json)?;
                 let summary = summary(&plan, "made");
                 let by = match by {
@@ -148,15 +151,47 @@ impl PolicyCommand {
 }
 
 impl Files {
-    fn plan(&self, store: &Store) -> anyhow::Result<Plan> {
+    fn plan(&self, store: &Store, config: &Config) -> anyhow::Result<Plan> {
         let prune = match (self.prune, self.prune_owners) {
             (_, true) => Prune::Everything,
             (true, false) => Prune::Given,
             (false, false) => Prune::Nothing,
         };
         let policy = read(&self.directory)?;
+        let loose = loose(&policy, config);
+        if !loose.is_empty() {
+            return Err(Faulty(loose).into());
+        }
         Ok(plan(&policy, &present::state(store), &present::users(store), prune))
     }
+}
+
+/// Bindings that could match nothing, or anybody, by what the configuration says of their issuers.
+fn loose(policy: &Policy, config: &Config) -> Vec<Fault> {
+    let (issuers, own) = (&config.authenticate.issuers, &config.authenticate.bindings);
+    let fault = |binding: &Binding| {
+        if own.iter().any(|other| other.name == binding.name) {
+            return Some("the configuration has a binding of this name".to_owned());
+        }
+        let Some(issuer) = issuers.iter().find(|issuer| *issuer.name == *binding.issuer) else {
+            return Some(format!("the configuration has no [[issuer]] of the name `{}`", binding.issuer));
+        };
+        if binding.audiences.is_empty() && issuer.bearer_audiences.is_empty() {
+            return Some(format!(
+                "neither the binding nor the issuer `{}` has audiences: no token would match",
+                issuer.name
+            ));
+        }
+        check_pinned(&issuer.issuer, &binding.rules).err().map(|why| why.to_string())
+    };
+    let each = policy.state.bindings.values().filter_map(|entry| match &entry.origin {
+        Origin::File(file, line) => {
+            let what = format!("binding {}: {}", entry.value.name, fault(&entry.value)?);
+            Some(Fault { file: Arc::clone(file), line: *line, what })
+        }
+        Origin::Store(_) => None,
+    });
+    each.collect()
 }
 
 /// What the files of a directory say.
@@ -236,7 +271,7 @@ fn replay(store: &Store, config: &Config, log: &Path, files: Option<Files>, json
     let present = present::state(store);
     let state = match files {
         None => present,
-        Some(files) => after(present, &files.plan(store)?.into_steps()),
+        Some(files) => after(present, &files.plan(store, config)?.into_steps()),
     };
     let holdings = Holdings::new(&state, config.store.default_workspace_permission);
     let standing = |name: &UserName| {

@@ -73,7 +73,9 @@ fn binding(section: Section<'_>, issuers: &[issuer::Settings], names: &mut HashS
                 if audiences.is_empty() && known.bearer_audiences.is_empty() {
                     section.fault(
                         "audiences",
-                        format!("is empty, and so is `bearer.audiences` of the issuer `{issuer}`: no token would match"),
+                        format!(
+                            "is empty, and so is `bearer.audiences` of the issuer `{issuer}`: no token would match"
+                        ),
                         None,
                     );
                 }

@@ -231,7 +231,8 @@ const GITHUB: &str = "[[issuer]]\nname = \"github\"\nissuer = \"https://token.ac
 #[test]
 fn a_binding_names_a_known_issuer_an_account_and_claims_that_somebody_has() {
     let binding = |rest: &str| format!("{GITHUB}[[binding]]\nname = \"ci\"\naccount = \"svc:ci\"\n{rest}\n");
-    let good = "issuer = \"github\"\nclaims = { repository = \"org/repo\", ref = [\"refs/heads/main\", \"refs/tags/v-*\"] }";
+    let good =
+        "issuer = \"github\"\nclaims = { repository = \"org/repo\", ref = [\"refs/heads/main\", \"refs/tags/v-*\"] }";
     assert_eq!(with_blocks(&binding(good)), [""; 0]);
     let config = Config::parse(&format!("{MINIMAL}\n{}", binding(good))).unwrap();
     assert_eq!(config.authenticate.bindings[0].account.as_str(), "svc:ci");
@@ -243,8 +244,11 @@ fn a_binding_names_a_known_issuer_an_account_and_claims_that_somebody_has() {
         ("issuer = \"github\"\nclaims = { repository = \"org/repo*\" }", "a `*` stands behind"),
         ("issuer = \"github\"\nclaims = { ref = \"refs/heads/main\" }", "names nobody: anybody has tokens from GitHub"),
         ("issuer = \"github\"\nclaim = { repository = \"org/repo\" }", "is not a key"),
-        ("issuer = \"github\"\nclaims = { repository = \"org/repo\" }\n[[binding]]\nname = \"ci\"\nissuer = \"github\"\n\
-          account = \"svc:x\"\nclaims = { repository = \"org/x\" }", "is the name of two bindings"),
+        (
+            "issuer = \"github\"\nclaims = { repository = \"org/repo\" }\n[[binding]]\nname = \"ci\"\nissuer = \"github\"\n\
+          account = \"svc:x\"\nclaims = { repository = \"org/x\" }",
+            "is the name of two bindings",
+        ),
     ] {
         let found = with_blocks(&binding(rest));
         assert!(found.iter().any(|fault| fault.contains(words)), "{rest}: {found:?}");

@@ -59,7 +59,12 @@ async fn whoever_holds_a_good_signature_hears_why_their_token_does_not_count() {
     let help = "`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://";
     for (audience, change, reason, words) in [
         (AUDIENCE, json!({"iat": 1, "exp": 1}), "token-expired", "expired at 1970-01-01T00:00:01Z"),
-        (AUDIENCE, json!({"iat": 9_999_999_999_u64, "exp": 9_999_999_999_u64}), "token-not-yet-valid", "not valid before"),
+        (
+            AUDIENCE,
+            json!({"iat": 9_999_999_999_u64, "exp": 9_999_999_999_u64}),
+            "token-not-yet-valid",
+            "not valid before",
+        ),
         ("https://another.example", json!({}), "token-wrong-audience", "it is for `https://another.example`, not for"),
         (AUDIENCE, json!({"exp": "9999999999"}), "token-ill-formed-claim", "its claim `exp` is ill-formed"),
         (AUDIENCE, json!({"sub": null}), "token-lacks-claim", "it lacks the claim `sub`"),

@@ -12,6 +12,7 @@ mod answer;
 mod authenticate;
 mod authors;
 mod bad_input;
+mod bindings;
 mod certified;
 mod drain;
 mod effects;

@@ -143,7 +143,10 @@ async fn two_bindings_that_name_different_accounts_are_none_and_two_for_one_are_
     assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &job()))).await, Err("binding-ambiguous"));
     let other = with(&json!({"ref": "refs/heads/next"}));
     assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &other))).await, is("svc:wide"));
-    let same = vec![binding("main", &main_branch(), "svc:ci"), Binding { account: UserName::parse("svc:ci").unwrap(), ..wide() }];
+    let same = vec![
+        binding("main", &main_branch(), "svc:ci"),
+        Binding { account: UserName::parse("svc:ci").unwrap(), ..wide() },
+    ];
     let house = gate(&Clock::System, &provider, same, &["svc:ci"]).await;
     assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &job()))).await, is("svc:ci"));
 }
@@ -169,11 +172,9 @@ async fn a_kept_verdict_does_not_outlive_a_binding_that_is_changed_added_or_take
     let house = gate(&Clock::System, &provider, Vec::new(), &["svc:ci", "svc:other"]).await;
     let token = provider.bearer(AUDIENCE, &job());
     assert_eq!(house.who(&bearer(&token)).await, Err("no-binding"));
-    let (one, other) = (
-        Arc::new(binding("main", &main_branch(), "svc:ci")),
-        Arc::new(binding("main", &main_branch(), "svc:other")),
-    );
-    let apply = async |step| drop(house.store.apply(vec![step], By::Trackgate).await.unwrap());
+    let (one, other) =
+        (Arc::new(binding("main", &main_branch(), "svc:ci")), Arc::new(binding("main", &main_branch(), "svc:other")));
+    let apply = async |step| assert!(house.store.apply(vec![step], By::Trackgate).await.unwrap().anything());
     apply(Step::Bind { was: None, new: Arc::clone(&one) }).await;
     assert_eq!(house.who(&bearer(&token)).await, is("svc:ci"));
     assert_eq!(house.who(&bearer(&token)).await, is("svc:ci"), "kept");
@@ -237,7 +238,9 @@ async fn the_algorithm_stays_the_issuers_and_its_keys_may_change() {
     assert_eq!(house.who(&bearer(&old)).await, is("svc:ci"));
     let mut parts = old.splitn(2, '.');
     let (_, rest) = (parts.next(), parts.next().unwrap());
-    for header in [json!({"alg": "none"}), json!({"alg": "HS256", "kid": "first"}), json!({"alg": "RS512", "kid": "first"})] {
+    for header in
+        [json!({"alg": "none"}), json!({"alg": "HS256", "kid": "first"}), json!({"alg": "RS512", "kid": "first"})]
+    {
         use base64::Engine as _;
         let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(header.to_string());
         let fault = house.ask(&bearer(&format!("{head}.{rest}"))).await.unwrap_err();
@@ -246,7 +249,8 @@ async fn the_algorithm_stays_the_issuers_and_its_keys_may_change() {
         assert!(said.starts_with("the bearer token is invalid") && !said.contains("`ci`"), "{said}");
     }
     let stranger = Forge::rsa("first");
-    let forged = stranger.sign(&with(&json!({"iss": provider.url, "aud": AUDIENCE, "iat": 1, "exp": 9_999_999_999_u64})));
+    let forged =
+        stranger.sign(&with(&json!({"iss": provider.url, "aud": AUDIENCE, "iat": 1, "exp": 9_999_999_999_u64})));
     assert_eq!(house.who(&bearer(&forged)).await, Err("token-wrong-signature"));
     provider.rotate(vec![Arc::new(Forge::ec("second"))]);
     let new = provider.bearer(AUDIENCE, &job());
@@ -272,7 +276,10 @@ async fn a_token_from_the_future_or_the_past_says_so_to_its_holder() {
     assert!(early.contains("set the clock right"), "{early}");
     let late = said(json!({"iat": 1, "exp": 1_799_999_940})).await.unwrap_err();
     assert!(late.contains("the ID token of `ci` expired at 2027-01-15T07:59:00Z"), "{late}");
-    assert!(late.contains("`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://mlflow.example.com)`"), "{late}");
+    assert!(
+        late.contains("`export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://mlflow.example.com)`"),
+        "{late}"
+    );
 }
 
 #[tokio::test]

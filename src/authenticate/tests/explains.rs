@@ -52,9 +52,8 @@ impl House {
         (accepted, text)
     }
 
-    async fn make(&self, owner: &str, ceiling: Ceiling) -> Made {
-        let wish =
-            Wish { owner: user(owner), kind: TokenKind::Personal, name: "x".to_owned(), ceiling, expires: None };
+    async fn made(&self, owner: &str, ceiling: Ceiling) -> Made {
+        let wish = Wish { owner: user(owner), kind: TokenKind::Personal, name: "x".to_owned(), ceiling, expires: None };
         let settings = own::Settings::default();
         own::make(&self.store, &settings, wish, Clock::System.millis(), By::Trackgate).await.unwrap()
     }
@@ -87,9 +86,9 @@ async fn the_verdict_is_that_of_the_gate_whatever_the_token_is() {
         crate::token_form::make("tgp_").unwrap().to_string(),
     ];
     house.store.add_user(&user("bob@example.com"), By::Trackgate).await.unwrap();
-    let made = house.make("bob@example.com", Ceiling::default()).await;
+    let made = house.made("bob@example.com", Ceiling::default()).await;
     cases.push(made.text.to_string());
-    let revoked = house.make("bob@example.com", Ceiling::default()).await;
+    let revoked = house.made("bob@example.com", Ceiling::default()).await;
     house.store.revoke_token(&revoked.id, By::Trackgate).await.unwrap();
     cases.push(revoked.text.to_string());
     let mut verdicts = Vec::new();
@@ -146,7 +145,7 @@ async fn a_token_of_ours_is_told_with_its_ceiling_and_its_use_is_not_noted() {
     let house = gate(&provider).await;
     house.store.add_user(&user("bob@example.com"), By::Trackgate).await.unwrap();
     let narrow = Ceiling { most: Some(Permission::Read), ..Ceiling::default() };
-    let made = house.make("bob@example.com", narrow).await;
+    let made = house.made("bob@example.com", narrow).await;
     let (accepted, text) = house.explain(&made.text, false).await;
     assert!(accepted && text.contains("ceiling: READ at most"), "{text}");
     assert!(text.contains(&format!("of the name {}", made.id)), "{text}");
@@ -161,7 +160,10 @@ async fn offline_nobody_is_asked_and_the_signature_is_left_open() {
     let provider = Provider::start(vec![rsa()]);
     let house = gate(&provider).await;
     let (accepted, text) = house.explain(&provider.bearer(AUDIENCE, &json!({})), true).await;
-    assert!(accepted && text.contains("None signature: not checked") && text.contains("if the signature is good"), "{text}");
+    assert!(
+        accepted && text.contains("None signature: not checked") && text.contains("if the signature is good"),
+        "{text}"
+    );
     assert_eq!((provider.asked(Endpoint::Keys), provider.asked(Endpoint::Discovery)), (0, 0));
     let (accepted, text) = house.explain(&provider.bearer("https://another.example", &json!({})), true).await;
     assert!(!accepted && text.contains("token-wrong-audience"), "{text}");

@@ -71,13 +71,26 @@ with acting("guest"), refused():
 with acting("guest"), refused():
     client.create_registered_model(fresh("guest"))
 
-# Tokens that prove nothing: the client says so in words.
+# Tokens that prove nothing: the client says so in words, and what to do. Why, it says where the signature was good.
 token = os.environ["LIVE_TOKEN_OWNER"]
 head, claims, signature = token.split(".")
-for wrong in ("no-token", f"{head}.{claims}.{signature[:-8]}AAAAAAAA", f"{head}.{claims}.", os.environ["LIVE_TOKEN_EXPIRED"], os.environ["LIVE_TOKEN_FOREIGN"]):
+for wrong, words in (
+    ("no-token", "the bearer token is invalid"),
+    (f"{head}.{claims}.{signature[:-8]}AAAAAAAA", "the bearer token is invalid"),
+    (f"{head}.{claims}.", "the bearer token is invalid"),
+    (os.environ["LIVE_TOKEN_EXPIRED"], " expired at 20"),
+    (os.environ["LIVE_TOKEN_FOREIGN"], "it is for `https://elsewhere.example`, not for"),
+):
     os.environ["MLFLOW_TRACKING_TOKEN"] = wrong
-    with refused("UNAUTHENTICATED"):
+    try:
         client.search_experiments()
+    except MlflowException as refusal:
+        equal(refusal.error_code, "UNAUTHENTICATED")
+        told = str(refusal)
+        equal(words in told and "export MLFLOW_TRACKING_TOKEN=$(trackgate token print https://" in told, True)
+        print(told)
+    else:
+        raise AssertionError("a token that proves nothing let somebody in")
 del os.environ["MLFLOW_TRACKING_TOKEN"]
 try:
     client.search_experiments()
