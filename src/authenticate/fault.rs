@@ -355,11 +355,23 @@ mod tests {
             (unfit(true, audience()), "Identity-Aware Proxy is for another audience", connect),
             (AuthFault::Own(BadOwn::Malformed), "access token", fresh),
             (AuthFault::Own(BadOwn::Unknown(Arc::from("abcdefgh"))), "not one of this server's", fresh),
-            (AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: false }), "abcdefgh expired at 1970", fresh),
-            (AuthFault::Own(BadOwn::Revoked { id: Arc::from("abcdefgh"), at: 0, login: false }), "abcdefgh was revoked at 1970", fresh),
+            (
+                AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: false }),
+                "abcdefgh expired at 1970",
+                fresh,
+            ),
+            (
+                AuthFault::Own(BadOwn::Revoked { id: Arc::from("abcdefgh"), at: 0, login: false }),
+                "abcdefgh was revoked at 1970",
+                fresh,
+            ),
             (AuthFault::Own(BadOwn::SwitchedOff), "takes no access tokens", fresh),
             (AuthFault::Own(BadOwn::Refresh), "this is a refresh token", fresh),
-            (AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: true }), "of login abcdefgh", fresh),
+            (
+                AuthFault::Own(BadOwn::Expired { id: Arc::from("abcdefgh"), at: 0, login: true }),
+                "of login abcdefgh",
+                fresh,
+            ),
             (
                 AuthFault::Own(BadOwn::Revoked { id: Arc::from("abcdefgh"), at: 0, login: true }),
                 "login abcdefgh was ended at 1970",
