@@ -19,7 +19,7 @@ impl<'a> Help<'a> {
         Self(public_url)
     }
 
-    fn address(&self) -> &'a str {
+    fn address(self) -> &'a str {
         self.0.as_str().trim_end_matches('/')
     }
 

@@ -272,6 +272,65 @@ fn an_issuer_of_ci_jobs_is_for_bindings_alone() {
     assert!(found.iter().any(|fault| fault.contains("nobody could sign in")), "{found:?}");
 }
 
+/// The blocks of docs/tokens.md that have an issuer, each as a whole configuration.
+fn presets() -> Vec<Config> {
+    let document = include_str!("../../docs/tokens.md");
+    let blocks = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = blocks.filter(|block| block.contains("[[issuer]]"));
+    blocks
+        .map(|block| Config::parse(&format!("{IAP}\n{block}")).unwrap_or_else(|faults| panic!("{block}\n{faults:#?}")))
+        .collect()
+}
+
+#[test]
+fn the_documented_presets_match_what_each_platform_puts_into_its_tokens_and_nothing_near_it() {
+    use serde_json::{Value, json};
+    let presets = presets();
+    assert_eq!(presets.len(), 5);
+    // As each platform documents its tokens, without what no rule speaks of.
+    let tokens = [
+        (
+            "trainer",
+            json!({"sub": "112233445566778899000", "azp": "112233445566778899000", "email_verified": true,
+            "email": "trainer@my-project.iam.gserviceaccount.com"}),
+            json!({"sub": "112233445566778899001"}),
+        ),
+        (
+            "pods-of-training",
+            json!({"sub": "system:serviceaccount:training:trainer", "kubernetes.io": {
+            "namespace": "training", "pod": {"name": "p", "uid": "1"}, "serviceaccount": {"name": "trainer", "uid": "2"}}}),
+            json!({"kubernetes.io": {"namespace": "other", "serviceaccount": {"name": "trainer", "uid": "2"}}}),
+        ),
+        (
+            "github-main",
+            json!({"sub": "repo:org/repo:ref:refs/heads/main", "repository": "org/repo",
+            "repository_id": "1296269", "repository_owner": "org", "ref": "refs/heads/main", "ref_protected": "true"}),
+            json!({"ref": "refs/pull/1/merge"}),
+        ),
+        (
+            "gitlab-main",
+            json!({"sub": "project_path:group/project:ref_type:branch:ref:main", "project_path": "group/project",
+            "project_id": "20", "namespace_path": "group", "ref": "main", "ref_type": "branch", "ref_protected": "true"}),
+            json!({"ref_type": "tag"}),
+        ),
+    ];
+    for (name, good, other) in tokens {
+        let bindings = presets.iter().flat_map(|config| &config.authenticate.bindings);
+        let binding = bindings.clone().find(|binding| binding.name.as_str() == name).unwrap();
+        let speaks = |claims: &Value| {
+            let email = claims["email"].as_str().filter(|_| claims["email_verified"] == json!(true));
+            binding.speaks_of(claims.as_object().unwrap(), email)
+        };
+        assert_eq!(speaks(&good), Ok(()), "{name}");
+        let mut near = good.clone();
+        crate::authenticate::forge::merge(&mut near, &other);
+        assert!(speaks(&near).is_err(), "{name}: {near}");
+    }
+    let cluster =
+        presets.iter().flat_map(|config| &config.authenticate.issuers).find(|issuer| issuer.name == "cluster");
+    assert!(cluster.is_some_and(|issuer| issuer.keys_token_file.is_some() && issuer.fetch.ca_file.is_some()));
+}
+
 #[test]
 fn what_is_printed_can_be_read_again_and_says_the_same() {
     for text in [EXAMPLE, MINIMAL, IAP, &with_everything()] {
