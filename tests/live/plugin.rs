@@ -152,11 +152,23 @@ fn plugin_before_the_oldest_client() {
 }
 
 #[test]
-fn plugin_before_the_client_that_most_tests_use() {
-    play(&shared().environment, "3.17.2");
+fn plugin_before_the_newest_client() {
+    play(&Environment::with_version(NEWEST).unwrap(), NEWEST);
 }
 
 #[test]
-fn plugin_before_the_newest_client() {
-    play(&Environment::with_version(NEWEST).unwrap(), NEWEST);
+fn plugin_signs_in_from_a_notebook_and_three_processes_renew_once() {
+    let house = shared();
+    let mut script = house.script("plugin_login.py");
+    script
+        .env("PYTHONPATH", installed())
+        .env("TRACKGATE_CREDENTIAL", "login")
+        .env("TRACKGATE_CONFIG_DIR", house.folder.join("plugin-login"));
+    let said = done(&mut script);
+    assert!(said.contains("signed in, renewed and signed out"), "{said}");
+    let name = said.split("login=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    // Written last: whoever still had the file after the sign-out was told so.
+    house.audit(|record| record["detail"] == format!("login {name} was ended"));
+    let given = house.audit(|record| record["call"] == "GiveToken" && record["detail"] == format!("login {name}"));
+    assert_eq!(given.len(), 4, "signing in, three processes at once, a read-only folder, its lost answer: {given:#?}");
 }

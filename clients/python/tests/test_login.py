@@ -88,6 +88,21 @@ def test_a_login_that_nobody_finishes_says_so_and_keeps_nothing(
     assert not kept.file.exists()
 
 
+def test_behind_iap_signing_in_and_renewing_show_the_proof_for_it(
+    servers: Lookalike, kept: Kept, auth: TrackgateAuth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers.device = ["ok"]
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    monkeypatch.setenv("TRACKGATE_IAP_AUDIENCE", "1234.apps.googleusercontent.com")
+    servers.access_lasts = -1
+    trackgate_mlflow.login(show=lambda _: None)
+    assert requests.get(servers.url + "/call", auth=auth, timeout=10).status_code == 200
+    trackgate_mlflow.logout()
+    ours = [seen for seen in servers.seen if not seen.path.startswith("/computeMetadata/")]
+    assert {seen.path for seen in ours} >= {TOKEN, "/trackgate/oauth/revoke", "/.well-known/oauth-authorization-server"}
+    assert [seen.path for seen in ours if not seen.headers.get("proxy-authorization", "").startswith("Bearer ey")] == []
+
+
 def test_asking_too_often_leads_to_asking_less_often(servers: Lookalike, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     servers.device = ["slow_down", "slow_down", "ok"]
     slept: List[float] = []

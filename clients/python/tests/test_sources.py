@@ -99,7 +99,7 @@ def test_what_is_no_metadata_server_gives_no_token(servers: Lookalike, monkeypat
     with pytest.raises(TrackgateError, match="is a service account attached"):
         choose(SERVER).fetch(None)
     monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
-    with pytest.raises(TrackgateError, match="metadata server cannot be reached: .*refused"):
+    with pytest.raises(TrackgateError, match=r"metadata server cannot be reached: .*refused"):
         choose(SERVER).fetch(None)
 
 

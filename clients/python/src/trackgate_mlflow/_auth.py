@@ -18,7 +18,7 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from . import _http, _oauth
+from . import _oauth
 from ._choose import choose
 from ._errors import PassingError, TrackgateError, harmless
 from ._google import google
@@ -70,25 +70,25 @@ class TrackgateAuth(AuthBase):
 
     def headers(self, server: Server) -> Dict[str, str]:
         """What proves to a server who one is."""
-        proof = {_OURS: f"Bearer {self.keeper(server).token()}"}
+        return {_OURS: f"Bearer {self.keeper(server).token()}", **self.beside()}
+
+    def beside(self) -> Dict[str, str]:
+        """What proves it to a proxy in front: IAP looks here first, takes it away, and leaves `Authorization` to the server."""
         iap = self._iap()
-        if iap is not None:
-            # IAP looks here first, takes it away, and leaves `Authorization` to the server behind it.
-            proof[_IAP] = f"Bearer {iap.token()}"
-        return proof
+        return {} if iap is None else {_IAP: f"Bearer {iap.token()}"}
 
     def _tried(self, server: Server, proof: Dict[str, str]) -> Dict[str, str]:
         """A proof that the server takes, before something large is sent with it.
 
-        A server that refuses an upload closes the connection while the client still writes; over TLS the client then sees a broken
-        connection and no 401 (RFC 9112 section 9.6), and there would be nothing to renew a token for.
+        A server that refuses an upload closes the connection while the client still writes; over TLS the client then sees a
+        broken connection and no 401 (RFC 9112 section 9.6), and there would be nothing to renew a token for.
         """
         keeper, shown = self.keeper(server), _token(proof.get(_OURS))
         if keeper.was_accepted(shown):
             return proof
         for last in (False, True):
             try:
-                answer = _http.ask("GET", server.origin + _oauth.WHO, who=str(server), headers=proof, **_http.trust())
+                answer = _oauth.ask(server, "GET", server.origin + _oauth.WHO, proof)
             except PassingError:
                 # The upload itself will meet the same, and MLflow's client has its own patience with that.
                 return proof
@@ -236,6 +236,7 @@ def _explain(response: requests.Response, why: str) -> requests.Response:
 
 
 AUTH = TrackgateAuth()
+_oauth.beside = AUTH.beside
 
 
 class TrackgateRequestAuthProvider:

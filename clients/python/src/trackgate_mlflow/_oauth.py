@@ -25,6 +25,10 @@ _SHORT = 300
 _LONG = 10 * 366 * 86_400
 
 
+#: What goes along with each question to a server: `_auth` puts the proof for a proxy in front of it here.
+beside: Callable[[], Dict[str, str]] = dict
+
+
 class Ended(TrackgateError):
     """The server gives no other token for this login."""
 
@@ -56,7 +60,7 @@ def discover(server: Server) -> Endpoints:
     why = ""
     for name in server.names():
         place = Server.parse(name)
-        answer = _http.ask("GET", place.key + _METADATA, who=str(server), **_http.trust())
+        answer = ask(server, "GET", place.key + _METADATA)
         if answer.status >= 500:
             raise PassingError(f"{server} answers {answer.status}")
         told = answer.json() if answer.status == 200 else {}
@@ -210,7 +214,7 @@ def entry_of(server: Server, told: Dict[str, Any], endpoint: str, before: Option
 
 def who_am_i(server: Server, headers: Mapping[str, str]) -> Dict[str, Any]:
     """Who one is to a server."""
-    answer = _http.ask("GET", server.origin + WHO, who=str(server), headers=headers, **_http.trust())
+    answer = ask(server, "GET", server.origin + WHO, headers)
     if answer.status == 200:
         return answer.json()
     said = harmless(answer.json().get("message", "no reason was given"))
@@ -219,8 +223,19 @@ def who_am_i(server: Server, headers: Mapping[str, str]) -> Dict[str, Any]:
     raise TrackgateError(f"{server} answers {answer.status}: {said}")
 
 
+def ask(
+    server: Server,
+    method: str,
+    address: str,
+    headers: Optional[Mapping[str, str]] = None,
+    form: Optional[Mapping[str, str]] = None,
+) -> _http.Answer:
+    """Asks a server something, as MLflow's client would reach it."""
+    return _http.ask(method, address, who=str(server), headers={**beside(), **(headers or {})}, form=form, **_http.trust())
+
+
 def _post(server: Server, address: str, form: Mapping[str, str]) -> _http.Answer:
-    answer = _http.ask("POST", address, who=str(server), form=form, **_http.trust())
+    answer = ask(server, "POST", address, form=form)
     if answer.status >= 500 or answer.status == 429:
         raise PassingError(f"{server} answers {answer.status}")
     return answer
