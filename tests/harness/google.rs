@@ -385,8 +385,11 @@ async fn serve(
 
 async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let at = match (request.method().as_str(), request.uri().path()) {
-        ("GET", "/computeMetadata/v1/instance/service-accounts/default/token") => Endpoint::Metadata,
-        ("GET", "/computeMetadata/v1/instance/service-accounts/default/identity") => Endpoint::Metadata,
+        (
+            "GET",
+            "/computeMetadata/v1/instance/service-accounts/default/token"
+            | "/computeMetadata/v1/instance/service-accounts/default/identity",
+        ) => Endpoint::Metadata,
         ("POST", "/token") => Endpoint::Token,
         ("GET", "/v1/groups/-/memberships:searchTransitiveGroups") => Endpoint::Search,
         _ => Endpoint::Elsewhere,

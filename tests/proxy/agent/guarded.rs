@@ -14,7 +14,7 @@ async fn agent(change: impl FnOnce(&mut Settings)) -> (Running, Gatekeeper) {
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
         change(settings);
     })
     .await;
@@ -105,7 +105,7 @@ async fn redirects_within_the_server_lead_through_the_agent() {
         answer
     });
     let agent = Running::before(&format!("http://{}/team/", server.address), |settings| {
-        (settings.own, settings.clock, settings.secret_path) = (boxed(&mint), clock.clone(), true);
+        (settings.own, settings.clock, settings.secret_path) = (Some(boxed(&mint)), clock.clone(), true);
     })
     .await;
     let path = agent.uri.strip_prefix(&format!("http://{}", agent.address)).unwrap().to_owned();

@@ -282,8 +282,8 @@ pub(crate) fn clock() -> Clock {
     Clock::set_to(UNIX_EPOCH + Duration::from_secs(1_790_000_000))
 }
 
-pub(crate) fn boxed(source: &Mint) -> Option<Box<dyn Source>> {
-    Some(Box::new(source.clone()))
+pub(crate) fn boxed(source: &Mint) -> Box<dyn Source> {
+    Box::new(source.clone())
 }
 
 pub(crate) fn now() -> u64 {

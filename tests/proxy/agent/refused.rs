@@ -33,7 +33,7 @@ async fn a_401_leads_to_one_renewal_and_one_more_try_for_all_who_wait() {
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     assert_eq!(agent.get("/a").await.status, 200);
@@ -52,7 +52,7 @@ async fn a_server_that_refuses_for_ever_is_asked_twice_and_the_source_once() {
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     gate.revoked.store(u64::MAX, Ordering::SeqCst);
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let told = agent.get("/a").await;
@@ -75,7 +75,7 @@ async fn a_token_that_cannot_be_another_is_not_shown_twice() {
     mint.repeats.store(true, Ordering::SeqCst);
     gate.revoked.store(1, Ordering::SeqCst);
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     assert_eq!(agent.get("/a").await.status, 401);
@@ -87,13 +87,13 @@ async fn a_large_upload_that_met_a_401_is_asked_for_again() {
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let upload = || {
         let (parts, body) = in_parts();
         for _ in 0..3 {
-            parts.send(Bytes::from_static(&[1; 100_000])).unwrap();
+            parts.send(Bytes::from(vec![1; 100_000])).unwrap();
         }
         agent.request("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/c", body)
     };
@@ -126,7 +126,7 @@ async fn an_upload_reaches_the_server_before_it_ends() {
         }
     });
     let agent = Running::before(&format!("http://{}", server.address), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let (parts, body) = in_parts();
@@ -148,7 +148,7 @@ async fn a_source_that_hangs_holds_nobody_for_ever_and_the_old_credential_is_use
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
         settings.source_patience = Duration::from_millis(300);
     })
     .await;
@@ -176,7 +176,7 @@ async fn a_login_that_has_ended_is_told_with_the_command_that_helps() {
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     assert_eq!(agent.get("/a").await.status, 200);
@@ -201,7 +201,7 @@ async fn a_server_that_is_away_is_waited_for_and_then_the_client_is_asked_to_com
     let address = socket.local_addr().unwrap();
     drop(socket);
     let agent = Running::before(&format!("http://{address}"), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let told = agent.get("/a").await;
@@ -215,7 +215,7 @@ async fn a_server_that_is_away_is_waited_for_and_then_the_client_is_asked_to_com
     );
 
     let patient = Running::before(&format!("http://{address}"), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
         settings.patience = Duration::from_mins(1);
     })
     .await;
@@ -257,7 +257,7 @@ async fn a_connection_that_breaks_under_a_request_is_a_502_and_the_agent_lives()
         let _ = tcp.read(&mut [0; 1024]).await;
     });
     let agent = Running::before(&format!("http://{}", server.address), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     for _ in 0..3 {
@@ -292,7 +292,7 @@ async fn before_iap_each_credential_goes_where_it_belongs() {
     });
     let url = format!("http://{}", server.address);
     let agent = Running::before(&url, |settings| {
-        (settings.own, settings.iap, settings.clock) = (boxed(&ours), boxed(&googles), clock.clone());
+        (settings.own, settings.iap, settings.clock) = (Some(boxed(&ours)), Some(boxed(&googles)), clock.clone());
     })
     .await;
     let told = agent.get("/a").await;
@@ -300,7 +300,7 @@ async fn before_iap_each_credential_goes_where_it_belongs() {
     assert_eq!((ours.made(), googles.made()), (1, 2), "the one that was refused is the one that is renewed");
 
     let without = Running::before(&url, |settings| {
-        (settings.own, settings.clock) = (boxed(&ours), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&ours)), clock.clone());
     })
     .await;
     let told = without.get("/a").await;

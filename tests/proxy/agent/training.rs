@@ -22,7 +22,7 @@ async fn a_training_of_48_hours_crosses_48_expiries_without_one_failed_call() {
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let mut client = agent.client().await;
@@ -57,7 +57,7 @@ async fn a_training_that_calls_less_often_than_tokens_live_finds_a_new_one_each_
     let clock = clock();
     let (mint, gate) = (Mint::by(&clock), Gatekeeper::by(&clock));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), clock.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), clock.clone());
     })
     .await;
     let mut client = agent.client().await;
@@ -76,7 +76,7 @@ async fn a_machine_whose_clock_is_wrong_goes_by_the_servers() {
     theirs.advance(Duration::from_mins(50));
     let (mint, gate) = (Mint::by(&theirs), Gatekeeper::by(&theirs));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), ours.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), ours.clone());
     })
     .await;
     let mut client = agent.client().await;
@@ -96,7 +96,7 @@ async fn a_clock_that_is_far_ahead_of_the_world_still_shows_what_it_is_given() {
     ours.advance(Duration::from_hours(24 * 365));
     let (mint, gate) = (Mint::by(&theirs), Gatekeeper::by(&theirs));
     let agent = Running::before(&gate.url(), |settings| {
-        (settings.own, settings.clock) = (boxed(&mint), ours.clone());
+        (settings.own, settings.clock) = (Some(boxed(&mint)), ours.clone());
     })
     .await;
     assert_eq!(agent.get("/a").await.status, 200);
