@@ -76,7 +76,8 @@ pub(super) struct Create {
 }
 
 fn token_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "the name of a token is its eight signs after `tgp_` or `tgs_`".to_owned())
+    TokenId::parse(text)
+        .ok_or_else(|| "the name of a token is its eight signs after `tgp_`, `tgs_` or `tgl_`".to_owned())
 }
 
 impl StoreCommand {

@@ -127,19 +127,19 @@ pub(super) async fn redeem(
     let row = sql("SELECT owner, redirect, challenge, device, expires, used, login FROM login_codes WHERE digest = $1");
     let row: Option<CodeRow> = t.one(row.bind(code.to_hex())).await?;
     let Some((owner, own_redirect, own_challenge, device, expires, used, login)) = row else {
-        return answer(t, Redeemed::Unknown, 0);
+        return Ok(answer(t, Redeemed::Unknown, 0));
     };
     if used.is_some() {
         return replayed(t, login.as_deref(), "its code was used twice", now).await;
     }
     if expires <= now {
-        return answer(t, Redeemed::Expired, 0);
+        return Ok(answer(t, Redeemed::Expired, 0));
     }
     // Whatever comes of it: it is used up.
     let used = sql("UPDATE login_codes SET used = $2, login = $3 WHERE digest = $1").bind(code.to_hex()).bind(now);
     if own_redirect != redirect || own_challenge != challenge {
         let rows = t.run(used.bind(None::<&str>)).await?;
-        return answer(t, Redeemed::Elsewhere, rows);
+        return Ok(answer(t, Redeemed::Elsewhere, rows));
     }
     let rows = t.run(used.bind(fresh.id.as_str())).await?;
     Ok(rows + make(t, &owner, &device, fresh, now).await?)
@@ -188,20 +188,22 @@ pub(super) async fn decide(
     t.run(update.bind(user_code).bind(now).bind(state).bind(owner.as_str())).await
 }
 
+type DeviceRow = (String, i64, String, Option<String>, Option<String>);
+
 pub(super) async fn poll(t: &mut Tx<'_>, code: &TokenDigest, fresh: &Fresh, now: i64) -> Result<u64, StoreFault> {
     let row = sql("SELECT device, expires, state, owner, login FROM device_codes WHERE digest = $1");
-    let row: Option<(String, i64, String, Option<String>, Option<String>)> = t.one(row.bind(code.to_hex())).await?;
+    let row: Option<DeviceRow> = t.one(row.bind(code.to_hex())).await?;
     let Some((device, expires, state, owner, login)) = row else { return answer(t, Redeemed::Unknown, 0) };
     match (state.as_str(), owner) {
         ("used", _) => replayed(t, login.as_deref(), "its code was used twice", now).await,
-        _ if expires <= now => answer(t, Redeemed::Expired, 0),
-        ("refused", _) => answer(t, Redeemed::Refused, 0),
+        _ if expires <= now => Ok(answer(t, Redeemed::Expired, 0)),
+        ("refused", _) => Ok(answer(t, Redeemed::Refused, 0)),
         ("approved", Some(owner)) => {
             let used = sql("UPDATE device_codes SET state = 'used', login = $2 WHERE digest = $1");
             let rows = t.run(used.bind(code.to_hex()).bind(fresh.id.as_str())).await?;
             Ok(rows + make(t, &owner, &device, fresh, now).await?)
         }
-        _ => answer(t, Redeemed::Pending, 0),
+        _ => Ok(answer(t, Redeemed::Pending, 0)),
     }
 }
 
@@ -216,10 +218,10 @@ pub(super) async fn renew(t: &mut Tx<'_>, refresh: &TokenDigest, fresh: &Fresh, 
                       AND kind = 'refresh'");
     let secret: Option<(i64, i64, Option<i64>)> = t.one(secret.bind(refresh.to_hex()).bind(id)).await?;
     let (Some((owner, revoked, expires, ends, disabled)), Some((generation, own_end, rotated))) = (row, secret) else {
-        return answer(t, Redeemed::Unknown, 0);
+        return Ok(answer(t, Redeemed::Unknown, 0));
     };
     if let Some(at) = revoked {
-        return answer(t, Redeemed::Ended(fresh.id.clone(), at.unsigned_abs()), 0);
+        return Ok(answer(t, Redeemed::Ended(fresh.id.clone(), at.unsigned_abs()), 0));
     }
     // INVARIANT: before anything else of it counts. Whoever shows it late is not the one who used it, or is.
     if rotated.is_some_and(|at| now.saturating_sub(at) > signed(GRACE)) {
@@ -227,10 +229,10 @@ pub(super) async fn renew(t: &mut Tx<'_>, refresh: &TokenDigest, fresh: &Fresh, 
     }
     let ends = ends.unwrap_or(expires);
     if own_end <= now || expires <= now || ends <= now {
-        return answer(t, Redeemed::Expired, 0);
+        return Ok(answer(t, Redeemed::Expired, 0));
     }
     if disabled != 0 {
-        return answer(t, Redeemed::Disabled, 0);
+        return Ok(answer(t, Redeemed::Disabled, 0));
     }
     let front = if rotated.is_some() {
         // Another process was faster: this one stands beside it.
@@ -245,7 +247,7 @@ pub(super) async fn renew(t: &mut Tx<'_>, refresh: &TokenDigest, fresh: &Fresh, 
     let given = put(t, fresh, front, ends, now).await?;
     tidy(t, id, now).await?;
     let given = Issued { id: fresh.id.clone(), owner: parsed(&owner)?, access: given.0, refresh: given.1 };
-    answer(t, Redeemed::Given(given), 1)
+    Ok(answer(t, Redeemed::Given(given), 1))
 }
 
 pub(super) async fn end(t: &mut Tx<'_>, id: &TokenId, secret: &TokenDigest, now: i64) -> Result<u64, StoreFault> {
@@ -255,10 +257,10 @@ pub(super) async fn end(t: &mut Tx<'_>, id: &TokenId, secret: &TokenDigest, now:
     let row: Option<(String, Option<i64>)> = t.one(row.bind(id.as_str()).bind(secret.to_hex())).await?;
     let Some((owner, revoked)) = row else { return answer(t, Redeemed::Unknown, 0) };
     if let Some(at) = revoked {
-        return answer(t, Redeemed::Ended(id.clone(), at.unsigned_abs()), 0);
+        return Ok(answer(t, Redeemed::Ended(id.clone(), at.unsigned_abs()), 0));
     }
     let rows = revoke(t, id, &format!("user {owner}"), owner.clone(), now).await?;
-    answer(t, Redeemed::Ended(id.clone(), now.unsigned_abs()), rows)
+    Ok(answer(t, Redeemed::Ended(id.clone(), now.unsigned_abs()), rows))
 }
 
 /// Ends all logins of one person, or of everybody, with the codes that would become some.
@@ -321,7 +323,7 @@ async fn make(t: &mut Tx<'_>, owner: &str, device: &str, fresh: &Fresh, now: i64
     let (access, refresh) = put(t, fresh, 1, ends, now).await?;
     t.log("login", format!("token {}", fresh.id), owner.to_owned());
     let given = Issued { id: fresh.id.clone(), owner: parsed(owner)?, access, refresh };
-    answer(t, Redeemed::Given(given), 1)
+    Ok(answer(t, Redeemed::Given(given), 1))
 }
 
 /// Of as many logins as count at most, the one that was used least lately ends.
@@ -370,7 +372,7 @@ async fn tidy(t: &mut Tx<'_>, id: &str, now: i64) -> Result<(), StoreFault> {
 async fn replayed(t: &mut Tx<'_>, login: Option<&str>, why: &str, now: i64) -> Result<u64, StoreFault> {
     let Some(id) = login.and_then(TokenId::parse) else { return answer(t, Redeemed::Replayed(None), 0) };
     let rows = revoke(t, &id, &By::Trackgate.to_string(), why.to_owned(), now).await?;
-    answer(t, Redeemed::Replayed(Some(id)), rows)
+    Ok(answer(t, Redeemed::Replayed(Some(id)), rows))
 }
 
 async fn revoke(t: &mut Tx<'_>, id: &TokenId, by: &str, why: String, now: i64) -> Result<u64, StoreFault> {
@@ -383,9 +385,9 @@ async fn revoke(t: &mut Tx<'_>, id: &TokenId, by: &str, why: String, now: i64) -
     Ok(rows)
 }
 
-fn answer(t: &mut Tx<'_>, redeemed: Redeemed, rows: u64) -> Result<u64, StoreFault> {
+fn answer(t: &mut Tx<'_>, redeemed: Redeemed, rows: u64) -> u64 {
     t.redeemed = Some(redeemed);
-    Ok(rows)
+    rows
 }
 
 fn parsed(owner: &str) -> Result<UserName, StoreFault> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::house::{House, folder, part, shared};
 use crate::own_pages::{open, shoot};
-use crate::stage::idp::accounts::{OWNER, TRAINER};
+use crate::stage::idp::accounts::{OWNER, READER};
 use crate::webdriver::Browser;
 
 /// RFC 7636 appendix B.
@@ -102,12 +102,12 @@ fn a_person_signs_in_a_program_of_their_computer_in_a_browser() {
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
             ("state", "seen-again"),
-            ("device_name", "trainer's laptop"),
+            ("device_name", "reader's laptop"),
         ])
         .finish();
-    open(&browser, &format!("{}/trackgate/oauth/authorize?{asked}", house.gate.url()), &TRAINER);
+    open(&browser, &format!("{}/trackgate/oauth/authorize?{asked}", house.gate.url()), &READER);
     browser.reads("Sign in a program on this computer?");
-    browser.reads("trainer's laptop");
+    browser.reads("reader's laptop");
     shoot(&browser, "consent");
     assert_eq!(browser.script("return document.scripts.length"), json!(0));
     browser.click("button[value=yes]");
@@ -128,5 +128,5 @@ fn a_person_signs_in_a_program_of_their_computer_in_a_browser() {
     ];
     let (status, told) = post(house, "/trackgate/oauth/token", &fields);
     assert_eq!(status, 200, "{told}");
-    lets_in(house, &told, TRAINER.email);
+    lets_in(house, &told, READER.email);
 }

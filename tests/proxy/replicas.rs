@@ -586,3 +586,53 @@ async fn a_gate_that_is_killed_amid_writes_leaves_the_others_with_what_was_ackno
     }
     println!("a gate killed three times amid {next} writes: nothing acknowledged was lost or came back");
 }
+
+/// A form, as a page or a program sends it.
+async fn submit(gate: &Gate, path: &str, cookie: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut request = Request::post(path).header("host", "mlflow.example.com");
+    request = request.header("content-type", "application/x-www-form-urlencoded");
+    if !cookie.is_empty() {
+        request = request.header("cookie", cookie).header("sec-fetch-site", "same-origin");
+    }
+    let answer = Client::http1(gate.door).await.send(request.body(payload(body)).unwrap()).await;
+    let status = answer.status().as_u16();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_device_that_asks_at_one_gate_is_agreed_to_at_another_and_gets_its_login_at_a_third() {
+    let Some(world) = World::new("gates-device").await else { return };
+    let gates = world.three().await;
+    let cookie = sign_in(&world, &gates[0], &gates[1]).await;
+    let client = ("client_id", "trackgate-cli");
+    let (status, told) = submit(&gates[0], "/trackgate/oauth/device_authorization", "", &[client]).await;
+    assert_eq!(status, 200, "{told}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let (code, shown) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
+    let page = visit(&gates[1], "/trackgate/device", &cookie).await;
+    assert_eq!(page.status(), 200);
+    let page = http_body_util::BodyExt::collect(page.into_body()).await.unwrap().to_bytes();
+    let page = String::from_utf8_lossy(&page).into_owned();
+    let token = page.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let fields = [("token", token), ("user_code", shown), ("answer", "yes")];
+    let (status, told) = submit(&gates[1], "/trackgate/device/decide", &cookie, &fields).await;
+    assert_eq!(status, 200, "{told}");
+    let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+    let (status, told) = submit(&gates[2], "/trackgate/oauth/token", "", &[grant, client, ("device_code", code)]).await;
+    assert_eq!(status, 200, "{told}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let access = told["access_token"].as_str().unwrap();
+    let credential = ("authorization", format!("Bearer {access}"));
+    shut_out("an ended login", &gates, "/trackgate/whoami", &credential, async {
+        gates[0].command(&["token", "revoke", &access[4..12]]);
+    })
+    .await;
+    // It renews nowhere either.
+    let renew = [("grant_type", "refresh_token"), client, ("refresh_token", told["refresh_token"].as_str().unwrap())];
+    for gate in &gates {
+        let (status, told) = submit(gate, "/trackgate/oauth/token", "", &renew).await;
+        assert!(status == 400 && told.contains("invalid_grant"), "{status} {told}");
+    }
+}

@@ -156,13 +156,16 @@ fn answer(redirect: &Loopback, state: Option<&str>, pairs: &[(&str, &str)], issu
 #[must_use]
 pub fn device(said: &str) -> String {
     let turns = |sign: char| matches!(sign, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}');
-    let plain: String = said.chars().filter(|sign| !sign.is_control() && !turns(*sign)).collect();
+    let plain: String =
+        said.chars().filter(|sign| (!sign.is_control() || sign.is_whitespace()) && !turns(*sign)).collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
     words.join(" ").chars().take(LONGEST_DEVICE).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -239,6 +242,22 @@ mod tests {
         assert_eq!(changed("redirect_uri", None), Err(BadAsk::Redirect));
         for client in [None, Some("another"), Some("Trackgate-CLI"), Some("")] {
             assert_eq!(changed("client_id", client), Err(BadAsk::Client), "{client:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_taken_for_an_address_is_a_port_of_this_computer_to_every_reader(
+            host in "(127\\.0\\.0\\.1|\\[::1\\]|localhost|[a-z0-9.:@%\\[\\]/\\\\-]{0,12})", port in "[0-9:@.]{0,7}",
+            rest in "(/callback|/callback[?#/@a-z.]{0,5}|[a-z/?#@.]{0,9})",
+        ) {
+            let text = format!("http://{host}:{port}{rest}");
+            if let Ok(asked) = changed("redirect_uri", Some(&text)) {
+                let url = url::Url::parse(&asked.agreed("x", "i")).unwrap();
+                prop_assert!(matches!(url.host_str(), Some("127.0.0.1" | "[::1]")), "{}", text);
+                prop_assert_eq!((url.path(), url.username(), url.fragment()), ("/callback", "", None));
+                prop_assert_eq!(url.port_or_known_default(), Some(asked.redirect.port));
+            }
         }
     }
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use super::give::POLLED;
 use super::user_code::UserCode;
 use super::{OAuthFault, ask};
 use crate::access::identity::Identity;
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Secret;
-use crate::authenticate::session::random_text;
 use crate::authenticate::throttle::{Throttle, network};
 use crate::authenticate::verdicts::Fingerprint;
 use crate::mlflow::ids::UserName;
@@ -125,7 +125,7 @@ impl Authenticator {
         let mut draws = 0;
         loop {
             draws += 1;
-            let (device_code, user_code) = (random_text::<32>()?, UserCode::make()?);
+            let (device_code, user_code) = (self.sealed_code(POLLED)?, UserCode::make()?);
             let new = NewDevice {
                 digest: TokenDigest::of(device_code.as_bytes()),
                 user_code: Arc::from(user_code.as_str()),
@@ -181,10 +181,6 @@ impl Authenticator {
         approve: bool,
     ) -> Result<Waiting, OAuthFault> {
         let (code, waiting) = self.typed_code(typed, who, from).await?;
-        if approve {
-            // The groups that the issuer names now are those that count for the login.
-            self.store.vouch(who).await?;
-        }
         match self.store.decide_device(code.as_str(), &who.user, approve).await? {
             Changed::Rows(_) => Ok(waiting),
             Changed::Nothing => Err(OAuthFault::Unknown("code")),

@@ -19,6 +19,9 @@ use crate::mlflow::ids::UserName;
 use crate::store::{Fresh, Issued, NewCode, Redeemed, StoreFault, TokenDigest, TokenId, TokenShown};
 use crate::token_form;
 
+/// The purposes under which codes are sealed.
+const CARRIED: &str = "login code";
+pub(super) const POLLED: &str = "device code";
 /// How long a code counts: the browser carries it at once (RFC 6749 section 4.1.2 has ten minutes at most).
 const CODE: u64 = 60_000;
 /// So often a name that is taken is drawn anew.
@@ -81,9 +84,7 @@ impl Authenticator {
         if !self.logins.allow {
             return Err(OAuthFault::Off);
         }
-        // The groups that the issuer names now are those that count for the login.
-        self.store.vouch(who).await?;
-        let code = random_text::<32>()?;
+        let code = self.sealed_code(CARRIED)?;
         let new = NewCode {
             digest: TokenDigest::of(code.as_bytes()),
             owner: who.user.clone(),
@@ -122,16 +123,44 @@ impl Authenticator {
         }
     }
 
+    /// A random code, sealed, so that what was made up is told apart without asking the store: everybody may show one.
+    pub(super) fn sealed_code(&self, purpose: &str) -> Result<Secret, NoRandomness> {
+        let random = random_text::<24>()?;
+        Ok(Secret::new(self.seal.seal(purpose, random.as_bytes()).map_err(|_| NoRandomness)?))
+    }
+
+    fn check_seal(&self, purpose: &str, code: &str) -> Result<(), OAuthFault> {
+        self.seal.open(purpose, code).map(drop).ok_or(OAuthFault::Unknown("code"))
+    }
+
+    /// Whether the store is to be asked about a login. One that is not in memory may have been made at another gate just
+    /// now; whoever has shown too many that are none is not asked for.
+    fn check_known(&self, id: &TokenId, from: IpAddr) -> Result<(), OAuthFault> {
+        if self.store.token_by_id(id).is_some() {
+            return Ok(());
+        }
+        match self.throttle.is_full(&network(from), self.clock.seconds()) {
+            Some(retry_after) => Err(OAuthFault::Throttled { retry_after }),
+            None => Ok(()),
+        }
+    }
+
     async fn redeemed(&self, grant: Grant<'_>, from: IpAddr) -> Result<Tokens, OAuthFault> {
         let named = match grant {
-            Grant::Refresh(text) => Some(refresh_token(text)?),
+            Grant::Refresh(text) => {
+                let id = refresh_token(text)?;
+                self.check_known(&id, from)?;
+                Some(id)
+            }
             Grant::Device(code) => {
+                self.check_seal(POLLED, code)?;
                 if self.polls.too_soon(code.as_bytes(), self.clock.millis()) {
                     return Err(OAuthFault::SlowDown);
                 }
                 None
             }
-            Grant::Code { verifier, .. } => {
+            Grant::Code { code, verifier, .. } => {
+                self.check_seal(CARRIED, code)?;
                 if !is_verifier(verifier) {
                     return Err(OAuthFault::Invalid("`code_verifier` has 43 to 128 letters, digits or `-._~`"));
                 }
@@ -215,6 +244,7 @@ impl Authenticator {
             return Err(OAuthFault::UnknownTokenType);
         }
         let Some(id) = TokenId::parse(written.name) else { return Ok(None) };
+        self.check_known(&id, from)?;
         match self.store.end_login(&id, TokenDigest::of(token.as_bytes())).await? {
             Redeemed::Ended(id, _) => Ok(Some(id)),
             _ => match self.counted(OAuthFault::Unknown("token"), from) {

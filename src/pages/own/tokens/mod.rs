@@ -70,6 +70,8 @@ struct TokensPage<'a> {
     notice: Option<Notice>,
     made: Option<Fresh<'a>>,
     allowed: bool,
+    /// Whether there are logins.
+    logins: bool,
     /// Whose they are, where they are not the caller's alone.
     of: Option<String>,
     rows: Vec<Row>,
@@ -156,6 +158,7 @@ impl<A: Ask> Desk<'_, A> {
             notice,
             made: made.map(|made| Fresh { text: &made.text, name: self.field("name"), until: moment(made.expires) }),
             allowed: settings.allow,
+            logins: self.tools.authenticator.login_settings().allow,
             of: (!named.is_empty() && !everybodys && named != own.as_str()).then(|| named.to_owned()),
             rows: tokens.iter().take(PAGE).map(|token| self.token_row(token)).collect(),
             more,
@@ -244,10 +247,6 @@ impl<A: Ask> Desk<'_, A> {
         };
         let user = self.store().user(&owner).ok_or_else(|| no_such(owner.as_str()))?;
         let kind = if user.service { TokenKind::Service } else { TokenKind::Personal };
-        if kind == TokenKind::Personal {
-            // The groups that the issuer names now are those that count for the token.
-            self.store().vouch(&self.caller.identity).await?;
-        }
         let settings = self.tools.authenticator.token_settings();
         let wish = Wish { owner, kind, name: name.to_owned(), ceiling, expires };
         make(self.store(), settings, wish, self.tools.now, self.by()).await
