@@ -193,7 +193,7 @@ type DeviceRow = (String, i64, String, Option<String>, Option<String>);
 pub(super) async fn poll(t: &mut Tx<'_>, code: &TokenDigest, fresh: &Fresh, now: i64) -> Result<u64, StoreFault> {
     let row = sql("SELECT device, expires, state, owner, login FROM device_codes WHERE digest = $1");
     let row: Option<DeviceRow> = t.one(row.bind(code.to_hex())).await?;
-    let Some((device, expires, state, owner, login)) = row else { return answer(t, Redeemed::Unknown, 0) };
+    let Some((device, expires, state, owner, login)) = row else { return Ok(answer(t, Redeemed::Unknown, 0)) };
     match (state.as_str(), owner) {
         ("used", _) => replayed(t, login.as_deref(), "its code was used twice", now).await,
         _ if expires <= now => Ok(answer(t, Redeemed::Expired, 0)),
@@ -255,7 +255,7 @@ pub(super) async fn end(t: &mut Tx<'_>, id: &TokenId, secret: &TokenDigest, now:
         sql("SELECT tokens.owner, tokens.revoked FROM tokens JOIN login_secrets ON login_secrets.login = tokens.id \
                    WHERE tokens.id = $1 AND login_secrets.digest = $2");
     let row: Option<(String, Option<i64>)> = t.one(row.bind(id.as_str()).bind(secret.to_hex())).await?;
-    let Some((owner, revoked)) = row else { return answer(t, Redeemed::Unknown, 0) };
+    let Some((owner, revoked)) = row else { return Ok(answer(t, Redeemed::Unknown, 0)) };
     if let Some(at) = revoked {
         return Ok(answer(t, Redeemed::Ended(id.clone(), at.unsigned_abs()), 0));
     }
@@ -310,7 +310,7 @@ async fn make(t: &mut Tx<'_>, owner: &str, device: &str, fresh: &Fresh, now: i64
     let user = sql("SELECT CAST(disabled AS BIGINT) FROM users WHERE name = $1 AND kind = 'person'");
     match t.one::<(i64,)>(user.bind(owner)).await? {
         Some((0,)) => {}
-        Some(_) | None => return answer(t, Redeemed::Disabled, 0),
+        Some(_) | None => return Ok(answer(t, Redeemed::Disabled, 0)),
     }
     make_room(t, owner, now).await?;
     let ends = now.saturating_add(signed(fresh.whole));
@@ -370,7 +370,7 @@ async fn tidy(t: &mut Tx<'_>, id: &str, now: i64) -> Result<(), StoreFault> {
 }
 
 async fn replayed(t: &mut Tx<'_>, login: Option<&str>, why: &str, now: i64) -> Result<u64, StoreFault> {
-    let Some(id) = login.and_then(TokenId::parse) else { return answer(t, Redeemed::Replayed(None), 0) };
+    let Some(id) = login.and_then(TokenId::parse) else { return Ok(answer(t, Redeemed::Replayed(None), 0)) };
     let rows = revoke(t, &id, &By::Trackgate.to_string(), why.to_owned(), now).await?;
     Ok(answer(t, Redeemed::Replayed(Some(id)), rows))
 }
