@@ -160,10 +160,10 @@ impl Authenticator {
                 None
             }
             Grant::Code { code, verifier, .. } => {
-                self.check_seal(CARRIED, code)?;
                 if !is_verifier(verifier) {
                     return Err(OAuthFault::Invalid("`code_verifier` has 43 to 128 letters, digits or `-._~`"));
                 }
+                self.check_seal(CARRIED, code)?;
                 None
             }
         };
