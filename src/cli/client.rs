@@ -11,9 +11,13 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use super::connect::around;
 use super::say;
 use crate::client::{Client, ClientFault, Folder, LoggedOut, Server, Step, Way, Who, browser};
 use crate::clock::Clock;
+use crate::connect::source::choice::Kind;
+use crate::connect::source::{Source, SourceFault};
+use crate::fetch::{self, Fetcher};
 
 /// How a server is reached.
 #[derive(Debug, Args)]
@@ -62,6 +66,12 @@ pub(super) struct Logout {
 pub(super) struct WhoAmI {
     /// The server; not needed where there is one login.
     url: Option<Server>,
+    /// Where the credential comes from: env, file, login, github, adc, metadata.
+    #[arg(long, value_name = "KIND", env = "TRACKGATE_CREDENTIAL")]
+    credential: Option<Kind>,
+    /// For whom ID tokens are asked. Without: the server's address.
+    #[arg(long, value_name = "AUDIENCE", env = "TRACKGATE_AUDIENCE")]
+    audience: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -178,9 +188,24 @@ impl WhoAmI {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let client = self.reach.client()?;
         let server = chosen(self.url, &client)?;
-        let (who, source) = match by_hand()? {
-            Some((source, secret)) => (client.who(&server, &secret).await?, source),
-            None => (by_login(&client, &server).await?, format!("login ({})", client.credentials().path().display())),
+        let token_file = environment("TRACKGATE_TOKEN_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let around = around(token_file, self.credential == Some(Kind::Login) || is_logged_in(&client, &server));
+        // Whether there is a metadata server is known only by asking; who has nothing else is told to sign in.
+        let kind = self.credential.unwrap_or(match around.first() {
+            Kind::Metadata => Kind::Login,
+            kind => kind,
+        });
+        let audience = self.audience.unwrap_or_else(|| server.to_string());
+        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let login = || Err(SourceFault::lasting("the login is asked by itself".to_owned(), ""));
+        let (who, source) = match kind {
+            Kind::Login => {
+                (by_login(&client, &server).await?, format!("login ({})", client.credentials().path().display()))
+            }
+            kind => match around.source(kind, &audience, &fetcher, login)? {
+                Some(source) => (by_source(&client, &server, &*source).await?, source.describe()),
+                None => bail!("`--credential none` says who one is to nobody"),
+            },
         };
         if self.json {
             return say::json(&json!({
@@ -234,21 +259,17 @@ fn warn(warning: Option<&str>) {
     }
 }
 
-/// A token that somebody set, and where.
-fn by_hand() -> anyhow::Result<Option<(String, SecretString)>> {
-    let secret = |text: String| SecretString::from(text.trim().to_owned());
-    if let Some(token) = environment("TRACKGATE_TOKEN").filter(|token| !token.is_empty()) {
-        let Ok(token) = token.into_string() else {
-            bail!(ClientFault::BadToken("TRACKGATE_TOKEN is no text".to_owned()))
-        };
-        return Ok(Some(("TRACKGATE_TOKEN".to_owned(), secret(token))));
-    }
-    let Some(path) = environment("TRACKGATE_TOKEN_FILE").filter(|path| !path.is_empty()) else { return Ok(None) };
-    let path = PathBuf::from(path);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        ClientFault::BadToken(format!("`{}` of TRACKGATE_TOKEN_FILE cannot be read: {error}", path.display()))
-    })?;
-    Ok(Some((format!("TRACKGATE_TOKEN_FILE ({})", path.display()), secret(text))))
+/// By what another source gives.
+async fn by_source(client: &Client, server: &Server, source: &dyn Source) -> anyhow::Result<Who> {
+    let credential = source.fresh(None).await?;
+    let field = credential.field().to_str().unwrap_or_default();
+    let secret = SecretString::from(field.strip_prefix("Bearer ").unwrap_or_default());
+    Ok(client.who(server, &secret).await?)
+}
+
+/// A file that cannot be read is somebody's login all the same: what is wrong with it is told then.
+fn is_logged_in(client: &Client, server: &Server) -> bool {
+    client.credentials().read().and_then(|document| document.find(server)).map_or(true, |found| found.is_some())
 }
 
 /// The server that was named; else the one that MLflow's clients use, if there is a login for it (it may be the agent's

@@ -276,12 +276,14 @@ fn a_token_that_was_set_by_hand_counts_before_the_login() {
         (output.status.code(), text(&output.stdout) + &text(&output.stderr))
     };
     let (code, said) = ask("TRACKGATE_TOKEN", token.trim());
-    assert!(code == Some(0) && said.contains("source     TRACKGATE_TOKEN\n"), "{said}");
+    assert!(code == Some(0) && said.contains("source     the token in TRACKGATE_TOKEN\n"), "{said}");
     let file = elsewhere.0.join("token");
     fs::write(&file, &token).unwrap();
     let (code, said) = ask("TRACKGATE_TOKEN_FILE", file.to_str().unwrap());
-    assert!(code == Some(0) && said.contains("source     TRACKGATE_TOKEN_FILE ("), "{said}");
+    assert!(code == Some(0) && said.contains("source     the token file /"), "{said}");
     let (code, said) = ask("TRACKGATE_TOKEN", "tgp_wrong");
+    assert!(code == Some(1) && said.contains("mistyped") && !said.contains("tgp_wrong"), "{said}");
+    let (code, said) = ask("TRACKGATE_TOKEN", &trackgate::token_form::make("tgp_").unwrap());
     assert!(code == Some(6) && said.contains("the token does not count"), "{said}");
     let (code, said) = ask("TRACKGATE_TOKEN_FILE", "/nonexistent");
     assert!(code == Some(1) && said.contains("/nonexistent"), "{said}");

@@ -162,16 +162,7 @@ impl Connect {
     }
 
     fn surroundings(&self) -> Surroundings {
-        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let secret = |name: &str| text(name).map(Zeroizing::new);
-        Surroundings {
-            token: secret("TRACKGATE_TOKEN"),
-            token_file: self.token_file.clone(),
-            logged_in: self.is_logged_in(),
-            github: text("ACTIONS_ID_TOKEN_REQUEST_URL").zip(secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
-            adc: adc(text),
-            metadata_host: text("GCE_METADATA_HOST"),
-        }
+        around(self.token_file.clone(), self.is_logged_in())
     }
 
     fn client(&self) -> Result<Client, ClientFault> {
@@ -181,7 +172,7 @@ impl Connect {
 
     /// A file that cannot be read is somebody's login all the same: what is wrong with it is told then.
     fn is_logged_in(&self) -> bool {
-        let read = || self.client()?.credentials().read()?.entry(&self.server).map_err(ClientFault::from);
+        let read = || self.client()?.credentials().read()?.find(&self.server).map_err(ClientFault::from);
         match read() {
             Ok(entry) => entry.is_some(),
             Err(ClientFault::Homeless(_)) => false,
@@ -193,6 +184,20 @@ impl Connect {
         let client =
             self.client().map_err(|fault| SourceFault::lasting(fault.to_string(), "or name another source"))?;
         Ok(Box::new(Login::new(client, self.server.clone(), Clock::System, say)))
+    }
+}
+
+/// What this machine has, by its environment.
+pub(super) fn around(token_file: Option<PathBuf>, logged_in: bool) -> Surroundings {
+    let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let secret = |name: &str| text(name).map(Zeroizing::new);
+    Surroundings {
+        token: secret("TRACKGATE_TOKEN"),
+        token_file,
+        logged_in,
+        github: text("ACTIONS_ID_TOKEN_REQUEST_URL").zip(secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
+        adc: adc(text),
+        metadata_host: text("GCE_METADATA_HOST"),
     }
 }
 
