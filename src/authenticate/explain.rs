@@ -1,6 +1,6 @@
 //! How would the gate judge this token, step by step?
 //!
-//! Each step is the one that a request takes; the verdict is that of [`Issuer::judge_bearer`] itself. Nothing is written
+//! Each step is the one that a request takes; the verdict is that of `Issuer::judge_bearer` itself. Nothing is written
 //! down: no use of a token, no group, no first sight of anybody.
 
 use std::sync::Arc;
