@@ -276,7 +276,7 @@ fn an_issuer_of_ci_jobs_is_for_bindings_alone() {
 fn presets() -> Vec<Config> {
     let document = include_str!("../../docs/tokens.md");
     let blocks = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let blocks = blocks.filter(|block| block.contains("[[issuer]]"));
+    let blocks = blocks.filter(|block| block.starts_with("[[issuer]]"));
     blocks
         .map(|block| Config::parse(&format!("{IAP}\n{block}")).unwrap_or_else(|faults| panic!("{block}\n{faults:#?}")))
         .collect()
