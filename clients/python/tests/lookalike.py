@@ -61,6 +61,8 @@ class Lookalike:
         self.good: Dict[str, str] = {}
         # Refresh tokens that count.
         self.refresh: Dict[str, str] = {}
+        # To which login each of them belongs.
+        self.family: Dict[str, str] = {}
         self.access_lasts = 3600.0
         self.device: List[str] = []
         self.down = False
@@ -70,6 +72,8 @@ class Lookalike:
         # What the metadata server gives instead of fresh tokens, first to last.
         self.metadata_gives: List[str] = []
         self.iap = False
+        # Whether the server takes who one is from IAP.
+        self.iap_says_who = False
         self.more: Dict[str, Reply] = {}
         self.changes: Dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -141,10 +145,11 @@ class Lookalike:
         with self._lock:
             return [seen for seen in self.seen if seen.path == path]
 
-    def issue(self, user: str = "alice@example.com") -> Dict[str, Any]:
+    def issue(self, user: str = "alice@example.com", family: Optional[str] = None) -> Dict[str, Any]:
         """A pair of tokens, as the token endpoint gives it."""
         access, refresh = f"tgl_{secrets.token_hex(8)}", f"tgr_{secrets.token_hex(8)}"
         self.good[access] = user
+        self.family[access] = self.family[refresh] = family or access
         answer: Dict[str, Any] = {
             "access_token": access,
             "token_type": "Bearer",
@@ -177,9 +182,10 @@ class Lookalike:
             if seen.path == "/trackgate/oauth/device_authorization":
                 return self._begin()
             if seen.path == "/trackgate/oauth/revoke":
-                user = self.refresh.pop(seen.form["token"], None)
-                for access in [access for access, owner in self.good.items() if owner == user]:
-                    del self.good[access]
+                family = self.family.get(seen.form["token"])
+                for token in [token for token, of in self.family.items() if of == family]:
+                    self.good.pop(token, None)
+                    self.refresh.pop(token, None)
                 return 200, {}, b""
         return self._call(seen)
 
@@ -210,7 +216,7 @@ class Lookalike:
             user = self.refresh.pop(form["refresh_token"], None)
             if user is None:
                 return _json(400, {"error": "invalid_grant", "error_description": "used up"})
-            return _json(200, self.issue(user))
+            return _json(200, self.issue(user, self.family[form["refresh_token"]]))
         if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code" and form["device_code"] == "device-secret":
             word = self.device.pop(0) if self.device else "authorization_pending"
             return _json(200, self.issue()) if word == "ok" else _json(400, {"error": word})
@@ -236,12 +242,13 @@ class Lookalike:
 
     def _call(self, seen: Seen) -> Reply:
         """A call that wants a token."""
-        if self.iap:
+        shown = ""
+        if self.iap or self.iap_says_who:
             # What IAP says before anything behind it is asked.
             shown = seen.headers.get("proxy-authorization", "").partition(" ")[2]
             if self.good.get(shown) is None:
                 return 401, {"Content-Type": "text/plain"}, b"Invalid IAP credentials: empty token"
-        user = self.good.get(seen.token or "")
+        user = self.good.get(shown if self.iap_says_who else seen.token or "")
         if user is None:
             return _json(401, {"error_code": "UNAUTHENTICATED", "message": "this token does not count"})
         if seen.path == "/trackgate/whoami":

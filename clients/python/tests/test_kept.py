@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -195,6 +198,32 @@ def test_what_a_killed_process_left_is_taken_away(kept: Kept) -> None:
     with kept.turn():
         kept.try_writing()
     assert sorted(path.name for path in kept.folder.iterdir()) == ["credentials.lock"]
+
+
+@pytest.mark.parametrize("why", ["no turn", "no lock's file", "no locks here"])
+def test_who_does_not_hold_the_lock_takes_nothing_away(kept: Kept, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    # Another process writes at this moment.
+    half = kept.folder / ".credentials-0123456789abcdef.tmp"
+    half.write_text("half")
+    if why == "no lock's file":
+        (kept.folder / "credentials.lock").symlink_to(kept.folder / "nowhere" / "at all")
+    elif why == "no locks here":
+
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    with contextlib.nullcontext() if why == "no turn" else kept.turn():
+        kept.write(kept.read())
+    assert half.exists()
+    # And a turn that is over is none.
+    with contextlib.suppress(FileNotFoundError):
+        (kept.folder / "credentials.lock").unlink()
+    monkeypatch.undo()
+    with kept.turn():
+        pass
+    kept.write(kept.read())
+    assert half.exists()
 
 
 def _count(at: Path, times: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 
 import pytest
 import requests
-from conftest import sign_in
+from conftest import sign_in, write
 from lookalike import Lookalike
 
 import trackgate_mlflow
@@ -22,6 +22,7 @@ from trackgate_mlflow._server import Server
 from trackgate_mlflow._sources import Login
 
 TOKEN = "/trackgate/oauth/token"
+REVOKE = "/trackgate/oauth/revoke"
 
 
 @pytest.fixture(autouse=True)
@@ -309,6 +310,65 @@ def test_a_login_that_could_not_be_kept_is_refused_before_anybody_signs_in(
         trackgate_mlflow.login(show=lambda _: None)
     assert not servers.asked("/trackgate/oauth/device_authorization")
     assert sorted(path.name for path in kept.folder.iterdir()) == ["credentials.lock"]
+
+
+def test_a_login_ends_the_one_before(servers: Lookalike, kept: Kept) -> None:
+    before = sign_in(kept, servers)
+    servers.device = ["ok"]
+    trackgate_mlflow.login(show=lambda _: None)
+    assert [seen.form["token"] for seen in servers.asked(REVOKE)] == [before["refresh_token"]]
+    assert before["access_token"] not in servers.good
+    assert trackgate_mlflow.whoami()["user"] == "alice@example.com"
+    # Where that fails the new one counts all the same, and it is said.
+    servers.device = ["ok"]
+    servers.more[REVOKE] = (503, {}, b"away")
+    said: List[str] = []
+    trackgate_mlflow.login(show=said.append)
+    assert any("The login before this one could not be ended" in line for line in said)
+    assert trackgate_mlflow.whoami()["user"] == "alice@example.com"
+
+
+def test_a_login_replaces_one_that_cannot_be_understood(servers: Lookalike, kept: Kept) -> None:
+    write(kept, {"version": 1, "servers": {servers.url: {"user": 7}}})
+    servers.device = ["ok"]
+    trackgate_mlflow.login(show=lambda _: None)
+    assert servers.asked(REVOKE) == []
+    assert json.loads(kept.file.read_text())["servers"][servers.url]["user"] == "alice@example.com"
+
+
+def test_a_login_that_cannot_be_kept_after_all_is_ended(
+    servers: Lookalike, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sign_in(kept, servers)
+    servers.device = ["ok"]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    # It could be written when that was tried, and no longer when somebody had signed in.
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(TrackgateError, match="No space left on device"):
+        trackgate_mlflow.login(show=lambda _: None)
+    (revoked,) = servers.asked(REVOKE)
+    assert revoked.form["token"] != before["refresh_token"]
+    assert list(servers.good) == [before["access_token"]], "the one before stays, and the new one opens nothing"
+
+
+def test_a_logout_on_a_disk_that_cannot_be_written_ends_it_there(
+    servers: Lookalike, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = sign_in(kept, servers)
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", read_only)
+    with pytest.raises(TrackgateError, match="is ended there, and cannot be forgotten here: .*Read-only file system"):
+        trackgate_mlflow.logout()
+    assert entry["access_token"] not in servers.good
+    servers.down = True
+    with pytest.raises(TrackgateError, match=r"is not ended there \(.*answers 503\), and cannot be forgotten here"):
+        trackgate_mlflow.logout()
 
 
 def test_a_lost_answer_is_asked_for_again(servers: Lookalike, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,8 @@ class Kept:
     def __init__(self, at: Optional[Path] = None) -> None:
         self.folder = folder() if at is None else at
         self.file = self.folder / "credentials.json"
+        # Whether the lock is held: nobody else writes then.
+        self._alone = False
 
     def read(self) -> Document:
         """What it holds now; nothing where it is missing."""
@@ -95,15 +97,17 @@ class Kept:
         if handle is None:
             yield
             return
-        locked = False
+        locked: Optional[bool] = False
         try:
             end = time.monotonic() + _PATIENCE
-            while not (locked := _try_lock(handle)):
+            while (locked := _try_lock(handle)) is False:
                 if time.monotonic() > end:
                     raise PassingError(f"{lock} has been locked by another process for a minute; end it, and try again")
                 time.sleep(_GLANCE)
+            self._alone = locked is True
             yield
         finally:
+            self._alone = False
             # Said, not left to close(): a process that was forked meanwhile has the handle too.
             if locked:
                 _unlock(handle)
@@ -140,7 +144,8 @@ class Kept:
 
     def _put(self, text: bytes) -> Path:
         self._make()
-        self._sweep()
+        if self._alone:
+            self._sweep()
         path = self.folder / f".credentials-{secrets.token_hex(8)}.tmp"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
@@ -155,7 +160,7 @@ class Kept:
         return path
 
     def _sweep(self) -> None:
-        """Takes away what a process left that was killed while it wrote: whose turn it is is the only one who writes."""
+        """Takes away what a process left that was killed while it wrote: who holds the lock is the only one who writes."""
         for path in self.folder.glob(".credentials-*.tmp"):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -297,7 +302,7 @@ def _moment(value: object) -> Optional[int]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(handle: int) -> bool:
+    def _try_lock(handle: int) -> Optional[bool]:
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -312,12 +317,12 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(handle: int) -> bool:
+    def _try_lock(handle: int) -> Optional[bool]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
-            # A file system without locks is one where there is nothing to wait for.
-            return fault.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR)
+            # A file system without locks is one where there is nothing to wait for: neither locked by another nor by us.
+            return False if fault.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR) else None
         return True
 
     def _unlock(handle: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -11,7 +12,7 @@ from typing import Any, Callable, Dict, Optional
 from . import _oauth
 from ._auth import AUTH
 from ._errors import TrackgateError
-from ._kept import Kept
+from ._kept import Document, Entry, Kept
 from ._server import Server, tracking_server
 
 
@@ -50,14 +51,26 @@ def login(server: Optional[str] = None, *, show: Callable[[str], None] = print) 
         show(f"(or open {device.complete})")
     show(f"Waiting, at most {max(1, round(device.lasts / 60))} minutes ...")
     entry = _oauth.wait_device(endpoints, device, time.sleep)
-    if entry.user == "?":
-        who = _oauth.who_am_i(endpoints.server, {"Authorization": f"Bearer {entry.access_token}"})
-        entry = dataclasses.replace(entry, user=str(who.get("user") or "?"))
-    with kept.turn():
-        document = kept.read()
-        document.put(endpoints.server, entry)
-        kept.write(document)
+    try:
+        if entry.user == "?":
+            who = _oauth.who_am_i(endpoints.server, {"Authorization": f"Bearer {entry.access_token}"})
+            entry = dataclasses.replace(entry, user=str(who.get("user") or "?"))
+        with kept.turn():
+            document = kept.read()
+            before = _before(document, endpoints.server)
+            document.put(endpoints.server, entry)
+            kept.write(document)
+    except TrackgateError:
+        # Nobody has it then; it should open nothing.
+        with contextlib.suppress(TrackgateError):
+            _oauth.revoke(endpoints, entry)
+        raise
     AUTH.forget()
+    if before is not None and endpoints.revocation is not None:
+        try:
+            _oauth.revoke(endpoints, before)
+        except TrackgateError as fault:
+            show(f"The login before this one could not be ended: {fault}; end it at {place.origin}/trackgate/tokens")
     _use(place, server is not None)
     show(f"Signed in as {entry.user}.")
     for name in ("TRACKGATE_TOKEN", "TRACKGATE_TOKEN_FILE"):
@@ -70,7 +83,8 @@ def logout(server: Optional[str] = None) -> None:
     """Ends the login at a server, there and here.
 
     Raises:
-        TrackgateError: There is none; or it was forgotten here, and the server could not be told.
+        TrackgateError: There is none; or it was forgotten here, and the server could not be told; or it was ended there, and the
+            file could not be written.
     """
     place = _server(server)
     kept = Kept()
@@ -80,15 +94,23 @@ def logout(server: Optional[str] = None) -> None:
         if found is None:
             raise TrackgateError(f"not signed in at {place}")
         name, entry = found
+        # There first: on a disk that cannot be written it can at least be ended.
+        unended: Optional[TrackgateError] = None
+        try:
+            _oauth.revoke(_oauth.discover(name), entry)
+        except TrackgateError as fault:
+            unended = fault
+        AUTH.forget()
         document.remove(name)
-        kept.write(document)
-    AUTH.forget()
-    try:
-        _oauth.revoke(_oauth.discover(name), entry)
-    except TrackgateError as fault:
+        try:
+            kept.write(document)
+        except TrackgateError as fault:
+            there = "is ended there" if unended is None else f"is not ended there ({unended})"
+            raise TrackgateError(f"the login at {name} {there}, and cannot be forgotten here: {fault}") from None
+    if unended is not None:
         raise TrackgateError(
-            f"the login at {name} is forgotten here, but not ended there: {fault}; end it at {name.origin}/trackgate/tokens"
-        ) from None
+            f"the login at {name} is forgotten here, but not ended there: {unended}; end it at {name.origin}/trackgate/tokens"
+        )
 
 
 def whoami(server: Optional[str] = None) -> Dict[str, Any]:
@@ -102,6 +124,15 @@ def whoami(server: Optional[str] = None) -> Dict[str, Any]:
     """
     place = _server(server)
     return _oauth.who_am_i(place, AUTH.headers(place))
+
+
+def _before(document: Document, server: Server) -> Optional[Entry]:
+    """What is kept for the very server. What cannot be understood of it is replaced by whoever signs in anew."""
+    with contextlib.suppress(TrackgateError):
+        found = document.find(server)
+        if found is not None and found[0].key == server.key:
+            return found[1]
+    return None
 
 
 def _server(address: Optional[str]) -> Server:
