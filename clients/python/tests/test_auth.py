@@ -245,9 +245,12 @@ def test_a_token_file_that_changed_is_read_again(
     assert requests.get(servers.url + "/call", auth=auth, timeout=10).json() == {"user": "a"}
     file.write_text("two\n")
     assert requests.get(servers.url + "/call", auth=auth, timeout=10).json() == {"user": "b"}
+    # Taken away for a moment: what was in it counts for a while yet, unless the server says otherwise.
     file.unlink()
-    with pytest.raises(TrackgateError, match="cannot be read"):
-        requests.get(servers.url + "/call", auth=auth, timeout=10)
+    assert requests.get(servers.url + "/call", auth=auth, timeout=10).json() == {"user": "b"}
+    servers.good = {}
+    answer = requests.get(servers.url + "/call", auth=auth, timeout=10)
+    assert "cannot be read" in answer.json()["message"]
 
 
 def test_a_server_that_refuses_for_ever_causes_few_questions_to_the_source(
@@ -259,6 +262,22 @@ def test_a_server_that_refuses_for_ever_causes_few_questions_to_the_source(
     for _ in range(20):
         assert requests.get(servers.url + "/call", auth=auth, timeout=10).status_code == 401
     assert len(servers.asked(IDENTITY)) == 2
+
+
+def test_a_server_that_takes_some_calls_and_refuses_others_causes_one_question_a_second(
+    auth: TrackgateAuth, servers: Lookalike, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    monkeypatch.setenv("TRACKGATE_CREDENTIAL", "metadata")
+    servers.more["/never"] = (401, {}, b'{"message": "never"}')
+    for asked in (2, 3):
+        for _ in range(10):
+            assert requests.get(servers.url + "/call", auth=auth, timeout=10).status_code == 200
+            assert requests.get(servers.url + "/never", auth=auth, timeout=10).status_code == 401
+        assert len(servers.asked(IDENTITY)) == asked
+        now[0] += 1.01
 
 
 def test_a_proxy_in_front_that_answers_in_its_own_words_is_told_apart(
@@ -378,6 +397,43 @@ def test_behind_iap_the_proof_for_it_goes_beside_ours(
     assert requests.get(servers.url + "/call", auth=auth, timeout=10).status_code == 200
     seen: List[str] = [one.headers["proxy-authorization"] for one in servers.asked("/call")]
     assert len(set(seen)) == 2
+
+
+def test_where_iap_alone_says_who_one_is_nothing_else_is_shown(
+    servers: Lookalike, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The one of the process, which shows itself at questions of our own too.
+    auth = TrackgateRequestAuthProvider().get_auth()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.url)
+    monkeypatch.setenv("TRACKGATE_CREDENTIAL", "none")
+    monkeypatch.setenv("TRACKGATE_TOKEN", "tgp_x")
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    for empty in (None, ""):
+        if empty is not None:
+            monkeypatch.setenv("TRACKGATE_IAP_AUDIENCE", empty)
+        with pytest.raises(TrackgateError, match="TRACKGATE_CREDENTIAL=none shows nothing at all without TRACKGATE_IAP_AUDIENCE"):
+            requests.get(servers.url + "/call", auth=auth, timeout=10)
+    assert servers.seen == []
+    monkeypatch.setenv("TRACKGATE_IAP_AUDIENCE", "1234.apps.googleusercontent.com")
+    servers.iap_says_who = True
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    body = bytes(100_000)
+    for method, path, data in (("PUT", "/echo", body), ("GET", "/call", None), ("PUT", "/echo", body)):
+        # Each time the proof before has been revoked: the call is sent again, the upload is tried first.
+        servers.good.clear()
+        mine = {"Authorization": "Basic bXk6b3du"}
+        answer = requests.request(method, servers.url + path, data=data, auth=auth, headers=mine, timeout=10)
+        assert answer.status_code == 200
+        now[0] += 61
+    assert len(servers.asked(IDENTITY)) == 3
+    assert len(servers.asked("/echo")) == 2, "none was sent twice"
+    assert trackgate_mlflow.whoami()["user"] == "trainer@demo.iam.gserviceaccount.com"
+    servers.more["/call"] = (401, {}, b'{"message": "never"}')
+    said = requests.get(servers.url + "/call", auth=auth, timeout=10).json()["message"]
+    assert "from the metadata server, and refused again" in said
+    ours = [seen for seen in servers.seen if not seen.path.startswith("/computeMetadata/")]
+    assert [seen for seen in ours if "authorization" in seen.headers] == []
 
 
 def test_whoami_asks_with_the_same_token(auth: TrackgateAuth, servers: Lookalike, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 from urllib.parse import parse_qs
 
 import pytest
@@ -16,6 +17,7 @@ from trackgate_mlflow._choose import choose
 from trackgate_mlflow._google import Adc, google
 from trackgate_mlflow._kept import Kept
 from trackgate_mlflow._server import Server
+from trackgate_mlflow._sources import File
 
 SERVER = Server.parse("https://mlflow.example.com/team")
 AUDIENCE = "https://mlflow.example.com"
@@ -64,7 +66,7 @@ def test_the_order_is_the_one_of_trackgate_connect(
 @pytest.mark.parametrize(
     ("named", "word"),
     [
-        ("vault", "one of login, metadata, adc, file, github and env, not vault"),
+        ("vault", "one of login, metadata, adc, file, github, env and none, not vault"),
         ("file", "wants TRACKGATE_TOKEN_FILE"),
         ("adc", "gcloud auth application-default login"),
         ("env", "TRACKGATE_TOKEN is empty"),
@@ -101,6 +103,77 @@ def test_what_is_no_metadata_server_gives_no_token(servers: Lookalike, monkeypat
     monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
     with pytest.raises(TrackgateError, match=r"metadata server cannot be reached: .*refused"):
         choose(SERVER).fetch(None)
+
+
+@pytest.mark.parametrize(
+    ("address", "audience"),
+    [
+        ("https://mlflow.example.com", "https://mlflow.example.com"),
+        ("https://MLflow.example.com:443/team/mlflow/", "https://mlflow.example.com"),
+        ("https://mlflow.example.com:8443/team", "https://mlflow.example.com:8443"),
+    ],
+)
+def test_the_audience_is_the_servers_origin_without_its_path(
+    servers: Lookalike, monkeypatch: pytest.MonkeyPatch, address: str, audience: str
+) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    monkeypatch.setenv("TRACKGATE_CREDENTIAL", "metadata")
+    # One that is empty is one that is not set.
+    monkeypatch.setenv("TRACKGATE_AUDIENCE", "")
+    choose(Server.parse(address)).fetch(None)
+    assert parse_qs(servers.seen[-1].query)["audience"] == [audience]
+
+
+def test_a_variable_that_is_empty_is_not_set(servers: Lookalike, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_GCE_CHECK")
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    for name in ("CREDENTIAL", "TOKEN", "TOKEN_FILE", "AUDIENCE"):
+        monkeypatch.setenv(f"TRACKGATE_{name}", "")
+    assert choose(SERVER).name == "the metadata server"
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_loses_no_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "token"
+    source = File(str(path))
+    slept: List[float] = []
+
+    def written_meanwhile(pause: float) -> None:
+        slept.append(pause)
+        path.write_text("tgp_one")
+
+    monkeypatch.setattr(time, "sleep", written_meanwhile)
+    assert source.fetch(None).text == "tgp_one"
+    path.write_text("")
+    assert source.fetch(None).text == "tgp_one"
+    assert len(slept) == 2
+
+
+def test_the_last_token_of_a_file_is_used_while_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [time.time()]
+    slept: List[float] = []
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", slept.append)
+    path = tmp_path / "token"
+    source = File(str(path))
+    for text, lasts in ((jwt(600, now=now[0]), 600), ("tgp_endless", 60)):
+        path.write_text(text)
+        assert source.fetch(None).text == text
+        path.unlink()
+        for _ in range(3):
+            assert source.fetch(None).text == text
+        # One that the server refused is no help.
+        with pytest.raises(TrackgateError, match="cannot be read"):
+            source.fetch(text)
+        now[0] += lasts - 1
+        assert source.fetch(None).text == text
+        now[0] += 1
+        with pytest.raises(TrackgateError, match="cannot be read"):
+            source.fetch(None)
+    assert len(slept) == 4, "patience is for the first failure, not for each call"
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2 and all("still counts" in text and "tgp_" not in text for text in told)
 
 
 def test_the_audience_is_the_servers_address_or_what_is_said(servers: Lookalike, monkeypatch: pytest.MonkeyPatch) -> None:

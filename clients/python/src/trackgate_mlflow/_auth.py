@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import threading
-from typing import Any, Dict, MutableMapping, Optional, Tuple
+from typing import Any, Dict, List, MutableMapping, Optional, Tuple
 from urllib.parse import urljoin
 
 import requests
@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 from requests.utils import rewind_body
 
 from . import _oauth
-from ._choose import choose
+from ._choose import choose, is_none
 from ._errors import PassingError, TrackgateError, harmless
 from ._google import google
 from ._keeper import Keeper
@@ -61,6 +61,8 @@ class TrackgateAuth(AuthBase):
         proof = self.headers(server)
         if _is_large(r):
             proof = self._tried(server, proof)
+        # Nothing but what is ours, also where we show nothing to the server itself.
+        r.headers.pop(_OURS, None)
         for name, value in proof.items():
             r.headers[name] = value
         # Typed too narrowly by some versions of the stubs.
@@ -70,12 +72,22 @@ class TrackgateAuth(AuthBase):
 
     def headers(self, server: Server) -> Dict[str, str]:
         """What proves to a server who one is."""
-        return {_OURS: f"Bearer {self.keeper(server).token()}", **self.beside()}
+        return {field: f"Bearer {keeper.token()}" for field, keeper in self._holders(server)}
 
     def beside(self) -> Dict[str, str]:
         """What proves it to a proxy in front: IAP looks here first, takes it away, and leaves `Authorization` to the server."""
         iap = self._iap()
         return {} if iap is None else {_IAP: f"Bearer {iap.token()}"}
+
+    def _holders(self, server: Server) -> List[Tuple[str, Keeper]]:
+        """Who holds what is shown, and in which field; there is at least one."""
+        iap = self._iap()
+        holders = [] if is_none() else [(_OURS, self.keeper(server))]
+        if iap is not None:
+            holders.append((_IAP, iap))
+        if not holders:
+            raise TrackgateError("TRACKGATE_CREDENTIAL=none shows nothing at all without TRACKGATE_IAP_AUDIENCE")
+        return holders
 
     def _tried(self, server: Server, proof: Dict[str, str]) -> Dict[str, str]:
         """A proof that the server takes, before something large is sent with it.
@@ -83,8 +95,9 @@ class TrackgateAuth(AuthBase):
         A server that refuses an upload closes the connection while the client still writes; over TLS the client then sees a
         broken connection and no 401 (RFC 9112 section 9.6), and there would be nothing to renew a token for.
         """
-        keeper, shown = self.keeper(server), _token(proof.get(_OURS))
-        if keeper.was_accepted(shown):
+        holders = self._holders(server)
+        field, keeper = holders[0]
+        if keeper.was_accepted(_token(proof.get(field))):
             return proof
         for last in (False, True):
             try:
@@ -95,16 +108,12 @@ class TrackgateAuth(AuthBase):
             if answer.status != 401:
                 # Another answer says nothing of the token: some other server.
                 if answer.status == 200:
-                    keeper.accepted(_token(proof.get(_OURS)))
+                    keeper.accepted(_token(proof.get(field)))
                 return proof
             said = harmless(answer.json().get("message") or "the server answered 401")
-            if last or not _renew(proof, _OURS, keeper) | self._renew_iap(proof):
+            if last or not _renew(proof, holders):
                 break
         raise TrackgateError(f"{said} [trackgate-mlflow: the token came from {keeper.source.name}; {keeper.source.help(server)}]")
-
-    def _renew_iap(self, proof: MutableMapping[str, str]) -> bool:
-        iap = self._iap()
-        return iap is not None and _renew(proof, _IAP, iap)
 
     def keeper(self, server: Server) -> Keeper:
         """Who holds the token for a server."""
@@ -149,16 +158,16 @@ class TrackgateAuth(AuthBase):
                 request.headers.pop(_IAP, None)
             return response
         if response.status_code != 401:
-            for field, keeper in ((_OURS, self.keeper(server)), (_IAP, self._iap())):
-                if keeper is not None:
-                    keeper.accepted(_token(request.headers.get(field)))
+            for field, keeper in self._holders(server):
+                keeper.accepted(_token(request.headers.get(field)))
             return response
         return self._refused(response, server, how)
 
     def _refused(self, response: requests.Response, server: Server, how: Dict[str, Any]) -> requests.Response:
-        request, keeper = response.request, self.keeper(server)
+        request, holders = response.request, self._holders(server)
+        field, keeper = holders[0]
         try:
-            changed = _renew(request.headers, _OURS, keeper) | self._renew_iap(request.headers)
+            changed = _renew(request.headers, holders)
         except TrackgateError as fault:
             return _explain(response, str(fault))
         if not changed:
@@ -180,7 +189,7 @@ class TrackgateAuth(AuthBase):
         second.request = again
         if second.status_code == 401:
             return _explain(second, f"renewed once from {keeper.source.name}, and refused again; {keeper.source.help(server)}")
-        keeper.accepted(_token(again.headers.get(_OURS)))
+        keeper.accepted(_token(again.headers.get(field)))
         return second
 
     def _tell_elsewhere(self, origin: Optional[str], server: Optional[Server]) -> None:
@@ -196,13 +205,16 @@ class TrackgateAuth(AuthBase):
         self._lock = threading.Lock()
 
 
-def _renew(headers: MutableMapping[str, str], field: str, keeper: Keeper) -> bool:
-    """Another token in the place of the one that was refused; whether there is another."""
-    other = keeper.instead_of(_token(headers.get(field)))
-    if other is None:
-        return False
-    headers[field] = f"Bearer {other}"
-    return True
+def _renew(headers: MutableMapping[str, str], holders: List[Tuple[str, Keeper]]) -> bool:
+    """Other tokens in the place of those that were refused; whether there is another."""
+    changed = False
+    # Which of them was refused is not known.
+    for field, keeper in holders:
+        other = keeper.instead_of(_token(headers.get(field)))
+        if other is not None:
+            headers[field] = f"Bearer {other}"
+            changed = True
+    return changed
 
 
 def _token(field: Optional[str]) -> str:

@@ -1,7 +1,7 @@
 """Which source does the environment ask for?
 
 The same places, in the same order, as for `trackgate connect`: `TRACKGATE_TOKEN`, `TRACKGATE_TOKEN_FILE`, a login, GitHub
-Actions, Application Default Credentials, the metadata server of Google Cloud. `TRACKGATE_CREDENTIAL` names one.
+Actions, Application Default Credentials, the metadata server of Google Cloud. `TRACKGATE_CREDENTIAL` names one, or `none`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,20 @@ from ._server import Server
 from ._sources import File, GitHub, Login, Source, Variable, sign_in
 
 
+def is_none() -> bool:
+    """Whether nothing is shown to the server itself: the proxy in front (IAP) tells it who one is."""
+    return _name() == "none"
+
+
+def _name() -> str:
+    return os.environ.get("TRACKGATE_CREDENTIAL", "").strip().lower()
+
+
 def choose(server: Server) -> Source:
     """The source that the environment asks for, or the first that is there."""
+    # Without the path: for a server there is one audience, whatever prefix MLflow lies below.
     audience = os.environ.get("TRACKGATE_AUDIENCE") or server.origin
-    named = os.environ.get("TRACKGATE_CREDENTIAL", "").strip().lower()
+    named = _name()
     if named:
         return _named(named, server, audience)
     if os.environ.get("TRACKGATE_TOKEN"):
@@ -74,7 +84,9 @@ def _named(named: str, server: Server, audience: str) -> Source:
                 "or run: gcloud auth application-default login"
             )
         return Adc(path_of_adc, audience)
-    raise TrackgateError(f"TRACKGATE_CREDENTIAL is one of login, metadata, adc, file, github and env, not {harmless(named, 40)}")
+    raise TrackgateError(
+        f"TRACKGATE_CREDENTIAL is one of login, metadata, adc, file, github, env and none, not {harmless(named, 40)}"
+    )
 
 
 def _has_google_auth() -> bool:

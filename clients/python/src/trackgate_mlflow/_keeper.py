@@ -21,6 +21,8 @@ _logger = logging.getLogger("trackgate_mlflow")
 _LONGEST_PAUSE = 60.0
 # A server that refuses whatever it is shown makes us ask the source so often, not at each call.
 _AFTER_REFUSAL = 10.0
+# And so often when it takes some calls and refuses others.
+_AFTER_BOTH = 1.0
 _PATIENCE = 180.0
 _LATELY = 60.0
 
@@ -35,7 +37,7 @@ class Keeper:
         self._tries = 0
         self._failures = 0
         self._quiet_until = 0.0
-        self._doubt_until = 0.0
+        self._doubted, self._doubt_until = 0.0, 0.0
         self._accepted = ("", 0.0)
         self._fault: Optional[TrackgateError] = None
         _keepers.add(self)
@@ -80,15 +82,15 @@ class Keeper:
                 return there.text
             if self._tries != tries or now < self._doubt_until:
                 return None
-            self._doubt_until = now + _AFTER_REFUSAL
+            self._doubted, self._doubt_until = now, now + _AFTER_REFUSAL
             text = self._fetch(refused).text
             return text if text != refused else None
         finally:
             self._lock.release()
 
     def accepted(self, text: str) -> None:
-        """The server took it: the next refusal is news."""
-        self._doubt_until = 0.0
+        """The server took it: the next refusal is news. Not at once: it may take one kind of call and refuse another."""
+        self._doubt_until = min(self._doubt_until, self._doubted + _AFTER_BOTH)
         self._accepted = (text, time.time())
 
     def was_accepted(self, text: str) -> bool:

@@ -6,6 +6,7 @@ says.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -18,6 +19,11 @@ from ._kept import Entry, Kept
 from ._life import Token, checked
 from ._server import Server
 
+_logger = logging.getLogger("trackgate_mlflow")
+# Whoever puts another token into a file may take it away for a moment.
+_PAUSES = (0.02, 0.1)
+# One that does not say when it ends is used for so long after it was last read.
+_ENDLESS = 60.0
 # What ends sooner is not taken from the file, but renewed.
 _LEAST = 120
 
@@ -64,8 +70,33 @@ class File(Source):
     def __init__(self, path: str) -> None:
         self.path = path
         self.name = f"TRACKGATE_TOKEN_FILE ({path})"
+        self._last: Optional[Token] = None
+        self._failing = False
 
     def fetch(self, stale: Optional[str]) -> Token:
+        # Its age counts from when it was read last: of a JWT the end stays, and one without an end is good for a while.
+        try:
+            self._last = token = self._patiently()
+        except TrackgateError as fault:
+            last, now = self._last, time.time()
+            if last is None or last.text == stale or not last.is_alive(now) or (last.ends is None and now >= last.got + _ENDLESS):
+                raise
+            if not self._failing:
+                self._failing = True
+                _logger.warning("%s; the token that was read before still counts, and is used", fault)
+            return last
+        self._failing = False
+        return token
+
+    def _patiently(self) -> Token:
+        for pause in () if self._failing else _PAUSES:
+            try:
+                return self._read()
+            except TrackgateError:
+                time.sleep(pause)
+        return self._read()
+
+    def _read(self) -> Token:
         try:
             with open(self.path, encoding="ascii") as file:
                 text = file.read(64 * 1024)
