@@ -94,7 +94,7 @@ impl Client {
         self.get(server, Wish { least, refused: None }).await
     }
 
-    /// Another one than this, which the server refused (401): clocks differ, or it was revoked.
+    /// Another one than this, which the server refused (401: clocks differ, or it was revoked), or which is old enough.
     ///
     /// # Errors
     /// As [`Self::fresh`].

@@ -165,7 +165,11 @@ impl Keeper {
         state.flight = None;
         match outcome {
             Ok(credential) => {
-                let life = Life::taken(now, credential.ends, credential.made_for, skew);
+                let life = if credential.by_our_clock {
+                    Life::by_our_clock(now, credential.ends, credential.made_for)
+                } else {
+                    Life::taken(now, credential.ends, credential.made_for, skew)
+                };
                 let same = state.held.as_ref().is_some_and(|held| held.is_same(&credential));
                 state.plan.renewed(life, same);
                 if !same {

@@ -2,7 +2,7 @@
 //!
 //! Pure: the time is an argument. A credential is renewed when four fifths of its life are over, or a minute before its end,
 //! whichever comes first, but not in the first half of its life. Its end is the server's to judge, so it is compared with
-//! the server's time: `skew` is how far that is ahead of ours.
+//! the server's time: `skew` is how far that is ahead of ours. Unless its end was reckoned by our own clock, from a lifetime.
 
 /// All times are milliseconds since the epoch, by our own clock unless it says otherwise.
 pub(super) type Millis = u64;
@@ -30,6 +30,8 @@ pub(super) struct Life {
     got: Millis,
     /// By the server's clock; `None`: not known, or never.
     ends: Option<Millis>,
+    /// By ours instead.
+    by_our_clock: bool,
 }
 
 /// How a credential stands.
@@ -48,11 +50,17 @@ impl Life {
     pub(super) fn taken(got: Millis, ends: Option<Millis>, made_for: Option<u64>, skew: i64) -> Self {
         let now = got.saturating_add_signed(skew);
         let doubtful = now.saturating_add(made_for.map_or(DOUBTFUL_WITHOUT, |life| life.min(DOUBTFUL)));
-        Self { got, ends: ends.map(|ends| if ends > now { ends } else { doubtful }) }
+        Self { got, ends: ends.map(|ends| if ends > now { ends } else { doubtful }), by_our_clock: false }
+    }
+
+    /// The same where `ends` is by our own clock: what the server's says does not matter to it.
+    pub(super) fn by_our_clock(got: Millis, ends: Option<Millis>, made_for: Option<u64>) -> Self {
+        Self { by_our_clock: true, ..Self::taken(got, ends, made_for, 0) }
     }
 
     pub(super) fn standing(self, now: Millis, skew: i64) -> Standing {
         let Some(ends) = self.ends else { return Standing::Fresh };
+        let skew = if self.by_our_clock { 0 } else { skew };
         let (got, now) = (self.got.saturating_add_signed(skew), now.saturating_add_signed(skew));
         if now >= ends {
             return Standing::Over;
@@ -227,6 +235,17 @@ mod tests {
         let ten_minutes = 600_000_i64;
         assert_eq!(plan.next(NOW + HOUR - 600_000, ten_minutes), Next::Renew, "ours is behind");
         assert_eq!(plan.next(NOW + HOUR, -ten_minutes), Next::UseAndRenew, "ours is ahead");
+    }
+
+    #[test]
+    fn an_end_by_our_own_clock_is_judged_by_no_other() {
+        for skew in [-5_000_000, -600_000, 0, 600_000, 5_000_000] {
+            let mut plan = Plan::default();
+            plan.renewed(Life::by_our_clock(NOW, Some(NOW + HOUR), None), false);
+            assert_eq!(plan.next(NOW + HOUR / 5 * 4 - 1, skew), Next::Use, "{skew}");
+            assert_eq!(plan.next(NOW + HOUR / 5 * 4, skew), Next::UseAndRenew, "{skew}");
+            assert_eq!(plan.next(NOW + HOUR, skew), Next::Renew, "{skew}");
+        }
     }
 
     #[test]

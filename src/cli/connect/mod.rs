@@ -183,7 +183,7 @@ impl Connect {
     fn login(&self, say: Say) -> Result<Box<dyn Source>, SourceFault> {
         let client =
             self.client().map_err(|fault| SourceFault::lasting(fault.to_string(), "or name another source"))?;
-        Ok(Box::new(Login::new(client, self.server.clone(), Clock::System, say)))
+        Ok(Box::new(Login::new(client, self.server.clone(), say)))
     }
 }
 

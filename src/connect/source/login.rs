@@ -4,42 +4,37 @@
 //! one wrote.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::{Asking, Credential, Source, SourceFault};
-use crate::client::{Client, ClientFault, LEAST, Server};
-use crate::clock::Clock;
+use crate::client::{Client, ClientFault, Server};
 use crate::connect::Say;
 
 /// A login at one server.
 pub struct Login {
     client: Client,
     server: Server,
-    clock: Clock,
     say: Say,
-    /// The end of the one that was given last: the next is to last longer.
-    last: Mutex<Option<u64>>,
+    /// The one that was given last: who asks again wants another.
+    last: Mutex<Option<SecretString>>,
 }
 
 impl Login {
     /// Nothing is asked yet.
     #[must_use]
-    pub fn new(client: Client, server: Server, clock: Clock, say: Say) -> Self {
-        Self { client, server, clock, say, last: Mutex::default() }
+    pub fn new(client: Client, server: Server, say: Say) -> Self {
+        Self { client, server, say, last: Mutex::default() }
     }
 
     async fn ask(&self, refused: Option<&Credential>) -> Result<Credential, SourceFault> {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = if let Some(refused) = refused {
-            let refused = SecretString::from(refused.token().to_owned());
-            self.client.instead_of(&refused, &self.server).await
-        } else {
-            // Longer than what we have; another agent may have renewed it already.
-            let left = last.map_or(0, |last| last.saturating_sub(self.clock.millis()) + 1);
-            self.client.fresh_for(&self.server, LEAST.max(Duration::from_millis(left))).await
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // One that is due is replaced as one that was refused is; another agent may have renewed it already.
+        let given = match refused.map(|refused| SecretString::from(refused.token().to_owned())).or(last) {
+            Some(held) => self.client.instead_of(&held, &self.server).await,
+            None => self.client.fresh(&self.server).await,
         };
         let given = given.map_err(|why| fault(&why))?;
         if let Some(warning) = &given.warning {
@@ -47,7 +42,7 @@ impl Login {
         }
         let ends = given.until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let ends = u64::try_from(ends).unwrap_or(u64::MAX);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(given.secret.clone());
         let token = Zeroizing::new(given.secret.expose_secret().to_owned());
         let credential = Credential::read(token).map_err(|why| {
             SourceFault::lasting(

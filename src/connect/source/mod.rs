@@ -51,6 +51,8 @@ pub struct Credential {
     pub(super) ends: Option<u64>,
     /// For how many milliseconds it was made, where it says so.
     pub(super) made_for: Option<u64>,
+    /// Whether its end was reckoned from the moment it came, by this machine's clock.
+    pub(super) by_our_clock: bool,
 }
 
 impl Credential {
@@ -63,7 +65,7 @@ impl Credential {
         let field = Zeroizing::new(format!("Bearer {}", token.as_str()));
         let mut field = HeaderValue::from_str(&field).map_err(|_| "it cannot be sent in a header field")?;
         field.set_sensitive(true);
-        Ok(Self { token, field, ends: times.ends, made_for: times.made_for })
+        Ok(Self { token, field, ends: times.ends, made_for: times.made_for, by_our_clock: false })
     }
 
     /// `Bearer ...`, as it is shown; marked as sensitive.
@@ -72,10 +74,10 @@ impl Credential {
         &self.field
     }
 
-    /// The same, with what was said of its end beside it.
+    /// The same, with its end by this machine's clock: a lifetime was given beside it, not a moment.
     #[must_use]
     pub fn ending(mut self, ends: u64) -> Self {
-        self.ends = Some(ends);
+        (self.ends, self.by_our_clock) = (Some(ends), true);
         self
     }
 

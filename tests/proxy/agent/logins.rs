@@ -4,6 +4,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Request;
@@ -15,8 +16,8 @@ use trackgate::clock::Clock;
 use trackgate::connect::source::Login;
 use trackgate::token_form;
 
-use super::{Running, form, json_answer, now};
-use crate::harness::certs;
+use super::{HOUR, Running, clock, date, form, json_answer, now};
+use crate::harness::{certs, until};
 use crate::harness::server::Server;
 
 /// A gate that knows one login, whose refresh token it takes once.
@@ -34,11 +35,17 @@ fn fresh() -> (String, String) {
 
 impl LoggedIn {
     fn until(access_expires_at: u64) -> Self {
+        Self::by(&Clock::System, access_expires_at, 0)
+    }
+
+    /// By a clock of the test's; the server's own is so many seconds ahead of it.
+    fn by(clock: &Clock, access_expires_at: u64, ahead: i64) -> Self {
         let counts = Arc::new(Mutex::new(fresh()));
         let renewals: Arc<AtomicU64> = Arc::default();
-        let (known, count) = (Arc::clone(&counts), Arc::clone(&renewals));
+        let (known, count, servers) = (Arc::clone(&counts), Arc::clone(&renewals), clock.clone());
         let server = Server::scripted(move |request: Request<Incoming>| {
             let (known, count) = (Arc::clone(&known), Arc::clone(&count));
+            let now = servers.seconds().saturating_add_signed(ahead);
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
@@ -55,11 +62,13 @@ impl LoggedIn {
                     );
                 }
                 let shown = head.headers.get("authorization").map_or("", |field| field.to_str().unwrap());
-                if shown == format!("Bearer {}", known.0) {
+                let mut answer = if shown == format!("Bearer {}", known.0) {
                     json_answer(200, &json!({}))
                 } else {
                     json_answer(401, &json!({"error_code": "UNAUTHENTICATED", "message": "not this one"}))
-                }
+                };
+                answer.headers_mut().insert("date", date(now).parse().unwrap());
+                answer
             }
         });
         let folder = certs::Folder::new();
@@ -68,7 +77,7 @@ impl LoggedIn {
         let url = format!("http://{}", server.address);
         let (access, refresh) = counts.lock().unwrap().clone();
         let entry = json!({"user": "alice@example.com", "access_token": access, "access_expires_at": access_expires_at,
-            "refresh_token": refresh, "refresh_expires_at": now() + 86_400, "token_endpoint": format!("{url}/trackgate/oauth/token")});
+            "refresh_token": refresh, "refresh_expires_at": clock.seconds() + 86_400, "token_endpoint": format!("{url}/trackgate/oauth/token")});
         let mut file = json!({"version": 1, "servers": {}});
         file["servers"][&url] = entry;
         let path = inner.join("credentials.json");
@@ -87,11 +96,22 @@ impl LoggedIn {
 
     /// An agent as in a process of its own: it shares nothing but the folder.
     async fn agent(&self) -> Running {
+        self.agent_by(&Clock::System).await
+    }
+
+    async fn agent_by(&self, clock: &Clock) -> Running {
         trackgate::cli::install_crypto();
-        let client = Client::new(Folder::at(self.path()), None, Clock::System).unwrap();
+        let client = Client::new(Folder::at(self.path()), None, clock.clone()).unwrap();
         let say: trackgate::connect::Say = Arc::new(|_: &str| {});
-        let login = Login::new(client, Address::parse(&self.url()).unwrap(), Clock::System, say);
-        Running::before(&self.url(), |settings| settings.own = Some(Box::new(login))).await
+        let login = Login::new(client, Address::parse(&self.url()).unwrap(), say);
+        Running::before(&self.url(), |settings| {
+            (settings.own, settings.clock) = (Some(Box::new(login)), clock.clone());
+        })
+        .await
+    }
+
+    fn renewed(&self) -> u64 {
+        self.renewals.load(Ordering::SeqCst)
     }
 
     fn kept(&self) -> Value {
@@ -125,6 +145,39 @@ async fn a_login_whose_token_was_revoked_is_renewed_once_after_the_401() {
     login.counts.lock().unwrap().0 = fresh().0;
     assert_eq!(agent.get("/a").await.status, 200);
     assert_eq!(login.renewals.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_at_four_fifths_of_its_life_also_between_two_whole_seconds() {
+    for off in [0, 1, 400, 999] {
+        let clock = clock();
+        clock.advance(Duration::from_millis(off));
+        let login = LoggedIn::by(&clock, clock.seconds() + 3600, 0);
+        let agent = login.agent_by(&clock).await;
+        assert_eq!(agent.get("/a").await.status, 200);
+        clock.advance(HOUR / 5 * 4 - Duration::from_secs(1));
+        assert_eq!((agent.get("/a").await.status, login.renewed()), (200, 0), "{off}");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(agent.get("/a").await.status, 200);
+        until("a renewal", || login.renewed() == 1).await;
+        assert_eq!((agent.get("/a").await.status, login.renewed()), (200, 1), "{off}");
+    }
+}
+
+#[tokio::test]
+async fn a_logins_end_is_by_the_clock_that_it_was_reckoned_by_however_the_servers_differs() {
+    for ahead in [-7200, 7200] {
+        let clock = clock();
+        let login = LoggedIn::by(&clock, clock.seconds() + 3600, ahead);
+        let agent = login.agent_by(&clock).await;
+        for _ in 0..9 {
+            assert_eq!(agent.get("/a").await.status, 200);
+            clock.advance(Duration::from_mins(5));
+        }
+        assert_eq!(login.renewed(), 0, "45 minutes, {ahead}");
+        clock.advance(Duration::from_mins(15));
+        assert_eq!((agent.get("/a").await.status, login.renewed()), (200, 1), "over by our clock, {ahead}");
+    }
 }
 
 #[tokio::test]
