@@ -5,13 +5,14 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::connect::around;
+use super::connect::{around, audience};
 use super::say;
 use crate::client::{Client, ClientFault, Folder, LoggedOut, Server, Step, Way, Who, browser};
 use crate::clock::Clock;
@@ -69,7 +70,7 @@ pub(super) struct WhoAmI {
     /// Where the credential comes from: env, file, login, github, adc, metadata.
     #[arg(long, value_name = "KIND", env = "TRACKGATE_CREDENTIAL")]
     credential: Option<Kind>,
-    /// For whom ID tokens are asked. Without: the server's address.
+    /// For whom ID tokens are asked. Without: the server's address, without a path.
     #[arg(long, value_name = "AUDIENCE", env = "TRACKGATE_AUDIENCE")]
     audience: Option<String>,
     /// Print JSON.
@@ -85,10 +86,15 @@ For scripts that set a token once:
 
     export MLFLOW_TRACKING_TOKEN=$(trackgate token print)
 
-It lasts an hour or less. What runs longer is better served by `trackgate connect`, which renews it.")]
+One that ends before `--for` is renewed first. How long a new one lasts is the server's to say (an hour, if nobody set it
+otherwise); where that is less, standard error says so. What runs longer is better served by `trackgate connect`, which
+renews it.")]
 pub(super) struct Print {
     /// The server; not needed where there is one login.
     url: Option<Server>,
+    /// How long it is to last at least, such as `50m`.
+    #[arg(long = "for", value_name = "DURATION", default_value = "30m", value_parser = duration)]
+    least: Duration,
     #[command(flatten)]
     reach: Reach,
 }
@@ -195,7 +201,7 @@ impl WhoAmI {
             Kind::Metadata => Kind::Login,
             kind => kind,
         });
-        let audience = self.audience.unwrap_or_else(|| server.to_string());
+        let audience = self.audience.unwrap_or_else(|| audience(&server));
         let fetcher = Fetcher::new(&fetch::Settings::default())?;
         let login = || Err(SourceFault::lasting("the login is asked by itself".to_owned(), ""));
         let (who, source) = match kind {
@@ -247,10 +253,24 @@ impl Print {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let client = self.reach.client()?;
         let server = chosen(self.url, &client)?;
-        let credential = client.fresh(&server).await?;
+        let credential = client.fresh_for(&server, self.least).await?;
         warn(credential.warning.as_deref());
+        let left = credential.until.duration_since(Clock::System.now()).unwrap_or_default();
+        // Seconds are whole, and a renewal takes a few.
+        if left + Duration::from_secs(10) < self.least {
+            let left = left.as_secs();
+            eprintln!(
+                "trackgate: this token lasts {} min {} s: the server gives none that last longer",
+                left / 60,
+                left % 60
+            );
+        }
         say::line(credential.secret.expose_secret())
     }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    crate::config::duration(text).ok_or("a number and its unit are wanted, such as 50m or 1h")
 }
 
 fn warn(warning: Option<&str>) {

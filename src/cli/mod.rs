@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
@@ -159,7 +159,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // What `policy plan` says by 2 is something else.
     let planning = ["policy", "plan"].iter().all(|word| arguments.iter().any(|argument| argument == word));
-    let line = match CommandLine::try_parse_from(arguments) {
+    let parsed = without_empty_variables(CommandLine::command()).try_get_matches_from(arguments);
+    let line = match parsed.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => {
             // Help and version come this way too, with code 0.
@@ -180,6 +181,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(if error.is::<Faults>() { 3 } else { client::code(&error).unwrap_or(1) })
         }
     }
+}
+
+/// A variable that is set to nothing is not set: so one is taken away for a single command (`TRACKGATE_AUDIENCE= trackgate ...`).
+/// Clap alone would take the empty word for what was given.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if empty { argument.env(clap::builder::Resettable::Reset) } else { argument }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Chooses aws-lc-rs for TLS and for tokens. Both libraries would panic at first use if none, or two, were compiled in

@@ -25,6 +25,7 @@ use url::Url;
 
 pub use self::reader::{Asked, Fault};
 pub use self::units::Size;
+pub(crate) use self::units::duration;
 
 use crate::gate::clean;
 use crate::{answer, audit, authenticate, resolve, serve, store, telemetry, upstream};

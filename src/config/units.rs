@@ -10,7 +10,7 @@ const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h"
 const SIZES: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
 
 /// Reads `500ms`, `30s`, `10m`, `8h`, `365d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let factor = DURATIONS.iter().find(|(name, _)| *name == unit)?.1;
     Some(Duration::from_millis(number.checked_mul(factor)?))

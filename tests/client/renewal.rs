@@ -65,6 +65,34 @@ fn a_rotation_that_two_machines_race_for_ends_no_login() {
 }
 
 #[test]
+fn a_token_that_is_printed_lasts_as_long_as_the_script_needs() {
+    let server = Lookalike::new();
+    // What ends in ten minutes is still good for a request, and of no use to a script that sets it once.
+    let person = Person::signed_in(&server, 600);
+    assert!(person.says("whoami").contains("alice@example.com"));
+    let renewals = || server.state().count("refresh_token");
+    assert_eq!(renewals(), 0);
+    person.says("token print");
+    assert_eq!(renewals(), 1);
+    let lasts = |seconds: u64| {
+        person.edit(|document| document["servers"][&server.url]["access_expires_at"] = json!(now() + seconds));
+    };
+    lasts(2400);
+    person.says("token print");
+    assert_eq!(renewals(), 1, "40 minutes are enough");
+    person.says("token print --for 50m");
+    assert_eq!(renewals(), 2);
+    // A server whose tokens are shorter gives what it gives, and that is said.
+    server.state().manner.expires_in = 300;
+    let output = person.run("token print --for 2h");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("tgl_"));
+    assert!(text(&output.stderr).contains("the server gives none that last longer"), "{}", text(&output.stderr));
+    let said = person.fails("token print --for 50", 2);
+    assert!(said.contains("50m"), "{said}");
+}
+
+#[test]
 fn a_copy_that_is_used_much_later_ends_the_login_and_says_what_to_do() {
     let server = Lookalike::new();
     let one = Person::signed_in(&server, -10);

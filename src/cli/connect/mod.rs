@@ -48,7 +48,7 @@ pub(super) struct Connect {
     /// Where the credential comes from: env, file, login, github, adc, metadata; none where IAP alone says who one is.
     #[arg(long, value_name = "KIND", env = "TRACKGATE_CREDENTIAL")]
     credential: Option<Kind>,
-    /// For whom ID tokens are asked. Without: the server's address.
+    /// For whom ID tokens are asked. Without: the server's address, without a path.
     #[arg(long, value_name = "AUDIENCE", env = "TRACKGATE_AUDIENCE")]
     audience: Option<String>,
     /// A file with the token, read again when it changes.
@@ -87,7 +87,7 @@ impl Connect {
         let fetcher = Fetcher::new(&fetch::Settings::default())?;
         let around = self.surroundings();
         let kind = self.credential.unwrap_or_else(|| around.first());
-        let audience = self.audience.clone().unwrap_or_else(|| server.to_string());
+        let audience = self.audience.clone().unwrap_or_else(|| audience(server));
         let login = || self.login(Arc::clone(&say));
         let own = around.source(kind, &audience, &fetcher, login)?;
         let iap = self.iap(&around, &fetcher)?;
@@ -153,7 +153,7 @@ impl Connect {
             bail!("IAP wants an ID token of Google: --iap-credential is adc, metadata or file");
         }
         let around = Surroundings {
-            token_file: std::env::var_os("TRACKGATE_IAP_TOKEN_FILE").map(PathBuf::from),
+            token_file: std::env::var_os("TRACKGATE_IAP_TOKEN_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
             adc: around.adc.clone(),
             metadata_host: around.metadata_host.clone(),
             ..Surroundings::default()
@@ -187,6 +187,12 @@ impl Connect {
     }
 }
 
+/// For whom ID tokens are made out where nobody says: the server's origin. A path below which MLflow lies is no part of whom
+/// one speaks with; the Python package says the same.
+pub(super) fn audience(server: &Server) -> String {
+    server.origin().to_string()
+}
+
 /// What this machine has, by its environment.
 pub(super) fn around(token_file: Option<PathBuf>, logged_in: bool) -> Surroundings {
     let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
@@ -209,4 +215,17 @@ fn adc(text: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let folder = text("CLOUDSDK_CONFIG").map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from(text("HOME")?).join(".config/gcloud")))?;
     Some(folder.join("application_default_credentials.json")).filter(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_tokens_are_for_the_servers_origin_whatever_path_mlflow_lies_below() {
+        for address in ["https://mlflow.example.com", "HTTPS://MLflow.example.com:443/team/mlflow/"] {
+            assert_eq!(audience(&Server::parse(address).unwrap()), "https://mlflow.example.com");
+        }
+        assert_eq!(audience(&Server::parse("https://example.com:8443/mlflow").unwrap()), "https://example.com:8443");
+    }
 }

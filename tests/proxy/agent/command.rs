@@ -60,6 +60,32 @@ async fn a_command_finds_the_agent_and_no_credential_and_its_exit_status_is_pass
 }
 
 #[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let (folder, gate) = (Folder::new(), Gatekeeper::by(&Clock::System));
+    let mut command = connect(&folder);
+    let script = "curl -s --fail \"$MLFLOW_TRACKING_URI/a\"";
+    command.args([&gate.url(), "--", "sh", "-c", script]).env("TRACKGATE_TOKEN", token(1, now(), 3600));
+    for name in [
+        "TRACKGATE_TOKEN_FILE",
+        "TRACKGATE_CREDENTIAL",
+        "TRACKGATE_AUDIENCE",
+        "TRACKGATE_IAP_AUDIENCE",
+        "TRACKGATE_CA_FILE",
+        "TRACKGATE_CONFIG",
+    ] {
+        command.env(name, "");
+    }
+    let done = output(command).await;
+    assert_eq!((done.status.code(), text(&done.stdout).as_str()), (Some(0), "{\"ok\":true}"), "{}", text(&done.stderr));
+    // One that is set counts.
+    let mut command = connect(&folder);
+    command.args([&gate.url(), "--", "true"]).env("TRACKGATE_CREDENTIAL", "nonsense");
+    let done = output(command).await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(text(&done.stderr).contains("it is one of env, file, login"), "{}", text(&done.stderr));
+}
+
+#[tokio::test]
 async fn commands_that_are_not_there_or_end_by_a_signal_are_told_as_shells_do() {
     let folder = Folder::new();
     for (words, code) in [

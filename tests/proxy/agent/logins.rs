@@ -17,8 +17,8 @@ use trackgate::connect::source::Login;
 use trackgate::token_form;
 
 use super::{HOUR, Running, clock, date, form, json_answer, now};
-use crate::harness::{certs, until};
 use crate::harness::server::Server;
+use crate::harness::{certs, until};
 
 /// A gate that knows one login, whose refresh token it takes once.
 struct LoggedIn {
@@ -105,7 +105,8 @@ impl LoggedIn {
         let say: trackgate::connect::Say = Arc::new(|_: &str| {});
         let login = Login::new(client, Address::parse(&self.url()).unwrap(), say);
         Running::before(&self.url(), |settings| {
-            (settings.own, settings.clock) = (Some(Box::new(login)), clock.clone());
+            settings.own = Some(Box::new(login));
+            settings.clock = clock.clone();
         })
         .await
     }
