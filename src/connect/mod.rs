@@ -17,13 +17,14 @@ pub mod source;
 mod wake;
 mod words;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -55,6 +56,10 @@ pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Programs that are connected at once.
 const CROWD: usize = 1024;
+/// Those of other users that are told at once why they are not served; more are closed without a word.
+const STRANGERS: usize = 16;
+/// Other users whose attempts are told of.
+const NAMED: usize = 64;
 /// How long somebody else's connection is kept to tell them why it is not.
 const STRANGER: Duration = Duration::from_secs(5);
 /// How long answers that are on their way may take when the agent ends.
@@ -161,6 +166,9 @@ pub struct Agent {
 struct Door {
     /// Whose programs; `None`: anybody's.
     user: Option<u32>,
+    strangers: Arc<Semaphore>,
+    /// Of whom it was said already that they were turned away.
+    named: Mutex<BTreeSet<u32>>,
     say: Say,
 }
 
@@ -213,7 +221,7 @@ impl Agent {
             clock: clock.clone(),
             say: Arc::clone(&say),
         };
-        Ok(Self { listener, address, passer: Arc::new(passer), door: Arc::new(Door { user, say }) })
+        Ok(Self { listener, address, passer: Arc::new(passer), door: Arc::new(Door::new(user, say)) })
     }
 
     /// Where it listens.
@@ -286,7 +294,11 @@ impl Agent {
                         if door.admits(&tcp, peer).await {
                             serve(tcp, passer, seat, watcher).await;
                         } else {
-                            let _ = tokio::time::timeout(STRANGER, turn_away(tcp)).await;
+                            // A stranger takes nobody's seat.
+                            drop(seat);
+                            if let Ok(_place) = Arc::clone(&door.strangers).try_acquire_owned() {
+                                let _ = tokio::time::timeout(STRANGER, turn_away(tcp)).await;
+                            }
                         }
                     });
                 }
@@ -301,15 +313,30 @@ impl Agent {
 }
 
 impl Door {
+    fn new(user: Option<u32>, say: Say) -> Self {
+        Self { user, strangers: Arc::new(Semaphore::new(STRANGERS)), named: Mutex::default(), say }
+    }
+
+    /// Said once of each user: who tries again and again must not fill somebody's log.
+    fn tell_of(&self, other: u32) {
+        let new = {
+            let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+            named.len() < NAMED && named.insert(other)
+        };
+        if new {
+            (self.say)(&format!(
+                "a program of user {other} was turned away (--allow-any-user serves all local users); this is said once"
+            ));
+        }
+    }
+
     async fn admits(&self, tcp: &TcpStream, peer: SocketAddr) -> bool {
         let (Some(user), Ok(own)) = (self.user, tcp.local_addr()) else { return self.user.is_none() };
         let found = tokio::task::spawn_blocking(move || neighbour::of(peer, own, user)).await;
         match found.unwrap_or(Neighbour::Unknown) {
             Neighbour::Ours => true,
             Neighbour::Stranger(other) => {
-                (self.say)(&format!(
-                    "a program of user {other} was turned away (--allow-any-user serves all local users)"
-                ));
+                self.tell_of(other);
                 false
             }
             Neighbour::Unknown => false,

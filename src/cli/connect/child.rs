@@ -37,6 +37,10 @@ pub(super) struct Signals {
     terminate: Signal,
     hang_up: Signal,
     quit: Signal,
+    // Schedulers announce with these two that a job's time is nearly over (Slurm, `sbatch --signal`).
+    first: Signal,
+    second: Signal,
+    go_on: Signal,
 }
 
 impl Signals {
@@ -47,6 +51,9 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
+            first: signal(SignalKind::user_defined1())?,
+            second: signal(SignalKind::user_defined2())?,
+            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         })
     }
 
@@ -57,12 +64,16 @@ impl Signals {
             _ = self.terminate.recv() => Signal::TERM,
             _ = self.hang_up.recv() => Signal::HUP,
             _ = self.quit.recv() => Signal::QUIT,
+            _ = self.first.recv() => Signal::USR1,
+            _ = self.second.recv() => Signal::USR2,
+            _ = self.go_on.recv() => Signal::CONT,
         }
     }
 
-    /// Waits for the first.
+    /// Waits for the first that ends an agent. The others mean something to commands alone.
     pub(super) async fn end(mut self) {
-        self.next().await;
+        use rustix::process::Signal;
+        while matches!(self.next().await, Signal::USR1 | Signal::USR2 | Signal::CONT) {}
     }
 }
 

@@ -118,10 +118,11 @@ fn signal(child: &Child, name: &str) {
 #[tokio::test]
 async fn signals_reach_the_command_and_it_may_take_its_time() {
     let folder = Folder::new();
-    for (name, code) in [("TERM", 40), ("INT", 41), ("HUP", 42)] {
+    for (name, code) in [("TERM", 40), ("INT", 41), ("HUP", 42), ("USR1", 43), ("USR2", 44), ("CONT", 45)] {
         let mut command = connect(&folder);
-        let script = "trap 'echo told; exit 40' TERM; trap 'echo told; exit 41' INT; trap 'echo told; exit 42' HUP; echo ready; \
-                      while :; do sleep 0.05; done";
+        let script = "trap 'echo told; exit 40' TERM; trap 'echo told; exit 41' INT; trap 'echo told; exit 42' HUP; \
+                      trap 'echo told; exit 43' USR1; trap 'echo told; exit 44' USR2; trap 'echo told; exit 45' CONT; \
+                      echo ready; while :; do sleep 0.05; done";
         command
             .args(["http://127.0.0.1:9", "--", "sh", "-c", script])
             .env("TRACKGATE_TOKEN", token(1, now(), 3600))
@@ -151,6 +152,10 @@ async fn alone_it_prints_its_address_and_ends_in_order() {
     let mut said = BufReader::new(child.0.stdout.take().unwrap());
     said.read_line(&mut line).unwrap();
     let uri = line.trim().strip_prefix("MLFLOW_TRACKING_URI=").unwrap().to_owned();
+    // What a scheduler tells commands ends no agent.
+    for name in ["USR1", "USR2", "CONT"] {
+        signal(&child.0, name);
+    }
     let mut curl = Command::new("curl");
     curl.args(["-s", "--noproxy", "*", &format!("{uri}/a")]);
     assert_eq!(text(&output(curl).await.stdout), "{\"ok\":true}");

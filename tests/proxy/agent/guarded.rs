@@ -171,6 +171,35 @@ async fn a_program_of_another_local_user_is_turned_away_also_with_the_stolen_pat
     assert!(asked(&open, 65_534).await.unwrap().ends_with("200"), "told to serve anybody");
 }
 
+/// Needs root, to be somebody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_strangers_are_closed_at_once_beyond_a_few_and_told_of_once() {
+    use std::os::unix::process::CommandExt as _;
+    let test = "connections_of_strangers_are_closed_at_once_beyond_a_few_and_told_of_once";
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if !root {
+        eprintln!("skipped: {test}: only root can be somebody else");
+        return;
+    }
+    let (guarded, _gate) = agent(|_| {}).await;
+    // Says how many of 200 that ask for nothing were closed before the five seconds that the few are kept.
+    let script = "import select,socket,sys,time\n\
+        held={}\n\
+        for _ in range(200):\n    one=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20); held[one]=time.monotonic()\n\
+        early=0\n\
+        while held:\n\
+        \x20   for one in select.select(list(held),[],[])[0]:\n\
+        \x20       early+=time.monotonic()-held.pop(one)<4\n\
+        print(early)";
+    let mut stranger = Command::new("python3");
+    stranger.args(["-c", script, &guarded.address.port().to_string()]).uid(65_534).current_dir("/");
+    let output = tokio::task::spawn_blocking(move || stranger.output()).await.unwrap().unwrap();
+    let early: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{output:?}"));
+    assert!((50..200).contains(&early), "{early}");
+    assert_eq!(guarded.said().matches("a program of user 65534 was turned away").count(), 1, "{}", guarded.said());
+    assert_eq!(guarded.get("/a").await.status, 200);
+}
+
 #[tokio::test]
 async fn nodes_fetch_is_a_program_and_no_page() {
     let (agent, gate) = agent(|_| {}).await;
