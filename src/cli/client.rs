@@ -12,7 +12,7 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::connect::{around, audience};
+use super::connect::{Iap, around, audience};
 use super::say;
 use crate::client::{Client, ClientFault, Folder, LoggedOut, Server, Step, Way, Who, browser};
 use crate::clock::Clock;
@@ -26,6 +26,8 @@ pub(super) struct Reach {
     /// Certificates (PEM) to trust instead of the system's, for servers with a private CA.
     #[arg(long, value_name = "FILE", env = "TRACKGATE_CA_FILE")]
     ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    iap: Iap,
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +108,9 @@ fn environment(name: &str) -> Option<OsString> {
 impl Reach {
     fn client(self) -> anyhow::Result<Client> {
         let folder = Folder::of(environment).map_err(ClientFault::from)?;
-        Ok(Client::new(folder, self.ca_file, Clock::System)?)
+        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let beside = self.iap.beside(&around(None, false), &fetcher)?;
+        Ok(Client::behind(beside, folder, self.ca_file, Clock::System)?)
     }
 }
 

@@ -107,6 +107,9 @@ pub enum ClientFault {
     /// The server gave nothing to renew it with.
     #[error("the login at {0} has run out, and the server gave no means to renew it; run: trackgate login {0}")]
     NotRenewable(Server),
+    /// There is nothing to show to the proxy before the server.
+    #[error("{0}; the proxy before the server wants a credential of its own")]
+    NothingBeside(String),
     /// No connection, or none that lasted.
     #[error("{server} cannot be reached: {fault}")]
     Unreachable {

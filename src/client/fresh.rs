@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::beside::Beside;
 use super::credentials::{Credentials, Entry};
 use super::fault::{ClientFault, FileFault};
 use super::folder::Folder;
@@ -46,6 +47,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     /// One renews at a time.
     turn: tokio::sync::Mutex<Memory>,
+    /// For the proxy before the servers.
+    beside: Option<Arc<dyn Beside>>,
 }
 
 /// What could not be kept.
@@ -73,9 +76,22 @@ impl Client {
     /// # Errors
     /// [`ClientFault::Trust`] when there is nobody to trust.
     pub fn new(folder: Folder, ca_file: Option<std::path::PathBuf>, clock: Clock) -> Result<Self, ClientFault> {
+        Self::behind(None, folder, ca_file, clock)
+    }
+
+    /// The same for servers with a proxy before them that wants a credential of its own.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn behind(
+        beside: Option<Arc<dyn Beside>>,
+        folder: Folder,
+        ca_file: Option<std::path::PathBuf>,
+        clock: Clock,
+    ) -> Result<Self, ClientFault> {
         let fetcher = Fetcher::new(&Settings { ca_file, ..oauth::patience() })?;
         let turn = tokio::sync::Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { fetcher, credentials: Credentials::within(folder), clock, turn }) })
+        Ok(Self { inner: Arc::new(Inner { fetcher, credentials: Credentials::within(folder), clock, turn, beside }) })
     }
 
     /// A credential for this server that lasts at least [`LEAST`], renewed if need be.
@@ -137,7 +153,7 @@ impl Client {
 
 impl Inner {
     pub(super) fn oauth<'a>(&'a self, server: &'a Server) -> OAuth<'a> {
-        OAuth { server, fetcher: &self.fetcher }
+        OAuth { server, fetcher: &self.fetcher, beside: self.beside.as_deref() }
     }
 
     fn suffices(&self, entry: &Entry, wish: &Wish) -> bool {

@@ -6,6 +6,7 @@
 //!
 //! This room knows nothing of the gate: the server is another machine, and speaks only OAuth to it.
 
+mod beside;
 pub mod browser;
 mod credentials;
 mod fault;
@@ -17,6 +18,7 @@ mod oauth;
 mod pace;
 mod server;
 
+pub use self::beside::{Beside, Showing};
 pub use self::credentials::{Credentials, Document, Entry, Turn};
 pub use self::fault::{ClientFault, FileFault, harmless};
 pub use self::folder::{Folder, Homeless};

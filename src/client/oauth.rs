@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
+use super::beside::Beside;
 use super::fault::{ClientFault, harmless};
 use super::server::Server;
 use crate::fetch::{FetchFault, Fetcher};
@@ -149,6 +150,7 @@ pub(super) enum Said {
 pub(super) struct OAuth<'a> {
     pub(super) server: &'a Server,
     pub(super) fetcher: &'a Fetcher,
+    pub(super) beside: Option<&'a dyn Beside>,
 }
 
 impl OAuth<'_> {
@@ -320,10 +322,13 @@ impl OAuth<'_> {
     async fn send(
         &self,
         url: &Url,
-        request: http::request::Builder,
+        mut request: http::request::Builder,
         body: Vec<u8>,
     ) -> Result<Response<Bytes>, ClientFault> {
         let away = |fault: FetchFault| ClientFault::Unreachable { server: self.server.clone(), fault };
+        if let Some(beside) = self.beside {
+            request = request.header(PROXY_AUTHORIZATION, beside.show().await?);
+        }
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|fault| away(FetchFault::Connection(fault.to_string())))?;
         self.fetcher.send(url, request).await.map_err(away)

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use trackgate::client::{Client, Folder as Place, Server};
@@ -90,6 +92,39 @@ fn a_token_that_is_printed_lasts_as_long_as_the_script_needs() {
     assert!(text(&output.stderr).contains("the server gives none that last longer"), "{}", text(&output.stderr));
     let said = person.fails("token print --for 50", 2);
     assert!(said.contains("50m"), "{said}");
+}
+
+#[test]
+fn behind_iap_a_login_is_made_renewed_asked_about_and_ended_with_its_credential_in_every_request() {
+    let (server, person) = (Lookalike::new(), Person::new());
+    let file = person.0.join("iap");
+    // A JWT as Google's are; nobody signed it.
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let claims = part(&json!({"aud": "1234-abc", "iat": now(), "exp": now() + 3600}).to_string());
+    let token = format!("{}.{claims}.{}", part("{\"alg\": \"RS256\"}"), URL_SAFE_NO_PAD.encode([7; 256]));
+    fs::write(&file, &token).unwrap();
+    let run = |line: &str| {
+        let mut command = person.program(line);
+        command.env("TRACKGATE_IAP_AUDIENCE", "1234-abc").env("TRACKGATE_IAP_TOKEN_FILE", &file);
+        let output = command.args(["--iap-credential", "file"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run(&format!("login {} --device", server.url));
+    person.edit(|document| document["servers"][&server.url]["access_expires_at"] = json!(now() - 10));
+    assert!(run("token print").starts_with("tgl_"));
+    assert!(run("whoami").contains("alice@example.com"));
+    assert!(run("logout").starts_with("signed out"));
+    let seen = server.server.seen();
+    for path in ["/.well-known/", "/device", "/token", "/trackgate/whoami", "/revoke"] {
+        assert!(seen.iter().any(|seen| seen.target.contains(path)), "{path}");
+    }
+    for request in &seen {
+        assert_eq!(request.headers["proxy-authorization"], format!("Bearer {token}").as_str(), "{}", request.target);
+    }
+    // Without, the server sees nothing of the kind.
+    person.says(&format!("login {} --device", server.url));
+    assert!(server.server.seen()[seen.len()..].iter().all(|seen| !seen.headers.contains_key("proxy-authorization")));
 }
 
 #[test]

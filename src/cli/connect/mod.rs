@@ -16,10 +16,10 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::{Ended, say};
-use crate::client::{Client, ClientFault, Folder, Server};
+use crate::client::{Beside, Client, ClientFault, Folder, Server};
 use crate::clock::Clock;
 use crate::connect::source::choice::{Kind, Surroundings};
-use crate::connect::source::{Login, Source, SourceFault};
+use crate::connect::source::{Login, Shown, Source, SourceFault};
 use crate::connect::{Agent, Say, Settings};
 use crate::fetch::{self, Fetcher};
 
@@ -27,6 +27,48 @@ use crate::fetch::{self, Fetcher};
 const PORT: u16 = 5000;
 /// The metadata server of a new pod takes some seconds to begin (GKE, "About Workload Identity Federation").
 const POD_STARTS: Duration = Duration::from_secs(30);
+
+/// The proxy of Google's before the server, if there is one.
+#[derive(Debug, Args)]
+pub(super) struct Iap {
+    /// The OAuth client of Google's Identity-Aware Proxy before the server; its credential goes into Proxy-Authorization.
+    #[arg(long, value_name = "CLIENT_ID", env = "TRACKGATE_IAP_AUDIENCE")]
+    iap_audience: Option<String>,
+    /// Where IAP's credential comes from: adc, metadata, file (`TRACKGATE_IAP_TOKEN_FILE`).
+    #[arg(long, value_name = "KIND", requires = "iap_audience")]
+    iap_credential: Option<Kind>,
+}
+
+impl Iap {
+    fn source(&self, around: &Surroundings, fetcher: &Fetcher) -> Result<Option<Box<dyn Source>>, SourceFault> {
+        let Some(audience) = &self.iap_audience else { return Ok(None) };
+        let kind = self.iap_credential.unwrap_or_else(|| around.first_of_google());
+        let no = SourceFault::lasting(
+            "IAP wants an ID token of Google".to_owned(),
+            "--iap-credential is adc, metadata or file",
+        );
+        if !matches!(kind, Kind::Adc | Kind::Metadata | Kind::File) {
+            return Err(no);
+        }
+        let around = Surroundings {
+            token_file: std::env::var_os("TRACKGATE_IAP_TOKEN_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+            adc: around.adc.clone(),
+            metadata_host: around.metadata_host.clone(),
+            ..Surroundings::default()
+        };
+        around.source(kind, audience, fetcher, || Err(no))
+    }
+
+    /// The same for what a login asks its server.
+    pub(super) fn beside(
+        &self,
+        around: &Surroundings,
+        fetcher: &Fetcher,
+    ) -> Result<Option<Arc<dyn Beside>>, SourceFault> {
+        let shown = |source| Arc::new(Shown::new(source, Clock::System)) as Arc<dyn Beside>;
+        Ok(self.source(around, fetcher)?.map(shown))
+    }
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -54,12 +96,8 @@ pub(super) struct Connect {
     /// A file with the token, read again when it changes.
     #[arg(long, value_name = "FILE", env = "TRACKGATE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// The OAuth client of Google's Identity-Aware Proxy before the server; its credential goes into Proxy-Authorization.
-    #[arg(long, value_name = "CLIENT_ID", env = "TRACKGATE_IAP_AUDIENCE")]
-    iap_audience: Option<String>,
-    /// Where IAP's credential comes from: adc, metadata, file (`TRACKGATE_IAP_TOKEN_FILE`).
-    #[arg(long, value_name = "KIND", requires = "iap_audience")]
-    iap_credential: Option<Kind>,
+    #[command(flatten)]
+    iap: Iap,
     /// Who signs the server's certificate, in PEM. Without: the system's roots.
     #[arg(long, value_name = "FILE", env = "TRACKGATE_CA_FILE")]
     ca_file: Option<PathBuf>,
@@ -88,9 +126,9 @@ impl Connect {
         let around = self.surroundings();
         let kind = self.credential.unwrap_or_else(|| around.first());
         let audience = self.audience.clone().unwrap_or_else(|| audience(server));
-        let login = || self.login(Arc::clone(&say));
+        let login = || self.login(&around, &fetcher, Arc::clone(&say));
         let own = around.source(kind, &audience, &fetcher, login)?;
-        let iap = self.iap(&around, &fetcher)?;
+        let iap = self.iap.source(&around, &fetcher)?;
         if own.is_none() && iap.is_none() {
             bail!("`--credential none` shows nothing at all without --iap-audience");
         }
@@ -144,35 +182,18 @@ impl Connect {
         }
     }
 
-    fn iap(&self, around: &Surroundings, fetcher: &Fetcher) -> anyhow::Result<Option<Box<dyn Source>>> {
-        let Some(audience) = &self.iap_audience else { return Ok(None) };
-        let kind = self.iap_credential.unwrap_or_else(|| around.first_of_google());
-        let no =
-            || SourceFault::lasting("a login at this server means nothing to IAP".to_owned(), "use adc or metadata");
-        if !matches!(kind, Kind::Adc | Kind::Metadata | Kind::File) {
-            bail!("IAP wants an ID token of Google: --iap-credential is adc, metadata or file");
-        }
-        let around = Surroundings {
-            token_file: std::env::var_os("TRACKGATE_IAP_TOKEN_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
-            adc: around.adc.clone(),
-            metadata_host: around.metadata_host.clone(),
-            ..Surroundings::default()
-        };
-        Ok(around.source(kind, audience, fetcher, || Err(no()))?)
-    }
-
     fn surroundings(&self) -> Surroundings {
         around(self.token_file.clone(), self.is_logged_in())
     }
 
-    fn client(&self) -> Result<Client, ClientFault> {
+    fn client(&self, beside: Option<Arc<dyn Beside>>) -> Result<Client, ClientFault> {
         let folder = Folder::of(|name| std::env::var_os(name))?;
-        Client::new(folder, self.ca_file.clone(), Clock::System)
+        Client::behind(beside, folder, self.ca_file.clone(), Clock::System)
     }
 
     /// A file that cannot be read is somebody's login all the same: what is wrong with it is told then.
     fn is_logged_in(&self) -> bool {
-        let read = || self.client()?.credentials().read()?.find(&self.server).map_err(ClientFault::from);
+        let read = || self.client(None)?.credentials().read()?.find(&self.server).map_err(ClientFault::from);
         match read() {
             Ok(entry) => entry.is_some(),
             Err(ClientFault::Homeless(_)) => false,
@@ -180,9 +201,10 @@ impl Connect {
         }
     }
 
-    fn login(&self, say: Say) -> Result<Box<dyn Source>, SourceFault> {
+    fn login(&self, around: &Surroundings, fetcher: &Fetcher, say: Say) -> Result<Box<dyn Source>, SourceFault> {
+        let beside = self.iap.beside(around, fetcher)?;
         let client =
-            self.client().map_err(|fault| SourceFault::lasting(fault.to_string(), "or name another source"))?;
+            self.client(beside).map_err(|fault| SourceFault::lasting(fault.to_string(), "or name another source"))?;
         Ok(Box::new(Login::new(client, self.server.clone(), say)))
     }
 }

@@ -4,6 +4,7 @@
 //! ask, and its faults say what helps.
 
 mod adc;
+mod beside;
 pub mod choice;
 mod file;
 mod github;
@@ -19,6 +20,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 pub use self::adc::Adc;
+pub use self::beside::Shown;
 pub use self::file::TokenFile;
 pub use self::github::GitHub;
 pub use self::login::Login;

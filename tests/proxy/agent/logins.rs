@@ -16,7 +16,7 @@ use trackgate::clock::Clock;
 use trackgate::connect::source::Login;
 use trackgate::token_form;
 
-use super::{HOUR, Running, clock, date, form, json_answer, now};
+use super::{Running, clock, date, form, json_answer, now};
 use crate::harness::server::Server;
 use crate::harness::{certs, until};
 
@@ -156,7 +156,7 @@ async fn a_login_is_renewed_at_four_fifths_of_its_life_also_between_two_whole_se
         let login = LoggedIn::by(&clock, clock.seconds() + 3600, 0);
         let agent = login.agent_by(&clock).await;
         assert_eq!(agent.get("/a").await.status, 200);
-        clock.advance(HOUR / 5 * 4 - Duration::from_secs(1));
+        clock.advance(Duration::from_secs(3600 / 5 * 4 - 1));
         assert_eq!((agent.get("/a").await.status, login.renewed()), (200, 0), "{off}");
         clock.advance(Duration::from_secs(1));
         assert_eq!(agent.get("/a").await.status, 200);
