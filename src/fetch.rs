@@ -20,6 +20,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use url::{Host, Url};
 
+/// What a set of keys is (RFC 7517 section 8.5.2). Kubernetes' API server answers 406 to whoever wants `application/json`
+/// alone (`pkg/routes/openidmetadata.go`, `/openid/v1/jwks`); others call it that.
+const KEY_SET: HeaderValue = HeaderValue::from_static("application/jwk-set+json, application/json");
+
 /// How an identity provider is asked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -121,15 +125,23 @@ impl Fetcher {
         self.document(url, request).await
     }
 
+    /// Fetches a set of keys.
+    ///
+    /// # Errors
+    /// [`FetchFault`] for everything but a complete answer of status 200.
+    pub async fn get_keys(&self, url: &Url) -> Result<Bytes, FetchFault> {
+        self.document(url, Request::get(url.as_str()).header(ACCEPT, KEY_SET)).await
+    }
+
     /// The same from somebody who wants to know who asks: `token` is shown as a bearer token.
     ///
     /// # Errors
     /// [`FetchFault`] for everything but a complete answer of status 200.
-    pub async fn get_as(&self, url: &Url, token: &str) -> Result<Bytes, FetchFault> {
+    pub async fn get_keys_as(&self, url: &Url, token: &str) -> Result<Bytes, FetchFault> {
         let mut field = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| FetchFault::Connection("the token is no field of a header".to_owned()))?;
         field.set_sensitive(true);
-        let request = Request::get(url.as_str()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        let request = Request::get(url.as_str()).header(ACCEPT, KEY_SET);
         self.document(url, request.header(AUTHORIZATION, field)).await
     }
 

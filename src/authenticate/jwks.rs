@@ -230,13 +230,13 @@ impl Keeper {
 
     async fn fetch_keys(&self) -> Result<(), KeyFault> {
         let document = match &self.source {
-            Source::Fixed(address) => self.fetcher.get(address).await?,
+            Source::Fixed(address) => self.fetcher.get_keys(address).await?,
             Source::Guarded(keys) => self.guarded(keys).await?,
             Source::Discovery { address, issuer, keys } => {
                 let metadata = self.discover(address, issuer).await?;
                 match keys {
                     Some(keys) => self.guarded(keys).await?,
-                    None => self.fetcher.get(&metadata.keys).await?,
+                    None => self.fetcher.get_keys(&metadata.keys).await?,
                 }
             }
         };
@@ -251,10 +251,10 @@ impl Keeper {
     }
 
     async fn guarded(&self, keys: &Guarded) -> Result<Bytes, KeyFault> {
-        let Some(file) = &keys.token_file else { return Ok(self.fetcher.get(&keys.url).await?) };
+        let Some(file) = &keys.token_file else { return Ok(self.fetcher.get_keys(&keys.url).await?) };
         let token = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
         let token = token.map_err(|fault| KeyFault::TokenFile(fault.to_string()))?;
-        Ok(self.fetcher.get_as(&keys.url, token.trim()).await?)
+        Ok(self.fetcher.get_keys_as(&keys.url, token.trim()).await?)
     }
 
     async fn discover(&self, address: &Url, issuer: &str) -> Result<Arc<Metadata>, KeyFault> {

@@ -17,7 +17,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -337,12 +337,17 @@ async fn answer(url: &str, state: &Mutex<State>, request: Request<Incoming>) -> 
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let authorization = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let accept = request.headers().get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let mut state = state.lock().unwrap();
     match at {
         Endpoint::Discovery => reply(StatusCode::OK, state.discovery.to_string().into()),
         Endpoint::Keys if state.guard.is_some() && state.guard != authorization => {
             reply(StatusCode::UNAUTHORIZED, Bytes::new())
+        }
+        // As Kubernetes' API server does.
+        Endpoint::Keys if !accept.split(',').any(|one| one.trim() == "application/jwk-set+json") => {
+            reply(StatusCode::NOT_ACCEPTABLE, Bytes::new())
         }
         Endpoint::Keys => {
             let keys: Vec<Value> = state.forges.iter().map(|forge| forge.jwk()).collect();
