@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kinds::{ProviderUrl, ShortName, Word};
 use super::reader::Section;
-use crate::access::binding::GITHUB;
+use crate::access::binding::{GITHUB, GITLAB};
 use crate::authenticate::issuer::{Login, Settings, UserClaim};
 use crate::authenticate::{iap, login};
 use crate::fetch;
@@ -75,6 +75,17 @@ fn issuer(section: Section<'_>, names: &mut HashSet<String>, addresses: &mut Has
             "user_claim",
             "must be \"none\" for GitHub Actions: every workflow in the world would be somebody here",
             Some("write `user_claim = \"none\"`, and a `[[binding]]` for each repository that may come"),
+        );
+    }
+    // People sign in there too; jobs choose their audience, and are told apart from people by nothing that we ask for.
+    if !bound_alone && settings.issuer == GITLAB && !settings.bearer_audiences.is_empty() {
+        section.fault(
+            "bearer",
+            "has audiences that every CI job of GitLab.com can be for: each would be somebody here",
+            Some(
+                "take `audiences` out and name them in each `[[binding]]`, or write `user_claim = \"none\"` where nobody \
+                 signs in by it",
+            ),
         );
     }
     if !section.has("login") && !section.has("bearer") && !bound_alone {

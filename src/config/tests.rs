@@ -262,6 +262,18 @@ fn an_issuer_of_ci_jobs_is_for_bindings_alone() {
     assert_eq!(with_blocks(GITHUB), [""; 0]);
     let found = with_blocks(&GITHUB.replace("user_claim = \"none\"\n", ""));
     assert!(found.iter().any(|fault| fault.contains("every workflow in the world")), "{found:?}");
+    let gitlab = "[[issuer]]\nname = \"gitlab\"\nissuer = \"https://gitlab.com\"\n";
+    let (login, bearer) =
+        ("[issuer.login]\nclient_id = \"x\"\n", "[issuer.bearer]\naudiences = [\"https://m.example.com\"]\n");
+    for people in [format!("{gitlab}{bearer}"), format!("{gitlab}{login}{bearer}")] {
+        let found = with_blocks(&people);
+        assert!(found.iter().any(|fault| fault.contains("every CI job of GitLab.com")), "{people}: {found:?}");
+    }
+    let job = "[[binding]]\nname = \"ci\"\nissuer = \"gitlab\"\naccount = \"svc:ci\"\naudiences = [\"https://m.example.com\"]\n\
+               claims = { project_path = \"group/project\" }\n";
+    for apart in [format!("{gitlab}user_claim = \"none\"\n{bearer}"), format!("{gitlab}{login}{job}")] {
+        assert_eq!(with_blocks(&apart), [""; 0], "{apart}");
+    }
     let kubernetes = "[[issuer]]\nname = \"k8s\"\nissuer = \"https://kubernetes.default.svc.cluster.local\"\n\
                       user_claim = \"none\"\nca_file = \"/ca\"\nkeys_token_file = \"/token\"\n";
     let found = with_blocks(kubernetes);
