@@ -360,11 +360,21 @@ impl Authenticator {
                     Shown::One(field) => field,
                 };
                 match own::authorization(field.as_bytes())? {
-                    Authorization::Bearer(token) if !token_form::is_ours(token) => Err(AuthFault::TwoCredentials),
+                    Authorization::Bearer(token) if !token_form::is_ours(token) => self.bound_behind_iap(token).await,
                     Authorization::Bearer(token) => self.by_own_token(token, peer),
                     Authorization::Basic(password) => self.by_own_token(password.as_bytes(), peer),
                 }
             }
+        }
+    }
+
+    /// A job or a pod behind IAP: what its own platform signed counts where a binding makes a service account of it. Two
+    /// words of providers on who a person is are one too many, and stay refused.
+    async fn bound_behind_iap(&self, token: &[u8]) -> Result<Authenticated, AuthFault> {
+        match Box::pin(self.by_bearer(token)).await {
+            Ok(identity) if identity.proof == Proof::Bound => Ok(Authenticated::without_session(identity)),
+            Ok(_) | Err(AuthFault::Token(BadToken::UnknownIssuer)) => Err(AuthFault::TwoCredentials),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -404,7 +414,10 @@ impl Authenticator {
         let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now(), &in_force)).await?;
         let identity = Arc::new(identity);
         // Whoever comes with a token of ours is in the groups that the issuer named last.
-        if let Err(fault) = Box::pin(self.store.vouch(&identity)).await {
+        // By a binding nobody comes but a service account: what names a person there is refused, and says nothing of them.
+        if identity.proof == Proof::Bearer
+            && let Err(fault) = Box::pin(self.store.vouch(&identity)).await
+        {
             tracing::warn!(error = %fault, "the groups that an issuer named were not kept for tokens");
         }
         let skew = u64::try_from(issuer.settings.skew.as_millis()).unwrap_or_default();

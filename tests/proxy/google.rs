@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use trackgate::directory::Settings;
+use trackgate::mlflow::ids::UserName;
 
 use super::login::Browser;
 use crate::harness::forge::Forge;
@@ -237,4 +238,27 @@ async fn check_tells_whether_groups_can_be_read() {
     google.lie(Endpoint::Search, Lie::Refuses(403, "PERMISSION_DENIED"));
     let (code, text) = check(&["--groups-of", "alice@example.com"]).await;
     assert!(code != 0 && text.contains("PERMISSION_DENIED: Error(2028)"), "{code} {text}");
+}
+
+#[tokio::test]
+async fn who_left_a_group_at_google_has_it_by_no_token_or_login_that_was_made_in_it() {
+    let google = google();
+    let gate = gate(&google, "", |settings| settings.fresh = Duration::from_millis(100)).await;
+    let made = gate.bearer("alice").post("/trackgate/api/tokens", &json!({"name": "laptop"})).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    gate.issuer.change_claims(&json!({"sub": "sub-alice"}));
+    let (access, renew) = super::oauth::login(&gate).await;
+    for shown in [&token, &access] {
+        assert_eq!(super::oauth::with(&gate, shown).get(TARGET).await.status, 200, "as long as alice is in it");
+    }
+    google.remove("Data-Science@example.com", "alice@example.com");
+    for shown in [&token, &access] {
+        until("the loss of the group", 403, async || super::oauth::with(&gate, shown).get(TARGET).await).await;
+    }
+    let renewed = super::oauth::refresh(&gate, &renew).await.json();
+    let renewed = renewed["access_token"].as_str().unwrap();
+    assert_eq!(super::oauth::with(&gate, renewed).get(TARGET).await.status, 403, "nor by one that is made after");
+    let known = gate.open().house().store.user(&UserName::parse("alice@example.com").unwrap()).unwrap();
+    assert!(known.vouched.is_empty(), "what was looked up is nobody's word that lasts: {:?}", known.vouched);
 }

@@ -342,3 +342,85 @@ async fn keys_that_are_guarded_are_asked_for_with_the_token_of_the_file() {
     assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &job()))).await, is("svc:ci"));
     assert_eq!((provider.asked(Endpoint::Discovery), provider.asked(Endpoint::Keys)), (0, 1));
 }
+
+#[tokio::test]
+async fn what_a_binding_names_says_nothing_of_a_persons_groups() {
+    let provider = Provider::start(vec![rsa()]);
+    let change = |settings: &mut Settings| {
+        settings.issuers[0].groups_claim = Some("groups".to_owned());
+        settings.bindings = vec![binding("main", &main_branch(), "alice@example.com")];
+    };
+    let house = house_with(&Clock::System, change, &[("ci", &provider)]).await;
+    let alice = async |nonce: &str| {
+        let token = provider.bearer(AUDIENCE, &json!({"groups": ["ml"], "nonce": nonce}));
+        house.ask(&bearer(&token)).await.unwrap().unwrap().identity
+    };
+    let known = alice("a").await;
+    house.store.recognise(&known).await.unwrap();
+    alice("b").await;
+    let vouched = || house.store.user(&UserName::parse("alice@example.com").unwrap()).unwrap().vouched.clone();
+    let own = [GroupName::parse("ml").unwrap()];
+    assert_eq!(vouched(), own);
+    let known = house.ask(&bearer(&provider.bearer(AUDIENCE, &job()))).await.unwrap().unwrap();
+    assert_eq!((known.identity.user.as_str(), known.identity.proof), ("alice@example.com", Proof::Bound));
+    assert_eq!(vouched(), own, "the store refuses the request, and nothing of it is kept");
+}
+
+#[tokio::test]
+async fn a_cluster_that_gives_its_keys_as_a_key_set_alone_is_asked_for_one() {
+    // The issuer answers 406 to whoever wants `application/json` alone, as Kubernetes' API server does.
+    let provider = Provider::start(vec![rsa()]);
+    let fetcher = Fetcher::new(&crate::fetch::Settings::default()).unwrap();
+    let keys = Url::parse(&format!("{}/keys", provider.url)).unwrap();
+    assert_eq!(fetcher.get(&keys).await.unwrap_err(), crate::fetch::FetchFault::Status(406));
+    assert!(fetcher.get_keys(&keys).await.is_ok() && fetcher.get_keys_as(&keys, "pod-token").await.is_ok());
+    let house = ci(&provider).await;
+    assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &job()))).await, is("svc:ci"));
+}
+
+#[tokio::test]
+async fn behind_iap_a_bound_token_beside_its_word_is_the_account_and_no_other_token_counts() {
+    let provider = Provider::start(vec![Arc::new(Forge::ec("iap-1"))]);
+    let change = |settings: &mut Settings| {
+        settings.iap = Some(iap::Settings {
+            audiences: vec!["/projects/1/global/backendServices/2".to_owned()],
+            listener: Door::Plain,
+            keys_url: Url::parse(&format!("{}/keys", provider.url)).unwrap(),
+            hosted_domains: Vec::new(),
+            fetch: crate::fetch::Settings::default(),
+        });
+        settings.bindings = vec![binding("main", &main_branch(), "svc:ci")];
+    };
+    let house = house_with(&Clock::System, change, &[("ci", &provider)]).await;
+    house.store.add_account(&UserName::parse("svc:ci").unwrap(), By::Trackgate).await.unwrap();
+    let now = Clock::System.seconds();
+    let iap = |email: &Value| {
+        let claims = json!({"iss": iap::ISSUER, "aud": "/projects/1/global/backendServices/2", "email": email, "iat": now, "exp": now + 600});
+        provider.bearer("x", &claims)
+    };
+    let program = iap(&json!("runner@proj.iam.gserviceaccount.com"));
+    let through = async |assertion: Option<&str>, token: &str| {
+        let token = format!("Bearer {token}");
+        let mut fields = vec![(AUTHORIZATION, token.as_str())];
+        fields.extend(assertion.map(|text| (credential::IAP_ASSERTION, text)));
+        match house.authenticator.authenticate(&peer(Door::Plain), &shown(&fields)).await {
+            Ok(known) => {
+                let known = known.unwrap();
+                assert!(!known.is_ambient());
+                Ok((known.identity.user.to_string(), known.identity.proof))
+            }
+            Err(fault) => Err(fault.code()),
+        }
+    };
+    let ours = provider.bearer(AUDIENCE, &job());
+    assert_eq!(through(Some(&program), &ours).await, Ok(("svc:ci".to_owned(), Proof::Bound)));
+    assert_eq!(through(None, &ours).await, Err("assertion-missing"), "IAP is not left out for it");
+    assert_eq!(through(Some("a.b.c"), &ours).await, Err("token-not-compact"));
+    // Nobody but a binding makes somebody of a second token.
+    let person = provider.bearer(AUDIENCE, &json!({}));
+    assert_eq!(through(Some(&program), &person).await, Err("two-credentials"));
+    let stranger = provider.bearer(AUDIENCE, &json!({"iss": "https://elsewhere.example.com"}));
+    assert_eq!(through(Some(&program), &stranger).await, Err("two-credentials"));
+    let expired = provider.bearer(AUDIENCE, &with(&json!({"exp": now - 600, "iat": now - 1200})));
+    assert_eq!(through(Some(&program), &expired).await, Err("token-expired"));
+}
