@@ -16,7 +16,7 @@ use super::changes::{By, Change, Done};
 use super::engine::{Link, Tx, sql};
 use super::fault::StoreFault;
 use super::keys::{self, SealKey};
-use super::login::Waiting;
+use super::login::{Redeemed, Sought, Waiting};
 use super::logins;
 use super::news::{self, News, Part, Point};
 use super::postgres;
@@ -124,6 +124,10 @@ pub(super) enum Order {
         user_code: Arc<str>,
         reply: oneshot::Sender<Result<Option<Waiting>, StoreFault>>,
     },
+    Seek {
+        sought: Sought,
+        reply: oneshot::Sender<Result<Option<Redeemed>, StoreFault>>,
+    },
     SealKeys {
         fresh: SealKey,
         old: u64,
@@ -197,6 +201,14 @@ impl Keeper {
                     Some(Order::Waiting { user_code, reply }) => {
                         let now = self.clock.millis();
                         let found = within(TURN, async { logins::read(self.link().await?, &user_code, now).await }).await;
+                        if let Err(fault) = &found {
+                            self.lose(fault);
+                        }
+                        let _ = reply.send(found);
+                    }
+                    Some(Order::Seek { sought, reply }) => {
+                        let now = self.clock.millis();
+                        let found = within(TURN, async { logins::seek(self.link().await?, &sought, now).await }).await;
                         if let Err(fault) = &found {
                             self.lose(fault);
                         }

@@ -57,6 +57,17 @@ pub struct Waiting {
     pub created: u64,
 }
 
+/// What a program shows, as it is looked for before anything is changed.
+#[derive(Debug, Clone)]
+pub(super) enum Sought {
+    /// A code that a browser carried.
+    Code(TokenDigest),
+    /// The code that a device polls with.
+    Device(TokenDigest),
+    /// A token of this login.
+    Secret(TokenId, TokenDigest),
+}
+
 /// The secrets that a login gets next, and how long they last in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Fresh {

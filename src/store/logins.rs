@@ -9,7 +9,7 @@ use super::changes::{By, Change, Changed};
 use super::engine::{Link, Tx, signed, sql};
 use super::fault::StoreFault;
 use super::keeper::Order;
-use super::login::{Fresh, GRACE, Issued, MOST_LOGINS, NewCode, NewDevice, Redeemed, Waiting};
+use super::login::{Fresh, GRACE, Issued, MOST_LOGINS, NewCode, NewDevice, Redeemed, Sought, Waiting};
 use super::news::Part;
 use super::token::{TokenDigest, TokenId};
 use crate::mlflow::ids::UserName;
@@ -47,7 +47,8 @@ impl Store {
         fresh: Fresh,
     ) -> Result<Redeemed, StoreFault> {
         let (redirect, challenge) = (redirect.into(), challenge.into());
-        self.redeem(Change::RedeemCode { code, redirect, challenge, fresh: Box::new(fresh) }).await
+        let sought = Sought::Code(code);
+        self.redeem(sought, Change::RedeemCode { code, redirect, challenge, fresh: Box::new(fresh) }).await
     }
 
     /// Keeps the codes of a device that waits.
@@ -81,7 +82,7 @@ impl Store {
     /// # Errors
     /// [`StoreFault`]; then it is as it was.
     pub async fn poll_device(&self, code: TokenDigest, fresh: Fresh) -> Result<Redeemed, StoreFault> {
-        self.redeem(Change::PollDevice { code, fresh: Box::new(fresh) }).await
+        self.redeem(Sought::Device(code), Change::PollDevice { code, fresh: Box::new(fresh) }).await
     }
 
     /// Uses a refresh token: the login has fresh secrets. One that was used before ends the login, but for a short time in
@@ -90,7 +91,8 @@ impl Store {
     /// # Errors
     /// [`StoreFault`]; then it still counts.
     pub async fn renew_login(&self, refresh: TokenDigest, fresh: Fresh) -> Result<Redeemed, StoreFault> {
-        self.redeem(Change::RenewLogin { refresh, fresh: Box::new(fresh) }).await
+        let sought = Sought::Secret(fresh.id.clone(), refresh);
+        self.redeem(sought, Change::RenewLogin { refresh, fresh: Box::new(fresh) }).await
     }
 
     /// Ends the login that this access or refresh token is of.
@@ -98,10 +100,15 @@ impl Store {
     /// # Errors
     /// [`StoreFault`]; then it still counts.
     pub async fn end_login(&self, id: &TokenId, secret: TokenDigest) -> Result<Redeemed, StoreFault> {
-        self.redeem(Change::EndLogin { id: id.clone(), secret }).await
+        self.redeem(Sought::Secret(id.clone(), secret), Change::EndLogin { id: id.clone(), secret }).await
     }
 
-    async fn redeem(&self, change: Change) -> Result<Redeemed, StoreFault> {
+    /// Anybody may show anything: it is looked for first. A change stands in line with all who write, at every gate of the
+    /// database, and is begun only for what there is and what somebody has decided.
+    async fn redeem(&self, sought: Sought, change: Change) -> Result<Redeemed, StoreFault> {
+        if let Some(answer) = self.look_up(|reply| Order::Seek { sought, reply }).await? {
+            return Ok(answer);
+        }
         let done = self.done(change, By::Trackgate).await?;
         done.redeemed.ok_or_else(|| StoreFault::Corrupt("nothing is known of a code".to_owned()))
     }
@@ -173,6 +180,31 @@ pub(super) async fn read(link: &mut Link, user_code: &str, now: u64) -> Result<O
         address: address.parse().ok(),
         created: created.unsigned_abs(),
     }))
+}
+
+/// What is answered without a change; `None`: the change says it.
+pub(super) async fn seek(link: &mut Link, sought: &Sought, now: u64) -> Result<Option<Redeemed>, StoreFault> {
+    let mut t = link.read().await?;
+    let answer = match sought {
+        Sought::Code(code) => {
+            let row = sql("SELECT expires FROM login_codes WHERE digest = $1").bind(code.to_hex());
+            t.one::<(i64,)>(row).await?.is_none().then_some(Redeemed::Unknown)
+        }
+        Sought::Device(code) => {
+            let row = sql("SELECT state, expires FROM device_codes WHERE digest = $1").bind(code.to_hex());
+            match t.one::<(String, i64)>(row).await? {
+                None => Some(Redeemed::Unknown),
+                Some((state, expires)) if state == "pending" && expires.unsigned_abs() > now => Some(Redeemed::Pending),
+                Some(_) => None,
+            }
+        }
+        Sought::Secret(id, secret) => {
+            let row = sql("SELECT expires FROM login_secrets WHERE digest = $1 AND login = $2").bind(secret.to_hex());
+            t.one::<(i64,)>(row.bind(id.as_str())).await?.is_none().then_some(Redeemed::Unknown)
+        }
+    };
+    t.commit().await?;
+    Ok(answer)
 }
 
 pub(super) async fn decide(

@@ -354,7 +354,34 @@ async fn logging_out_ends_a_login_by_either_of_its_tokens_and_by_no_other(place:
     }
 }
 
+async fn what_strangers_make_up_and_what_nobody_decided_never_stands_in_line_with_those_who_write(place: Place) {
+    let clock = clock();
+    let settings = Settings { lock_wait: Duration::from_millis(100), ..place.settings() };
+    let store = Store::open(&settings, clock.clone()).await.unwrap();
+    store.recognise(&identity("alice@example.com", "1")).await.unwrap();
+    login(&store, &clock, "loginone").await;
+    store.await_device(device(&clock, "asked", "BCDFGHJK")).await.unwrap();
+    let id = TokenId::parse("loginone").unwrap();
+    // Somebody else writes, and goes on: whatever would write fails.
+    let other = Writer::at(&place).await;
+    let unknown = Redeemed::Unknown;
+    assert_eq!(
+        store.redeem_code(digest("made up"), REDIRECT, CHALLENGE, fresh("logintwo", "1")).await.unwrap(),
+        unknown
+    );
+    assert_eq!(poll(&store, "made up", "logintwo").await, unknown);
+    assert_eq!(renew(&store, "logintwo", "1", "2").await, unknown, "a login that is none");
+    assert_eq!(renew(&store, "loginone", "made up", "2").await, unknown, "one whose name somebody has read");
+    assert_eq!(store.end_login(&id, digest("made up")).await.unwrap(), unknown);
+    assert_eq!(poll(&store, "asked", "logintwo").await, Redeemed::Pending);
+    let real = store.renew_login(digest("refresh-loginone-1"), fresh("loginone", "2")).await.unwrap_err();
+    assert!(matches!(real, StoreFault::Locked), "{real}");
+    other.end().await;
+    assert!(matches!(renew(&store, "loginone", "1", "2").await, Redeemed::Given(_)));
+}
+
 super::on_both! {
+    what_strangers_make_up_and_what_nobody_decided_never_stands_in_line_with_those_who_write,
     a_code_gives_a_login_that_lets_in_for_an_hour_and_is_there_after_opening_anew,
     a_code_that_comes_twice_ends_what_it_gave,
     a_code_is_for_its_own_address_and_program_and_used_up_by_any_other,
