@@ -65,6 +65,14 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What whoever has many networks counts as: 48 bits of an IPv6 address, which is what one customer is given (RFC 6177).
+pub(super) fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

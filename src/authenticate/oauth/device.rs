@@ -16,7 +16,7 @@ use super::{OAuthFault, ask};
 use crate::access::identity::Identity;
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Secret;
-use crate::authenticate::throttle::{Throttle, network};
+use crate::authenticate::throttle::{Throttle, network, site};
 use crate::authenticate::verdicts::Fingerprint;
 use crate::mlflow::ids::UserName;
 use crate::store::{Changed, NewDevice, StoreFault, TokenDigest, Waiting};
@@ -36,6 +36,9 @@ const DRAWS: usize = 4;
 /// Codes for devices that one address may ask for in a minute.
 const MOST_ASKED: u32 = 30;
 
+/// And so many all networks of one site: they count for ten minutes, and 10,000 may wait at a time.
+const MOST_ASKED_OF_SITE: u32 = 120;
+
 /// What a device gets.
 pub struct DeviceCodes {
     /// What it polls with.
@@ -49,6 +52,7 @@ pub(in crate::authenticate) struct Polls {
     asked: Cache<Fingerprint, Arc<Mutex<Poll>>>,
     /// Codes that were asked for.
     fresh: Throttle<IpAddr>,
+    fresh_of_site: Throttle<IpAddr>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,7 +67,14 @@ impl Polls {
         Self {
             asked: Cache::builder().max_capacity(20_000).time_to_idle(kept).build(),
             fresh: Throttle::new(MOST_ASKED),
+            fresh_of_site: Throttle::new(MOST_ASKED_OF_SITE),
         }
+    }
+
+    /// Notes that a device asks for codes. Tells when to come back if it was one too many.
+    fn asks(&self, address: IpAddr, now: u64) -> Option<Duration> {
+        // What one network is refused does not count against its neighbours.
+        self.fresh.wrong(network(address), now).or_else(|| self.fresh_of_site.wrong(site(address), now))
     }
 
     /// Whether the device asks too soon. Then it must wait longer than before.
@@ -119,7 +130,7 @@ impl Authenticator {
         if !self.logins.allow {
             return Err(OAuthFault::Off);
         }
-        if let Some(retry_after) = self.polls.fresh.wrong(network(address), self.clock.seconds()) {
+        if let Some(retry_after) = self.polls.asks(address, self.clock.seconds()) {
             return Err(OAuthFault::Throttled { retry_after });
         }
         let mut draws = 0;
@@ -130,7 +141,8 @@ impl Authenticator {
                 digest: TokenDigest::of(device_code.as_bytes()),
                 user_code: Arc::from(user_code.as_str()),
                 device: Arc::from(ask::device(named)),
-                address: address.to_canonical(),
+                // INVARIANT: the store counts by it; all addresses of an IPv6 network are one client's.
+                address: network(address),
                 expires: self.clock.millis() + 1000 * EXPIRES_IN,
             };
             match self.store.await_device(new).await {
@@ -206,5 +218,20 @@ mod tests {
             polls.too_soon(b"one", 31_000 + n);
         }
         assert!(!polls.too_soon(b"one", 92_000), "never longer than a minute");
+    }
+
+    #[test]
+    fn whoever_has_many_networks_fills_no_room_with_devices() {
+        let polls = Polls::new();
+        let host = |net: u32, host: u32| format!("2001:db8:7:{net:x}::{host:x}").parse().unwrap();
+        for net in 0..4 {
+            for n in 0..30 {
+                assert_eq!(polls.asks(host(net, n), 1000), None, "{net} {n}");
+            }
+            assert!(polls.asks(host(net, 99), 1000).is_some(), "the addresses of one network are one");
+        }
+        assert!(polls.asks(host(4, 1), 1000).is_some(), "another network of the same site");
+        assert_eq!(polls.asks("2001:db8:8::1".parse().unwrap(), 1000), None, "another site");
+        assert_eq!(polls.asks(host(4, 1), 1060), None, "a new minute");
     }
 }
