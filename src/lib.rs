@@ -48,6 +48,8 @@ pub mod config;
 pub mod cli;
 // Operational logs.
 pub mod telemetry;
+// What a certificate says of itself.
+pub mod certificate;
 // A machine's own proof before Google.
 pub mod google;
 // The client for what identity providers say.

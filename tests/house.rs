@@ -34,6 +34,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("fetch", 1),
     ("telemetry", 1),
     ("seal", 0),
+    ("certificate", 0),
     ("token_form", 0),
     ("mlflow", 0),
     ("clock", 0),

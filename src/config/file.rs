@@ -154,6 +154,7 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
         workers,
         hsts,
         limits: default.limits,
+        expiry: default.expiry,
     }
 }
 

@@ -33,6 +33,7 @@ pub use misdeed::Misdeed;
 pub use settings::{Https, Limits, Redirect, Settings};
 pub use tls::BadPair;
 
+use crate::certificate::Expiry;
 use crate::forward::Tunnels;
 use crate::message::{Body, Door, Peer};
 use connection::Worker;
@@ -105,7 +106,7 @@ pub struct Running {
 /// # Errors
 /// [`BadPair`].
 pub fn check_certificate(settings: &Https) -> Result<(), BadPair> {
-    Certificates::load(settings)?.config().map(drop)
+    Certificates::load(settings, &Expiry::default())?.config().map(drop)
 }
 
 /// Opens the doors. `make_handler` is called once in each worker, within its runtime; `tunnels` are those that the
@@ -125,7 +126,8 @@ pub fn start<H: Handler>(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let certificates = settings.https.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
+    let load = |https| Certificates::load(https, &settings.expiry);
+    let certificates = settings.https.as_ref().map(load).transpose()?.map(Arc::new);
     let tls = match &certificates {
         Some(certificates) => Some(TlsAcceptor::from(Arc::new(certificates.config()?))),
         None => None,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::certificate::Expiry;
+
 /// Where the gate listens, and its limits. The defaults are those of `config/example.toml`.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,6 +25,8 @@ pub struct Settings {
     pub hsts: Duration,
     /// What one client gets.
     pub limits: Limits,
+    /// Who is told when the certificate ends that is shown.
+    pub expiry: Expiry,
 }
 
 impl Default for Settings {
@@ -35,6 +39,7 @@ impl Default for Settings {
             workers: 0,
             hsts: Duration::from_hours(365 * 24),
             limits: Limits::default(),
+            expiry: Expiry::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::settings::Https;
+use crate::certificate::{Expiry, Facts};
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,7 @@ pub(super) struct Certificates {
     current: Arc<Current>,
     /// The files' contents when they were last looked at, good or bad.
     seen: Mutex<Contents>,
+    expiry: Expiry,
 }
 
 #[derive(Debug)]
@@ -88,15 +90,17 @@ impl Certificates {
     ///
     /// # Errors
     /// [`BadPair`]; the process then does not start.
-    pub(super) fn load(settings: &Https) -> Result<Self, BadPair> {
+    pub(super) fn load(settings: &Https, expiry: &Expiry) -> Result<Self, BadPair> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let contents = read(settings)?;
         let key = pair(settings, &contents, &provider)?;
+        tell(&key, expiry);
         Ok(Self {
             settings: settings.clone(),
             provider,
             current: Arc::new(Current(ArcSwap::from_pointee(key))),
             seen: Mutex::new(contents),
+            expiry: expiry.clone(),
         })
     }
 
@@ -134,8 +138,17 @@ impl Certificates {
         }
         let pair = pair(&self.settings, &contents, &self.provider);
         *seen = contents;
-        self.current.0.store(Arc::new(pair?));
+        let pair = pair?;
+        tell(&pair, &self.expiry);
+        self.current.0.store(Arc::new(pair));
         Ok(true)
+    }
+}
+
+/// What the dates were checked for is known to be a certificate.
+fn tell(pair: &CertifiedKey, expiry: &Expiry) {
+    if let Some(facts) = pair.cert.first().and_then(|first| Facts::of(first).ok()) {
+        expiry.set(facts.to);
     }
 }
 
@@ -231,7 +244,7 @@ mod tests {
     #[test]
     fn a_pair_that_cannot_be_used_is_refused() {
         let folder = Folder::new();
-        let load = || Certificates::load(&folder.settings()).map(|_| ());
+        let load = || Certificates::load(&folder.settings(), &Expiry::default()).map(|_| ());
         assert!(matches!(load(), Err(BadPair::Unreadable { .. })));
         let (certificate, key) = good();
         folder.write("", &key);
@@ -257,7 +270,7 @@ mod tests {
         let folder = Folder::new();
         let (certificate, key) = good();
         folder.write(&certificate, &key);
-        let certificates = Certificates::load(&folder.settings()).unwrap();
+        let certificates = Certificates::load(&folder.settings(), &Expiry::default()).unwrap();
         let shown = || certificates.current.0.load().cert[0].clone();
         let first = shown();
         assert!(matches!(certificates.reload(true), Ok(false)));
