@@ -50,6 +50,8 @@ pub mod cli;
 pub mod telemetry;
 // What a certificate says of itself.
 pub mod certificate;
+// What the gate tells of itself: whether it lives, and whether it is ready.
+pub mod monitor;
 // A machine's own proof before Google.
 pub mod google;
 // The client for what identity providers say.

@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("policy", 1),
     ("fetch", 1),
     ("telemetry", 1),
+    ("monitor", 1),
     ("seal", 0),
     ("certificate", 0),
     ("token_form", 0),

@@ -138,12 +138,9 @@ impl Log {
     /// # Errors
     /// [`Unwritable`] when no record can be written and the settings say that requests are then refused.
     pub fn begin(&self) -> Result<Record, Unwritable> {
-        let fault = if self.state.failing() {
-            Unwritable::Failing
-        } else if self.state.waiting() >= self.most_waiting {
-            Unwritable::Full
-        } else {
-            return Ok(Record::new(Some(self.queue.clone()), &self.clock));
+        let fault = match self.writable() {
+            Ok(()) => return Ok(Record::new(Some(self.queue.clone()), &self.clock)),
+            Err(fault) => fault,
         };
         match self.on_failure {
             OnFailure::Refuse => Err(fault),
@@ -151,6 +148,27 @@ impl Log {
                 tracing::warn!(fault = %fault, "a request goes on without an audit record");
                 Ok(Record::new(None, &self.clock))
             }
+        }
+    }
+
+    /// Whether a request that comes now is let in, as far as its record is concerned.
+    ///
+    /// # Errors
+    /// [`Unwritable`], as in [`Log::begin`].
+    pub fn takes_records(&self) -> Result<(), Unwritable> {
+        match self.on_failure {
+            OnFailure::Refuse => self.writable(),
+            OnFailure::Allow => Ok(()),
+        }
+    }
+
+    fn writable(&self) -> Result<(), Unwritable> {
+        if self.state.failing() {
+            Err(Unwritable::Failing)
+        } else if self.state.waiting() >= self.most_waiting {
+            Err(Unwritable::Full)
+        } else {
+            Ok(())
         }
     }
 

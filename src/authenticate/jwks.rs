@@ -121,6 +121,12 @@ impl Keeper {
         })
     }
 
+    /// Whose keys they are.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The version of the keys that count now; none when there are none, or none that are fresh enough.
     #[must_use]
     pub fn version(&self) -> Option<u64> {

@@ -248,10 +248,19 @@ impl Authenticator {
         })
     }
 
+    /// The names of those who vouch, whose keys are not here or too old: nothing that they signed is believed.
+    #[must_use]
+    pub fn without_keys(&self) -> Vec<&str> {
+        self.keepers().filter(|keys| keys.version().is_none()).map(|keys| keys.name()).collect()
+    }
+
+    fn keepers(&self) -> impl Iterator<Item = &Arc<Keeper>> {
+        self.issuers.iter().map(|issuer| &issuer.keys).chain(self.iap.iter().map(|iap| &iap.keys))
+    }
+
     /// Fetches keys and keeps them fresh; to be spawned on the control runtime. Ends only when it is dropped.
     pub async fn keep_fresh(&self) {
-        let keepers = self.issuers.iter().map(|issuer| Arc::clone(&issuer.keys));
-        let keepers = keepers.chain(self.iap.iter().map(|iap| Arc::clone(&iap.keys)));
+        let keepers = self.keepers().map(Arc::clone);
         let directory = async {
             if let Some(directory) = &self.directory {
                 directory.keep().await;

@@ -1,5 +1,6 @@
 //! How is the house put together, opened, and closed again?
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Tunnels};
 use crate::gate::{Bodies, Gate, House, News, Room};
+use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
 use crate::serve::{self, Addresses, Running, ServeError};
 use crate::store::{Store, StoreFault};
@@ -38,6 +40,9 @@ pub enum OpenFault {
     /// The doors.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The monitor's door.
+    #[error(transparent)]
+    Monitor(#[from] MonitorFault),
 }
 
 /// Everything but the doors.
@@ -45,6 +50,8 @@ pub struct Assembled {
     house: Arc<House>,
     upstream: Upstream,
     serve: serve::Settings,
+    monitor: monitor::Settings,
+    ready: Readiness,
     tunnels: Tunnels,
     writer: audit::Writer,
     fetching: tokio::task::JoinHandle<()>,
@@ -88,7 +95,8 @@ pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFau
         room: Room::new(config.bodies.at_once),
         news: News::default(),
     });
-    Ok(Assembled { house, upstream, serve: config.serve, tunnels, writer, fetching })
+    let ready = readiness(&house, &upstream, config.serve.alive.clone(), config.monitor.reachable_for);
+    Ok(Assembled { house, upstream, serve: config.serve, monitor: config.monitor, ready, tunnels, writer, fetching })
 }
 
 impl Assembled {
@@ -104,12 +112,35 @@ impl Assembled {
         move || Gate::new(Arc::clone(&house), upstream.for_worker())
     }
 
+    /// What must be there for requests to be answered; more may be added.
+    #[must_use]
+    pub fn readiness(&self) -> &Readiness {
+        &self.ready
+    }
+
+    /// Opens the monitor, where one is wished for. Before the doors: it tells that they are not open yet.
+    fn watch(&self) -> Result<Option<Watched>, MonitorFault> {
+        let Some(address) = self.monitor.address else { return Ok(None) };
+        let told = monitor::Told {
+            alive: self.serve.alive.clone(),
+            dead_after: self.monitor.dead_after,
+            ready: self.ready.clone(),
+        };
+        let monitor = Monitor::open(address, told)?;
+        tracing::info!(address = %monitor.address(), "the monitor is open");
+        let (upstream, prefix) = (self.upstream.for_worker(), self.house.clean.static_prefix.clone());
+        let every = self.monitor.probe_every;
+        let probing = tokio::spawn(async move { upstream.keep_in_touch(&prefix, every).await });
+        Ok(Some(Watched { monitor, probing }))
+    }
+
     /// Opens the doors until SIGTERM or SIGINT, then finishes what runs and closes everything. SIGHUP reads the
     /// certificate again and opens the audit log anew.
     ///
     /// # Errors
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
     pub async fn run(self, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
+        let _watched = self.watch()?;
         let audit = self.house.audit.clone();
         let (house, upstream) = (Arc::clone(&self.house), self.upstream.for_worker());
         let prefix = self.house.clean.static_prefix.clone();
@@ -126,8 +157,9 @@ impl Assembled {
     /// # Errors
     /// [`OpenFault::Serve`] when a door cannot be opened.
     pub fn open(self) -> Result<Open, OpenFault> {
+        let watched = self.watch()?;
         let running = serve::start(self.serve.clone(), &self.tunnels, self.gates())?;
-        Ok(Open { running, assembled: self })
+        Ok(Open { running, watched, assembled: self })
     }
 
     async fn close(self) {
@@ -140,9 +172,47 @@ impl Assembled {
     }
 }
 
+/// An open monitor, and the task that asks MLflow for it.
+struct Watched {
+    monitor: Monitor,
+    probing: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.probing.abort();
+    }
+}
+
+/// What must be there for requests to be answered.
+fn readiness(house: &Arc<House>, upstream: &Upstream, alive: Alive, reachable_for: Duration) -> Readiness {
+    let ready = Readiness::default();
+    ready.needs("doors", move || alive.doors());
+    let store = house.store.clone();
+    ready.needs("store", move || {
+        let stale = || format!("memory was last known to be current {} s ago", store.age().as_secs());
+        store.current().then_some(()).ok_or_else(stale)
+    });
+    let upstream = upstream.clone();
+    ready.needs("upstream", move || match upstream.silent_for() {
+        None => Err("MLflow has not answered yet".to_owned()),
+        Some(silent) if silent > reachable_for => Err(format!("MLflow last answered {} s ago", silent.as_secs())),
+        Some(_) => Ok(()),
+    });
+    let authenticator = Arc::clone(&house.authenticator);
+    ready.needs("keys", move || match authenticator.without_keys() {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(format!("there are no keys of {}", missing.join(", "))),
+    });
+    let audit = house.audit.clone();
+    ready.needs("audit", move || audit.takes_records().map_err(|fault| fault.to_string()));
+    ready
+}
+
 /// A house with open doors.
 pub struct Open {
     running: Running,
+    watched: Option<Watched>,
     assembled: Assembled,
 }
 
@@ -153,10 +223,21 @@ impl Open {
         self.running.addresses()
     }
 
+    /// Where the monitor is, if there is one.
+    #[must_use]
+    pub fn monitor(&self) -> Option<SocketAddr> {
+        self.watched.as_ref().map(|watched| watched.monitor.address())
+    }
+
     /// The rooms.
     #[must_use]
     pub fn house(&self) -> &Arc<House> {
         &self.assembled.house
+    }
+
+    /// Begins to close, without waiting for the end.
+    pub fn drain(&self) {
+        self.running.drain();
     }
 
     /// Finishes what runs, within the drain's limit, and closes everything.
@@ -164,9 +245,10 @@ impl Open {
     /// # Errors
     /// [`OpenFault::Serve`] when a worker ended by a panic.
     pub async fn close(self) -> Result<(), OpenFault> {
-        let Self { running, assembled } = self;
+        let Self { running, watched, assembled } = self;
         running.drain();
         let ended = tokio::task::spawn_blocking(move || running.wait()).await;
+        drop(watched);
         assembled.close().await;
         match ended {
             Ok(Ok(_)) => Ok(()),

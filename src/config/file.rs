@@ -18,7 +18,7 @@ use super::{Bodies, Config};
 use crate::authenticate::{oauth, own, session};
 use crate::gate::clean::{self, Hosts};
 use crate::serve::{Https, Limits, Redirect};
-use crate::{answer, audit, authenticate, pages, resolve, serve, store, telemetry, upstream};
+use crate::{answer, audit, authenticate, monitor, pages, resolve, serve, store, telemetry, upstream};
 
 /// Where the state is unless the file says otherwise.
 const STATE_DIR: &str = "/var/lib/trackgate";
@@ -41,7 +41,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
     let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
     let seal_keys_file: Option<PathBuf> = root.maybe("seal_keys_file");
-    let mut serve = listen(root.section("listen"), public_url.as_ref());
+    let (mut serve, monitor) = listen(root.section("listen"), public_url.as_ref());
     let mut resolve = resolve::Settings::default();
     let mut answer = answer::Settings::default();
     let (upstream, static_prefix, workspaces) = upstream(root.section("upstream"));
@@ -95,6 +95,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         resolve,
         answer,
         serve,
+        monitor,
         upstream,
         store,
         seal_keys_file,
@@ -105,7 +106,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     (config, report.faults.into_inner())
 }
 
-fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settings {
+fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> (serve::Settings, monitor::Settings) {
     let default = serve::Settings::default();
     let https: Option<SocketAddr> = section.maybe("https");
     let certificate: Option<PathBuf> = section.maybe("certificate");
@@ -114,6 +115,7 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
     let plain: Option<SocketAddr> = section.maybe("plain");
     let trusted_proxies = section.or("trusted_proxies", default.trusted_proxies);
     let redirect: Option<SocketAddr> = section.maybe("redirect");
+    let monitor: Option<SocketAddr> = section.maybe("monitor");
     let workers = section.or("workers", default.workers);
     let hsts = section.or("hsts", default.hsts);
 
@@ -133,13 +135,18 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
             }
         }
     }
-    for (name, one, other) in [("plain", plain, https), ("redirect", redirect, https), ("redirect", redirect, plain)] {
-        if one.is_some() && one == other {
+    for (name, one, others) in [
+        ("plain", plain, &[https][..]),
+        ("redirect", redirect, &[https, plain]),
+        ("monitor", monitor, &[https, plain, redirect]),
+    ] {
+        // With port 0 each finds one of its own.
+        if one.is_some_and(|one| one.port() != 0) && others.contains(&one) {
             section.fault(name, "has the address of another listener", None);
         }
     }
     section.finish();
-    serve::Settings {
+    let serve = serve::Settings {
         https: https.zip(certificate.zip(private_key)).map(|(address, (certificate, private_key))| Https {
             address,
             certificate,
@@ -155,7 +162,9 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> serve::Settin
         hsts,
         limits: default.limits,
         expiry: default.expiry,
-    }
+        alive: default.alive,
+    };
+    (serve, monitor::Settings { address: monitor, ..monitor::Settings::default() })
 }
 
 /// MLflow's address, its static prefix, and whether it has workspaces.

@@ -28,7 +28,7 @@ pub use self::units::Size;
 pub(crate) use self::units::duration;
 
 use crate::gate::clean;
-use crate::{answer, audit, authenticate, resolve, serve, store, telemetry, upstream};
+use crate::{answer, audit, authenticate, monitor, resolve, serve, store, telemetry, upstream};
 
 /// What the file says, checked, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub answer: answer::Settings,
     /// Sockets, TLS, connection limits.
     pub serve: serve::Settings,
+    /// Where the gate tells of itself.
+    pub monitor: monitor::Settings,
     /// The way to MLflow.
     pub upstream: upstream::Settings,
     /// Issuers, IAP, sessions.

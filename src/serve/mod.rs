@@ -36,6 +36,7 @@ pub use tls::BadPair;
 use crate::certificate::Expiry;
 use crate::forward::Tunnels;
 use crate::message::{Body, Door, Peer};
+use crate::monitor::Alive;
 use connection::Worker;
 use drain::Phase;
 use listener::Crowd;
@@ -97,6 +98,7 @@ pub struct Addresses {
 pub struct Running {
     addresses: Addresses,
     phase: Arc<Phase>,
+    alive: Alive,
     certificates: Option<Arc<Certificates>>,
     workers: Vec<JoinHandle<bool>>,
 }
@@ -175,6 +177,7 @@ pub fn start<H: Handler>(
         let (settings, tls, hsts) = (Arc::clone(&settings), tls.clone(), hsts.clone());
         let shared_phase = Arc::clone(&phase);
         let make_handler = make_handler.clone();
+        let pulse = settings.alive.expect(&format!("worker-{number}"));
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = match runtime {
@@ -184,10 +187,15 @@ pub fn start<H: Handler>(
                     return false;
                 }
             };
+            let beating = &pulse;
             let ended = runtime.block_on(async move {
                 let worker = Arc::new(Worker { handler: make_handler(), settings, hsts, phase: shared_phase, tls });
-                shift.work(worker).await
+                tokio::select! {
+                    ended = shift.work(worker) => ended,
+                    () = beating.beat() => false,
+                }
             });
+            pulse.leave();
             // What still runs is cut, not waited for.
             runtime.shutdown_background();
             ended
@@ -200,7 +208,8 @@ pub fn start<H: Handler>(
             }
         }
     }
-    Ok(Running { addresses, phase, certificates, workers })
+    settings.alive.doors_opened();
+    Ok(Running { addresses, phase, alive: settings.alive.clone(), certificates, workers })
 }
 
 /// What one worker has to do.
@@ -284,6 +293,8 @@ impl Running {
 
     /// Begins to close: no accepted request is cut before the drain's limit.
     pub fn drain(&self) {
+        // First: whoever sends requests here should be looking for another gate already.
+        self.alive.doors_closing();
         self.phase.drain();
     }
 

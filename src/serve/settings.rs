@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::certificate::Expiry;
+use crate::monitor::Alive;
 
 /// Where the gate listens, and its limits. The defaults are those of `config/example.toml`.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who is told when the certificate ends that is shown.
     pub expiry: Expiry,
+    /// Who is told that the workers live and the doors are open.
+    pub alive: Alive,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             hsts: Duration::from_hours(365 * 24),
             limits: Limits::default(),
             expiry: Expiry::default(),
+            alive: Alive::default(),
         }
     }
 }

@@ -83,8 +83,13 @@ impl Memory {
     /// Whether memory is known to be what the database held not longer ago than the bound. It ends by itself: whoever
     /// waits for a database that is silent need not say so.
     pub(super) fn current(&self) -> bool {
-        let age = millis(self.begun.elapsed()).saturating_sub(self.known.load(Ordering::Acquire));
-        !self.behind.load(Ordering::Acquire) && age < millis(self.stale_after)
+        !self.behind.load(Ordering::Acquire) && self.age() < self.stale_after
+    }
+
+    /// How long ago the database is known to have held what memory holds.
+    pub(super) fn age(&self) -> Duration {
+        let now = millis(self.begun.elapsed());
+        Duration::from_millis(now.saturating_sub(self.known.load(Ordering::Acquire)))
     }
 
     /// What was read shows the database as it was at `moment`, or later.

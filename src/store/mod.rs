@@ -205,6 +205,12 @@ impl Store {
         self.memory.current()
     }
 
+    /// How long ago the database is known to have held what is in memory.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.memory.age()
+    }
+
     // --- who asks ---
 
     /// The identity with all that it holds in a workspace, from one snapshot. Memory only.

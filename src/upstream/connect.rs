@@ -14,12 +14,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::heard::Heard;
 use super::{Settings, Target, UpstreamError};
 
 /// Opens connections.
 pub(super) struct Connector {
     pub(super) settings: Settings,
     pub(super) authority: HeaderValue,
+    /// When the server was heard of.
+    pub(super) heard: Heard,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -31,7 +34,7 @@ impl Connector {
             Target::Https { host, .. } => Some(tls(settings, host)?),
             Target::Http { .. } | Target::Unix(_) => None,
         };
-        Ok(Self { settings: settings.clone(), authority, tls })
+        Ok(Self { settings: settings.clone(), authority, heard: Heard::default(), tls })
     }
 
     /// Opens one connection, within the connect timeout.

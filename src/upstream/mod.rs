@@ -12,6 +12,7 @@
 
 mod answer;
 mod connect;
+mod heard;
 mod link;
 mod pool;
 mod settings;
@@ -38,6 +39,9 @@ const MOST_ASKED: usize = 16 * 1024 * 1024;
 
 /// MLflow's `WORKSPACE_HEADER_NAME`.
 const WORKSPACE: HeaderName = HeaderName::from_static("x-mlflow-workspace");
+
+/// How long the server may take to answer a probe.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// A pooled connection that rested at least this long may have been closed by the server in this very moment; a
 /// request that may be repeated is then kept until its answer comes.
@@ -161,6 +165,21 @@ impl Upstream {
     /// # Errors
     /// See [`UpstreamError`]. Nothing is sent twice that may have been processed.
     pub async fn send(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
+        let answer = self.exchange(request, first_byte).await;
+        if answer.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
+            self.connector.heard.note();
+        }
+        answer
+    }
+
+    /// How long ago the server last answered anybody with something else than a fault of its own; `None`: never yet. All
+    /// clients that were made of one another know it together.
+    #[must_use]
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.connector.heard.ago()
+    }
+
+    async fn exchange(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
         let mut request = self.prepare(request)?;
         let idle = self.settings().idle_timeout;
         while let Some(mut link) = self.pool.take() {
@@ -220,6 +239,27 @@ impl Upstream {
             body @ (Body::Incoming(_) | Body::Boxed(_)) => whole(body).await?,
         };
         Ok(Asked { status, body })
+    }
+
+    /// Asks MLflow's `/health` every `every`, unless it was heard of since: [`Upstream::silent_for`] then tells what is true
+    /// also while nobody calls. Ends only with the task it runs in.
+    pub async fn keep_in_touch(&self, static_prefix: &str, every: Duration) {
+        let prefix = static_prefix.trim_end_matches('/');
+        let below = format!("{prefix}/health");
+        loop {
+            if self.silent_for().is_none_or(|silent| silent >= every)
+                && let Err(error) = self.is_healthy(&below).await
+            {
+                tracing::debug!(%error, "MLflow does not answer the probe");
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// One probe. Any answer but a fault of its own counts: an old server has `/health` at the root alone.
+    async fn is_healthy(&self, place: &str) -> Result<(), UpstreamError> {
+        let asked = tokio::time::timeout(PROBE, self.ask(place)).await;
+        asked.map_err(|_| UpstreamError::FirstByteTimeout)?.map(drop)
     }
 
     fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, UpstreamError> {

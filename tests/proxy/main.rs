@@ -27,6 +27,7 @@ mod judged;
 mod limits;
 mod login;
 mod million;
+mod monitor;
 mod names;
 mod oauth;
 mod own_pages;

@@ -1,0 +1,39 @@
+//! Can requests be answered now, and if not, for want of what?
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Whether something that is needed is there; if not, what is wrong, in words without secrets and without people.
+pub type Fact = Result<(), String>;
+
+type Look = Box<dyn Fn() -> Fact + Send + Sync>;
+
+/// What must be there, each under its name. A clone tells the same.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<RwLock<Vec<(&'static str, Look)>>>);
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").finish_non_exhaustive()
+    }
+}
+
+impl Readiness {
+    /// One more thing that must be there. `look` is called for each probe: it reads what is known and asks nobody.
+    pub fn needs(&self, name: &'static str, look: impl Fn() -> Fact + Send + Sync + 'static) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(look)));
+    }
+
+    /// How it stands with each of them, in the order in which they were named.
+    #[must_use]
+    pub fn look(&self) -> Vec<(&'static str, Fact)> {
+        let needs = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        needs.iter().map(|(name, look)| (*name, look())).collect()
+    }
+
+    /// Whether all of them are there.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.look().iter().all(|(_, fact)| fact.is_ok())
+    }
+}
