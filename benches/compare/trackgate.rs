@@ -11,6 +11,10 @@ use crate::ground::{Ground, HOST};
 use crate::material::{AUDIENCE, USER};
 use crate::process::{self, Server};
 
+/// The limits count, and never bind.
+const RATES: &str = "[rates]\naddress = 10000000\naddress_burst = 10000000\nperson = 10000000\nperson_burst = 10000000\n\
+    person_at_once = 100000\nat_once = 100000\n";
+
 /// With everything on that it does in production: the token's verdict, a permission on the experiment, the audit log.
 pub(crate) fn start(name: &str, program: &Path, ground: &Ground) -> anyhow::Result<Contestant> {
     let port = process::free_port()?;
@@ -24,6 +28,7 @@ pub(crate) fn start(name: &str, program: &Path, ground: &Ground) -> anyhow::Resu
          [[issuer]]\nname = \"bench\"\ntitle = \"Bench\"\nissuer = \"{issuer}\"\nalgorithms = [\"RS256\"]\nuser_claim = \"email\"\n\
          ca_file = \"{ca}\"\n\
          [issuer.bearer]\naudiences = [\"{AUDIENCE}\"]\n\
+         {RATES}\
          [audit]\nfile = \"{audit}\"\n\
          [log]\nlevel = \"warn\"\n",
         room = room.display(),

@@ -9,6 +9,7 @@ use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Tunnels};
+use crate::gate::limits::Limits;
 use crate::gate::{Bodies, Gate, House, News, Room};
 use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
@@ -93,6 +94,7 @@ pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFau
         answer: crate::answer::Shared::new(config.answer, seal, clock),
         bodies: Bodies { json: config.bodies.json, large_json: config.bodies.large_json },
         room: Room::new(config.bodies.at_once),
+        limits: Limits::new(&config.rates),
         news: News::default(),
     });
     let ready = readiness(&house, &upstream, config.serve.alive.clone(), config.monitor.reachable_for);

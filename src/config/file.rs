@@ -12,6 +12,7 @@ use super::bindings;
 use super::google;
 use super::issuers;
 use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::rates;
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
 use super::{Bodies, Config};
@@ -47,6 +48,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let (upstream, static_prefix, workspaces) = upstream(root.section("upstream"));
     resolve.static_prefix.clone_from(&static_prefix);
     let (bodies, failed_credentials) = limits(root.section("limits"), &mut serve.limits, &mut answer);
+    let rates = rates::read(root.section("rates"));
     let (session, session_idle) = session(root.section("session"));
     let tokens = tokens(root.section("tokens"));
     let logins = logins(root.section("login"));
@@ -92,6 +94,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         },
         public_url,
         bodies,
+        rates,
         resolve,
         answer,
         serve,

@@ -11,6 +11,7 @@ mod google;
 mod bindings;
 mod issuers;
 mod kinds;
+mod rates;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ pub use self::reader::{Asked, Fault};
 pub use self::units::Size;
 pub(crate) use self::units::duration;
 
-use crate::gate::clean;
+use crate::gate::{clean, limits};
 use crate::{answer, audit, authenticate, monitor, resolve, serve, store, telemetry, upstream};
 
 /// What the file says, checked, with defaults filled in.
@@ -39,6 +40,8 @@ pub struct Config {
     pub clean: clean::Settings,
     /// How large bodies may be.
     pub bodies: Bodies,
+    /// How much callers may have.
+    pub rates: limits::Settings,
     /// How ids are looked up.
     pub resolve: resolve::Settings,
     /// How answers are looked over.

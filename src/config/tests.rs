@@ -72,6 +72,7 @@ fn what_a_short_file_leaves_out_are_the_rooms_own_defaults() {
     same(&config.audit, &audit::Settings::default());
     same(&config.log, &telemetry::Settings::default());
     same(&config.bodies, &Bodies::default());
+    same(&config.rates, &crate::gate::limits::Settings::default());
     same(&config.answer, &answer::Settings::default());
     same(&config.resolve, &resolve::Settings::default());
     same(&config.clean, &clean::Settings::new(config.public_url.clone()));
@@ -175,6 +176,9 @@ fn each_rule_about_values_has_its_sentence() {
         (base("[login]\naccess_lifetime = \"2h\"\nrefresh_idle = \"1h\""), "longer than `login.refresh_idle`"),
         (base("[limits]\nconnections = 0"), "must not be 0"),
         (base("[limits]\nh2_stream_window = \"8GiB\""), "larger than HTTP/2 can say"),
+        (base("[rates]\naddress = 10\naddress_burst = 5"), "less than what may come in a second"),
+        (base("[rates]\nperson_at_once = 20\nat_once = 10"), "more than `rates.at_once`"),
+        (base("[rates]\nwait = \"5m\""), "longer than a minute"),
         (base("[audit]\non_failure = \"ignore\""), "one of \"refuse\", \"allow\""),
         (base("[log]\nlevel = \"loud=very=much\""), "a level such as"),
         (base("[iap]\naudiences = []"), "no request could be accepted"),

@@ -1,7 +1,7 @@
 //! When is a request over?
 //!
 //! When the last byte of its answer is handed to the connection, or when the client is gone: then its audit record is
-//! closed. The record rides on the answer's body.
+//! closed, and its place is another's. Both ride on the answer's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,11 +10,12 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 
+use super::limits::Place;
 use crate::audit::Record;
 use crate::message::{Body, BodyError};
 
-/// Puts the record on the answer's body; it is written when that body ends or is dropped.
-pub(super) fn close_with(mut record: Record, answer: Response<Body>) -> Response<Body> {
+/// Puts the record on the answer's body; it is written when that body ends or is dropped. The place is given back then.
+pub(super) fn close_with(mut record: Record, place: Option<Place>, answer: Response<Body>) -> Response<Body> {
     record.status(answer.status());
     let (head, body) = answer.into_parts();
     let body = match body {
@@ -32,7 +33,7 @@ pub(super) fn close_with(mut record: Record, answer: Response<Body>) -> Response
             if body.is_end_stream() {
                 record.complete();
             }
-            Body::Boxed(Box::pin(Recorded { body, record }))
+            Body::Boxed(Box::pin(Recorded { body, record, place }))
         }
     };
     Response::from_parts(head, body)
@@ -41,6 +42,7 @@ pub(super) fn close_with(mut record: Record, answer: Response<Body>) -> Response
 struct Recorded {
     body: Body,
     record: Record,
+    place: Option<Place>,
 }
 
 impl http_body::Body for Recorded {
@@ -58,13 +60,17 @@ impl http_body::Body for Recorded {
                 // A body of known length is not polled again after its last byte.
                 if self.body.is_end_stream() {
                     self.record.complete();
+                    drop(self.place.take());
                 }
             }
             Some(Err(fault)) => {
                 let fault = fault.to_string();
                 self.record.note(fault);
             }
-            None => self.record.complete(),
+            None => {
+                self.record.complete();
+                drop(self.place.take());
+            }
         }
         Poll::Ready(frame)
     }

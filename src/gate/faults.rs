@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::ReadFault;
 use super::clean::Unclean;
+use super::limits::TooMuch;
 use super::refusal::Refusal;
 use crate::answer::{AnswerFault, BadAnswer};
 use crate::audit::Unwritable;
@@ -78,6 +79,35 @@ pub(super) fn panicked() -> Refusal {
         "panic",
         "Something went wrong inside Trackgate; the request was not let through.",
     )
+}
+
+impl From<TooMuch> for Refusal {
+    fn from(fault: TooMuch) -> Self {
+        let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RequestLimitExceeded);
+        let (mut refusal, come_back) = match fault {
+            TooMuch::OfAddress { most, come_back } => {
+                let message =
+                    format!("Your address sends more than {} requests a second; send them slower.", most.per_second);
+                (Self::new(status, code, "address-rate", message), come_back)
+            }
+            TooMuch::OfPerson { most, come_back } => {
+                let message =
+                    format!("You send more than {} requests a second; send them slower.", most.per_second);
+                (Self::new(status, code, "person-rate", message), come_back)
+            }
+            TooMuch::AtOnceOfPerson { most, come_back } => {
+                let message = format!(
+                    "{most} of your requests are being answered already, and none was done in time; send fewer at once."
+                );
+                (Self::new(status, code, "person-at-once", message), come_back)
+            }
+            TooMuch::AtOnce { come_back, .. } => {
+                (Self::unavailable("at-once", "MLflow has too much to do; try again later."), come_back)
+            }
+        };
+        refusal.retry_after = Some(come_back);
+        refusal.because(fault)
+    }
 }
 
 impl From<Unwritable> for Refusal {

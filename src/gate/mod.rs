@@ -9,6 +9,7 @@ pub mod clean;
 mod closing;
 mod denied;
 mod faults;
+pub mod limits;
 mod news;
 mod own;
 pub mod refusal;
@@ -23,6 +24,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
+use self::limits::{Limits, Place};
 pub use self::news::News;
 use self::refusal::{Form, Refusal};
 pub use self::room::Room;
@@ -75,6 +77,8 @@ pub struct House {
     pub bodies: Bodies,
     /// What is held of them.
     pub room: Room,
+    /// How much callers may have.
+    pub limits: Limits,
     /// Calls that the table does not know.
     pub news: News,
 }
@@ -117,19 +121,21 @@ impl Gate {
         peer: Peer,
         request: HttpRequest<Body>,
         record: &mut Record,
+        place: &mut Option<Place>,
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
         let (request, credentials) = clean::clean(record.id(), parts, body, peer, &house.clean)?;
         record.client(request.peer.address);
+        house.limits.admit(request.peer.address)?;
 
         let Some(workspace) = &request.workspace else {
-            return self.walk_on(request, credentials, upgrade, record).await;
+            return self.walk_on(request, credentials, upgrade, record, place).await;
         };
         record.workspace(workspace);
         let within = self.within(workspace);
-        within.walk_on(request, credentials, upgrade, record).await
+        within.walk_on(request, credentials, upgrade, record, place).await
     }
 
     /// The same gate, through which nothing reaches MLflow but in this workspace.
@@ -144,6 +150,7 @@ impl Gate {
         credentials: Credentials,
         upgrade: Option<OnUpgrade>,
         record: &mut Record,
+        place: &mut Option<Place>,
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let classified = classify(request.verb, &request.path).known(house.clean.workspaces);
@@ -155,6 +162,13 @@ impl Gate {
         } else {
             Some(self.recognise(&classified, &request, &credentials, record).await?)
         };
+        if let Some(principal) = &principal {
+            let user = &principal.identity.user;
+            match &classified {
+                Classified::Call(call) if !call.is_local() => *place = Some(house.limits.place(user).await?),
+                Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => house.limits.pace(user).await?,
+            }
+        }
         let call = match classified {
             Classified::Call(call) => call,
             Classified::WrongMethod => return Err(faults::wrong_method()),
@@ -549,7 +563,8 @@ impl Handler for Gate {
         record.arrived(peer_address, request.method(), uri.path());
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
-        let walk = self.walk(peer, request, &mut record);
+        let mut place = None;
+        let walk = self.walk(peer, request, &mut record, &mut place);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
@@ -575,7 +590,7 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        closing::close_with(record, answer)
+        closing::close_with(record, place, answer)
     }
 
     fn refuse(&self, peer: Peer, misdeed: Misdeed) -> Response<Body> {
@@ -587,6 +602,6 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        closing::close_with(record, answer)
+        closing::close_with(record, None, answer)
     }
 }

@@ -52,6 +52,8 @@ mod people;
 mod plugin;
 /// MLflow below a static prefix.
 mod prefix;
+/// A client that sends too much.
+mod rates;
 /// The README.
 mod readme;
 /// What somebody who is refused reads in the pages.

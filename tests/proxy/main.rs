@@ -36,6 +36,7 @@ mod passing;
 mod permissions;
 mod prefixed;
 mod raised;
+mod rates;
 mod registry;
 mod replicas;
 mod review;
