@@ -91,8 +91,7 @@ impl From<TooMuch> for Refusal {
                 (Self::new(status, code, "address-rate", message), come_back)
             }
             TooMuch::OfPerson { most, come_back } => {
-                let message =
-                    format!("You send more than {} requests a second; send them slower.", most.per_second);
+                let message = format!("You send more than {} requests a second; send them slower.", most.per_second);
                 (Self::new(status, code, "person-rate", message), come_back)
             }
             TooMuch::AtOnceOfPerson { most, come_back } => {

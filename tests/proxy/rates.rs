@@ -169,7 +169,8 @@ async fn a_client_that_goes_away_while_it_waits_leaves_nothing_behind() {
     let running = alice.get(GET);
     let waiting = async {
         until("a request at MLflow", || gate.upstream.seen().iter().any(|seen| seen.target == GET)).await;
-        let gone = tokio::time::timeout(Duration::from_millis(50), alice.post(SEARCH, &json!({"max_results": 1}))).await;
+        let gone =
+            tokio::time::timeout(Duration::from_millis(50), alice.post(SEARCH, &json!({"max_results": 1}))).await;
         assert!(gone.is_err(), "it waits for its turn");
         go.add_permits(100);
     };

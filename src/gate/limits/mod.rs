@@ -120,10 +120,9 @@ impl Limits {
     /// One more request from an address. Strangers do not wait: what waits costs us something.
     pub(super) fn admit(&self, address: IpAddr) -> Result<(), TooMuch> {
         let Some(addresses) = &self.addresses else { return Ok(()) };
-        addresses.take(&network(address)).map_err(|wait| TooMuch::OfAddress {
-            most: addresses.most(),
-            come_back: self.come_back(wait),
-        })
+        addresses
+            .take(&network(address))
+            .map_err(|wait| TooMuch::OfAddress { most: addresses.most(), come_back: self.come_back(wait) })
     }
 
     /// One more request for one of our own pages.
