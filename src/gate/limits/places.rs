@@ -63,7 +63,7 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     // Dropped in this order: the permit is given back before the row is looked at.
-    _all: Option<OwnedSemaphorePermit>,
+    all: Option<OwnedSemaphorePermit>,
     _own: Option<OwnedSemaphorePermit>,
     _row: Option<Seen>,
 }
@@ -85,7 +85,7 @@ impl Places {
     /// One of the caller's own.
     pub(super) async fn of_person(&self, user: &UserName, end: Instant) -> Result<Place, Crowded> {
         if self.of_person == 0 {
-            return Ok(Place { _all: None, _own: None, _row: None });
+            return Ok(Place { all: None, _own: None, _row: None });
         }
         let row = {
             let mut people = lock(&self.people);
@@ -99,13 +99,13 @@ impl Places {
             Some(row) => Some(row.take(end).await?),
             None => None,
         };
-        Ok(Place { _all: None, _own: own, _row: Some(seen) })
+        Ok(Place { all: None, _own: own, _row: Some(seen) })
     }
 
     /// And one of everybody's.
     pub(super) async fn of_all(&self, mut place: Place, end: Instant) -> Result<Place, Crowded> {
         if let Some(all) = &self.all {
-            place._all = Some(all.take(end).await?);
+            place.all = Some(all.take(end).await?);
         }
         Ok(place)
     }
