@@ -1,0 +1,3 @@
+output "services" {
+  value = sort([for service in google_project_service.this : service.service])
+}

@@ -1,0 +1,32 @@
+output "url" {
+  value = local.url
+}
+
+output "audience" {
+  description = "What IAP's assertions are made out to."
+  value       = local.audience
+}
+
+output "service_account" {
+  value = google_service_account.this.email
+}
+
+output "member" {
+  value = google_service_account.this.member
+}
+
+output "service" {
+  value = google_cloud_run_v2_service.this
+}
+
+output "config" {
+  value = google_secret_manager_secret_version.config.secret_data
+}
+
+output "iam" {
+  value = concat(
+    [for grant in google_secret_manager_secret_iam_member.this : { on = "secret ${grant.secret_id}", role = grant.role, member = grant.member }],
+    [for grant in google_iap_web_cloud_run_service_iam_member.this : { on = "service ${grant.cloud_run_service_name} (IAP)", role = grant.role, member = grant.member }],
+    [for grant in [google_cloud_run_v2_service_iam_member.iap] : { on = "service ${grant.name}", role = grant.role, member = grant.member }],
+  )
+}

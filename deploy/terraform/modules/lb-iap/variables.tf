@@ -1,0 +1,52 @@
+variable "project" {
+  type = string
+}
+
+variable "project_number" {
+  type = string
+}
+
+variable "name" {
+  type = string
+}
+
+variable "domain" {
+  description = "The one name under which Trackgate is reached."
+  type        = string
+}
+
+variable "group" {
+  description = "The instance group, with the named port `trackgate`."
+  type        = string
+}
+
+variable "health_port" {
+  type    = number
+  default = 9477
+}
+
+variable "members" {
+  description = "Who may come in: user:, group:, domain:, serviceAccount:."
+  type        = list(string)
+  validation {
+    condition     = alltrue([for member in var.members : can(regex("^(user|group|domain|serviceAccount|principal|principalSet):.+$", member))])
+    error_message = "user:, group:, domain:, serviceAccount:, principal: or principalSet: each; never allUsers or allAuthenticatedUsers."
+  }
+}
+
+variable "security_policy" {
+  description = "A Cloud Armor policy of yours."
+  type        = string
+  default     = null
+}
+
+variable "dns_zone" {
+  description = "Name of the Cloud DNS zone that gets the A record; null: you make it."
+  type        = string
+  default     = null
+}
+
+variable "dns_project" {
+  type    = string
+  default = null
+}
