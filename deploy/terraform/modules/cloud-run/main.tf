@@ -2,6 +2,7 @@ locals {
   # Deterministic, so that the configuration may name it before the service stands.
   host     = "${var.name}-${var.project_number}.${var.region}.run.app"
   url      = "https://${coalesce(var.domain, local.host)}"
+  config   = replace(replace(var.config, "@IAP_AUDIENCE@", local.audience), "@PUBLIC_URL@", local.url)
   audience = "/projects/${var.project_number}/locations/${var.region}/services/${var.name}"
 }
 
@@ -27,7 +28,7 @@ resource "google_secret_manager_secret" "config" {
 
 resource "google_secret_manager_secret_version" "config" {
   secret          = google_secret_manager_secret.config.id
-  secret_data     = replace(replace(var.config, "@IAP_AUDIENCE@", local.audience), "@PUBLIC_URL@", local.url)
+  secret_data     = local.config
   deletion_policy = "DISABLE"
 }
 

@@ -20,7 +20,7 @@ output "service" {
 }
 
 output "config" {
-  value = google_secret_manager_secret_version.config.secret_data
+  value = local.config
 }
 
 output "iam" {

@@ -124,6 +124,8 @@ resource "google_compute_instance" "this" {
     trackgate-config         = var.config
     trackgate-secrets        = join("\n", [for name, id in var.secrets : "${name} ${id}"])
     trackgate-self-signed    = var.self_signed_for
+    trackgate-port           = tostring(var.port)
+    trackgate-redirect       = var.redirect ? "true" : "false"
     trackgate-iap-audience   = var.iap_audience_attribute
     trackgate-ops-agent      = var.ops_agent ? "true" : "false"
     mlflow-packages          = join("\n", var.mlflow_packages)

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
 # Makes the machine what its metadata say: Trackgate's package, a stock MLflow, their settings and secrets, both running.
 # Compute Engine runs it as root at every start; `google_metadata_script_runner startup` runs it again after an upgrade.
-# Run twice, it changes nothing the second time. Secrets come from Secret Manager with the machine's own identity.
+# What is there already is left alone. Secrets come from Secret Manager, with the machine's own identity.
 #
-# For tests and mirrors: METADATA_URL, SECRETS_URL, STORAGE_URL, OPS_AGENT_REPO, and what apt and pip read (PIP_INDEX_URL).
+# Where things come from can be said otherwise, for mirrors and for tests: METADATA_URL, SECRETS_URL, STORAGE_URL,
+# OPS_AGENT_URL, and what apt and pip read (PIP_INDEX_URL).
 set -euo pipefail
 umask 022
 
 METADATA_URL=${METADATA_URL:-http://metadata.google.internal}
 SECRETS_URL=${SECRETS_URL:-https://secretmanager.googleapis.com}
 STORAGE_URL=${STORAGE_URL:-https://storage.googleapis.com}
-OPS_AGENT_REPO=${OPS_AGENT_REPO:-https://packages.cloud.google.com/apt}
-KEPT=/var/lib/trackgate-machine   # what was installed, and the package
+OPS_AGENT_URL=${OPS_AGENT_URL:-https://packages.cloud.google.com/apt}
+READY_WITHIN=${READY_WITHIN:-600}   # seconds
+KEPT=/var/lib/trackgate-machine     # what was installed
 
 say() { echo "trackgate startup: $*"; }
-fail() { say "FAILED: $*" >&2; exit 1; }
+fail() {
+  say "FAILED: $*" >&2
+  exit 1
+}
 
 # --- what the machine is told -------------------------------------------------------------------------------------
 
@@ -23,10 +28,7 @@ metadata() { get -H 'Metadata-Flavor: Google' "$METADATA_URL/computeMetadata/v1/
 # An attribute that must be there (it may be empty).
 attribute() { metadata "instance/attributes/$1" || fail "the instance has no metadata \`$1\`"; }
 
-# One member of a JSON object on standard input.
-member() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
-
-# The access token goes to curl by a file descriptor: arguments can be read by every process here.
+# The access token goes to curl as a file: arguments can be read by every process of the machine.
 authorized() { get -H @<(printf 'Authorization: Bearer %s\n' "$TOKEN") "$@"; }
 
 secret() {
@@ -37,101 +39,112 @@ secret() {
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-CHANGED=   # names of the services that must start anew
+CHANGED= # whom what was written concerns
 
-# put SERVICE MODE FILE: standard input becomes FILE, whole or not at all. SERVICE is noted where it was another one.
+# put WHOM MODE GROUP FILE: standard input becomes FILE, whole or not at all.
 put() {
-  local service=$1 mode=$2 file=$3 fresh
+  local whom=$1 mode=$2 group=$3 file=$4 fresh
   fresh=$(mktemp "$file.XXXXXX")
   cat >"$fresh"
+  chgrp "$group" "$fresh"
   chmod "$mode" "$fresh"
-  if [ -e "$file" ] && cmp -s "$fresh" "$file" && [ "$(stat -c %a "$file")" = "$mode" ]; then
+  if [ -e "$file" ] && cmp -s "$fresh" "$file" && [ "$(stat -c '%a %G' "$file")" = "$(stat -c '%a %G' "$fresh")" ]; then
     rm -f "$fresh"
   else
     mv -f "$fresh" "$file"
-    CHANGED="$CHANGED $service"
+    CHANGED="$CHANGED $whom"
   fi
 }
 
 changed() { [[ " $CHANGED " == *" $1 "* ]]; }
 
-# --- the parts ----------------------------------------------------------------------------------------------------
+# --- packages -----------------------------------------------------------------------------------------------------
+
+# Other programs hold the lock for a while after the first start (cloud-init, unattended upgrades).
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@" >/dev/null; }
 
 base_packages() {
   local wanted=() package
   for package in ca-certificates curl openssl python3 python3-venv; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || wanted+=("$package")
   done
-  [ "${#wanted[@]}" -eq 0 ] && return
+  [ "${#wanted[@]}" -gt 0 ] || return 0
   say "installing ${wanted[*]}"
-  apt_get update -q
-  apt_get install -q -y --no-install-recommends "${wanted[@]}"
-}
-
-# cloud-init and unattended upgrades hold the lock for a while after the first start.
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@" >/dev/null; }
-
-# The package, once for each SHA-256.
-trackgate_package() {
-  local url sum file=$KEPT/trackgate.deb rest
-  url=$(attribute trackgate-package)
-  sum=$(attribute trackgate-package-sha256)
-  [ "$(cat "$KEPT/package.sha256" 2>/dev/null || true)" = "$sum" ] && return
-  say "installing $url"
-  case $url in
-    gs://*)
-      rest=${url#gs://}
-      authorized --max-time 600 -o "$file" "$STORAGE_URL/storage/v1/b/${rest%%/*}/o/$(quoted "${rest#*/}")?alt=media"
-      ;;
-    https://*) get --max-time 600 --proto =https --location -o "$file" "$url" ;;
-    *) fail "\`$url\` is neither gs:// nor https://" ;;
-  esac
-  echo "$sum  $file" | sha256sum --check --status || fail "$url is not the package that was named: its SHA-256 is another one"
-  apt_get install -q -y --no-install-recommends --allow-downgrades "$file"
-  rm -f "$file"
-  echo "$sum" >"$KEPT/package.sha256"
-  CHANGED="$CHANGED trackgate"
+  apt_get update
+  apt_get install -y --no-install-recommends "${wanted[@]}"
 }
 
 quoted() { python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "$1"; }
 
-# A stock MLflow in an environment of its own, one for each set of versions; `current` is moved when it is whole.
+# Trackgate, once for each SHA-256. Its package restarts it where it runs.
+trackgate_package() {
+  local url sum object file
+  url=$(attribute trackgate-package)
+  sum=$(attribute trackgate-package-sha256)
+  [ "$(cat "$KEPT/package.sha256" 2>/dev/null || true)" != "$sum" ] || return 0
+  say "installing $url"
+  file=$(mktemp -d)/trackgate.deb
+  case $url in
+    gs://*)
+      object=${url#gs://}
+      authorized --max-time 600 -o "$file" "$STORAGE_URL/storage/v1/b/${object%%/*}/o/$(quoted "${object#*/}")?alt=media"
+      ;;
+    https://*) get --max-time 600 --proto =https --location -o "$file" "$url" ;;
+    *) fail "\`$url\` is neither gs:// nor https://" ;;
+  esac
+  echo "$sum  $file" | sha256sum --check --status || fail "what lies at $url is not the package that was named: its SHA-256 is another one"
+  chmod 755 "$(dirname "$file")"
+  apt_get install -y --no-install-recommends --allow-downgrades "$file"
+  rm -rf "$(dirname "$file")"
+  echo "$sum" >"$KEPT/package.sha256"
+}
+
+# A stock MLflow: an environment of its own for each set of versions, which `current` leads to once it is whole.
+MLFLOW=
 mlflow_packages() {
-  local packages name venv
+  local packages
   packages=$(attribute mlflow-packages)
-  name=$(sha256sum <<<"$packages" | cut -c1-16)
-  venv=/opt/mlflow/$name
-  if [ ! -e "$venv/whole" ]; then
-    say "installing" $packages
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    # shellcheck disable=SC2086  # one word for each package
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir $packages
-    touch "$venv/whole"
-  fi
-  [ "$(readlink /opt/mlflow/current 2>/dev/null || true)" = "$venv" ] && return
-  MLFLOW_NEW=$venv
+  MLFLOW=/opt/mlflow/$(sha256sum <<<"$packages" | cut -c1-16)
+  [ ! -e "$MLFLOW/whole" ] || return 0
+  say "installing MLflow: ${packages//$'\n'/ }"
+  rm -rf "$MLFLOW"
+  mkdir -p /opt/mlflow
+  python3 -m venv "$MLFLOW"
+  # shellcheck disable=SC2086  # one word for each package
+  "$MLFLOW/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir $packages
+  touch "$MLFLOW/whole"
 }
 
-# The database's CA and address; MLflow's password alone is a secret, and stands in a file that systemd reads as root.
+# --- settings -----------------------------------------------------------------------------------------------------
+
 mlflow_settings() {
-  local host password
-  install -d -m 0755 /etc/mlflow
-  attribute database-ca | put mlflow 0644 /etc/mlflow/database-ca.pem
+  local host password artifacts
   host=$(attribute mlflow-database-host)
+  artifacts=$(attribute mlflow-artifacts)
   password=$(secret "$(attribute mlflow-database-secret)")
-  put mlflow 0600 /etc/mlflow/machine.env <<EOF
-MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://mlflow:$password@$host/mlflow?sslmode=verify-full&sslrootcert=/etc/mlflow/database-ca.pem
-MLFLOW_ARTIFACTS_DESTINATION=$(attribute mlflow-artifacts)
+  install -d -m 0755 /etc/mlflow /etc/systemd/system/mlflow.service.d
+  attribute database-ca | put mlflow 0644 root /etc/mlflow/database-ca.pem
+  # systemd reads it as root, and nobody else.
+  put mlflow 0600 root /etc/mlflow/mlflow.env <<EOF
+MLFLOW_BACKEND_STORE_URI="postgresql+psycopg2://mlflow:$password@$host/mlflow?sslmode=verify-full&sslrootcert=/etc/mlflow/database-ca.pem"
+MLFLOW_SERVE_ARTIFACTS="true"
+MLFLOW_ARTIFACTS_DESTINATION="$artifacts"
 EOF
+  # People may have accounts here: a socket that Trackgate alone can open, not a port.
+  put mlflow 0644 root /etc/systemd/system/mlflow.service.d/unix-socket.conf </usr/share/trackgate/mlflow-unix-socket.conf
 }
 
-# Moves to the new environment. A database that an older MLflow has left is brought up to date first, with MLflow stopped.
+# Moves to the new environment. What an older MLflow left in the database is brought up to date first, while none runs.
 mlflow_switch() {
-  [ -n "$MLFLOW_NEW" ] || return 0
-  systemctl stop mlflow.service 2>/dev/null || true
-  # The environment of this process, not its arguments.
-  ( set -a; . /etc/mlflow/machine.env; exec "$MLFLOW_NEW/bin/python" - ) <<'EOF' || fail "MLflow's database could not be brought up to date; the old MLflow was stopped, and its version before stands in /opt/mlflow"
+  [ "$(readlink /opt/mlflow/current || true)" != "$MLFLOW" ] || return 0
+  systemctl stop mlflow.service
+  # The address with its password stands in this process's environment, not among its arguments.
+  (
+    set -a
+    # shellcheck source=/dev/null
+    . /etc/mlflow/mlflow.env
+    exec "$MLFLOW/bin/python" -
+  ) <<'EOF' || fail "MLflow's database could not be brought up to date; no MLflow runs now"
 import os
 from sqlalchemy import create_engine, inspect
 from mlflow.store.db import utils
@@ -140,7 +153,164 @@ engine = create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"])
 if inspect(engine).has_table("alembic_version"):
     utils._upgrade_db(engine)
 EOF
-  ln -sfn "$MLFLOW_NEW" /opt/mlflow/next
+  ln -sfn "$MLFLOW" /opt/mlflow/next
   mv -fT /opt/mlflow/next /opt/mlflow/current
   CHANGED="$CHANGED mlflow"
 }
+
+# IAP's audience is known once the load balancer stands, which is after this machine does.
+audience() {
+  local key=$1 end=$((SECONDS + READY_WITHIN))
+  until metadata "project/attributes/$key" 2>/dev/null; do
+    [ "$SECONDS" -lt "$end" ] || fail "the project has no metadata \`$key\`: Terraform writes it once the load balancer stands"
+    sleep 5
+  done
+}
+
+trackgate_settings() {
+  local config key audience name id host
+  config=$(attribute trackgate-config)
+  key=$(attribute trackgate-iap-audience)
+  if [ -n "$key" ]; then
+    audience=$(audience "$key")
+    config=${config//@IAP_AUDIENCE@/$audience}
+  fi
+  attribute database-ca | put trackgate 0640 trackgate-config /etc/trackgate/database-ca.pem
+
+  # `secrets/NAME` is root's, and given to Trackgate by systemd; `tls/NAME` is read by Trackgate's group.
+  while read -r name id; do
+    case $name in
+      secrets/*) secret "$id" | put trackgate 0600 root "/etc/trackgate/$name" ;;
+      tls/*) secret "$id" | put trackgate 0640 trackgate-config "/etc/trackgate/$name" ;;
+      '') ;;
+      *) fail "\`$name\` is neither below secrets/ nor below tls/" ;;
+    esac
+  done <<<"$(attribute trackgate-secrets)"
+
+  # Google's front does not look whose the certificate is.
+  host=$(attribute trackgate-self-signed)
+  if [ -n "$host" ] && ! openssl x509 -in /etc/trackgate/tls/cert.pem -noout -checkend 7776000 >/dev/null 2>&1; then
+    (
+      umask 077
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$host" \
+        -addext "subjectAltName=DNS:$host" -keyout /etc/trackgate/tls/key.new -out /etc/trackgate/tls/cert.new 2>/dev/null
+    )
+    put trackgate 0640 trackgate-config /etc/trackgate/tls/key.pem </etc/trackgate/tls/key.new
+    put trackgate 0640 trackgate-config /etc/trackgate/tls/cert.pem </etc/trackgate/tls/cert.new
+    rm -f /etc/trackgate/tls/key.new /etc/trackgate/tls/cert.new
+  fi
+
+  # A configuration that cannot be read does not take the place of one that can.
+  install -m 0600 /dev/null "$KEPT/trackgate.toml"
+  printf '%s\n' "$config" >"$KEPT/trackgate.toml"
+  trackgate --config "$KEPT/trackgate.toml" config print >/dev/null || fail "Trackgate refuses its configuration; the one before stays"
+  put trackgate 0640 trackgate-config /etc/trackgate/trackgate.toml <"$KEPT/trackgate.toml"
+}
+
+# The sockets that systemd holds for Trackgate.
+sockets() {
+  local port
+  port=$(attribute trackgate-port)
+  install -d -m 0755 /etc/systemd/system/trackgate.socket.d
+  printf '[Socket]\nListenStream=\nListenStream=%s\n' "$port" | put sockets 0644 root /etc/systemd/system/trackgate.socket.d/port.conf
+}
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+# start UNIT WHOM: running, and anew where something that concerns it was written.
+start() {
+  systemctl --quiet enable "$1"
+  if changed "$2"; then systemctl restart "$1"; else systemctl start "$1"; fi
+}
+
+run() {
+  systemctl daemon-reload
+  start mlflow.service mlflow
+  if changed sockets; then systemctl stop trackgate.service; fi
+  start trackgate.socket sockets
+  if [ "$(attribute trackgate-redirect)" = true ]; then start trackgate-redirect.socket sockets; fi
+  start trackgate.service trackgate
+}
+
+ready() {
+  local end=$((SECONDS + READY_WITHIN)) said
+  until said=$(curl -sS --max-time 5 -w '\n%{http_code}' http://127.0.0.1:9477/readyz 2>&1) && [ "${said##*$'\n'}" = 200 ]; do
+    [ "$SECONDS" -lt "$end" ] || fail "not ready after $READY_WITHIN s: $said (journalctl -u trackgate -u mlflow)"
+    sleep 2
+  done
+}
+
+# Google's agent ships what stands in the journal and in the audit file, and the metrics.
+ops_agent() {
+  [ "$(attribute trackgate-ops-agent)" = true ] || return 0
+  if ! dpkg-query -W -f '${Status}' google-cloud-ops-agent 2>/dev/null | grep -q 'ok installed'; then
+    say "installing google-cloud-ops-agent"
+    get -o /usr/share/keyrings/trackgate-google.asc "$OPS_AGENT_URL/doc/apt-key.gpg"
+    echo "deb [signed-by=/usr/share/keyrings/trackgate-google.asc] $OPS_AGENT_URL google-cloud-ops-agent-bookworm-all main" >/etc/apt/sources.list.d/google-cloud-ops-agent.list
+    apt_get update
+    apt_get install -y google-cloud-ops-agent
+  fi
+  install -d /etc/google-cloud-ops-agent
+  put ops 0644 root /etc/google-cloud-ops-agent/config.yaml <<'EOF'
+logging:
+  receivers:
+    # Cloud Logging calls the stream by this name; the sink of the module `audit` asks for it.
+    trackgate_audit:
+      type: files
+      include_paths: [/var/log/trackgate/audit.jsonl, /var/log/private/trackgate/audit.jsonl]
+    trackgate_journal:
+      type: systemd_journald
+  processors:
+    json:
+      type: parse_json
+      time_key: time
+      time_format: "%Y-%m-%dT%H:%M:%S.%LZ"
+  service:
+    pipelines:
+      trackgate_audit:
+        receivers: [trackgate_audit]
+        processors: [json]
+      trackgate_journal:
+        receivers: [trackgate_journal]
+metrics:
+  receivers:
+    trackgate:
+      type: prometheus
+      config:
+        scrape_configs:
+          - job_name: trackgate
+            scrape_interval: 60s
+            static_configs:
+              - targets: ["127.0.0.1:9477"]
+  service:
+    pipelines:
+      trackgate:
+        receivers: [trackgate]
+EOF
+  start google-cloud-ops-agent.service ops
+}
+
+main() {
+  local before=$SECONDS
+  [ "$(id -u)" = 0 ] || fail "it must be root"
+  install -d -m 0700 "$KEPT"
+  # Twice at once would be once too often.
+  exec 9>"$KEPT/lock"
+  flock 9
+  base_packages
+  PROJECT=$(metadata project/project-id)
+  TOKEN=$(metadata instance/service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+  trackgate_package
+  mlflow_packages
+  mlflow_settings
+  mlflow_switch
+  trackgate_settings
+  sockets
+  run
+  # What ships the logs must not keep anybody from working.
+  (ops_agent) || say "FAILED: the Ops Agent is not set up; logs stay on this machine" >&2
+  ready
+  say "ready after $((SECONDS - before)) s"
+}
+
+main

@@ -28,9 +28,11 @@ variable "ingress" {
   description = "Who reaches which ports besides SSH, by a name of the rule. There is no default: nobody."
   type        = map(object({ ports = list(number), ranges = list(string) }))
   validation {
-    # Half of all addresses is as good as all.
-    condition     = alltrue(flatten([for rule in values(var.ingress) : [for range in rule.ranges : can(cidrnetmask(range)) && tonumber(split("/", range)[1]) >= 8]]))
-    error_message = "IPv4 ranges of /8 and smaller; nothing is opened to everybody."
+    # Half of all addresses is as good as all. Port 80 alone may be opened further: it answers redirects and an ACME
+    # server's questions, and Let's Encrypt does not say from where it asks.
+    condition = alltrue(flatten([for rule in values(var.ingress) : [for range in rule.ranges :
+    can(cidrnetmask(range)) && (rule.ports == tolist([80]) || tonumber(split("/", range)[1]) >= 8)]]))
+    error_message = "IPv4 ranges of /8 and smaller; nothing but port 80 is opened further."
   }
   validation {
     condition     = alltrue([for rule in values(var.ingress) : !contains(rule.ports, 22) && !contains(rule.ports, 5000)])
@@ -74,6 +76,12 @@ variable "port" {
   type        = number
 }
 
+variable "redirect" {
+  description = "Whether port 80 leads to https."
+  type        = bool
+  default     = false
+}
+
 variable "package" {
   description = "Trackgate's .deb: gs://BUCKET/OBJECT or https://..., and its SHA-256."
   type        = object({ url = string, sha256 = string })
@@ -97,13 +105,17 @@ variable "mlflow_packages" {
 }
 
 variable "config" {
-  description = "trackgate.toml. Secrets are not in it: it names files (`credential:NAME`). `@IAP_AUDIENCE@` is filled in on the machine."
+  description = "trackgate.toml. Secrets are not in it: it names files (`credential:secret_NAME`). `@IAP_AUDIENCE@` is filled in on the machine."
   type        = string
 }
 
 variable "secrets" {
-  description = "Secret ids, by the name that the configuration knows them by (`credential:NAME`)."
+  description = "Secret ids, by the file below /etc/trackgate that holds the secret: `secrets/NAME` (in the configuration `credential:secret_NAME`) or `tls/NAME`."
   type        = map(string)
+  validation {
+    condition     = alltrue([for name, id in var.secrets : can(regex("^(secrets|tls)/[a-z0-9.-]+$", name)) && can(regex("^[A-Za-z0-9_-]+$", id))])
+    error_message = "`secrets/NAME` or `tls/NAME`, and the id of a secret."
+  }
 }
 
 variable "database" {

@@ -1,0 +1,49 @@
+output "url" {
+  value = "https://${var.domain}"
+}
+
+output "address" {
+  description = "Where the name must lead, if `dns_zone` is not set."
+  value       = google_compute_global_address.this.address
+}
+
+output "dns_authorization" {
+  description = "The record that lets Google make the certificate, if `dns_zone` is not set."
+  value       = local.authorization
+}
+
+output "iap_audience" {
+  description = "What IAP's assertions are made out to. Known once `backend_service` is."
+  value       = var.backend_service == null ? null : "/projects/${data.google_project.this.number}/global/backendServices/${data.google_compute_backend_service.gateway[0].generated_id}"
+}
+
+output "service_accounts" {
+  value = { server = module.identity.service_account, nodes = google_service_account.nodes.email }
+}
+
+output "bucket" {
+  value = module.bucket.name
+}
+
+output "database_instance" {
+  value = module.database.instance
+}
+
+output "database" {
+  description = "For the chart's values: the host, the CA (public), and the secrets that hold the passwords."
+  value       = { host = module.database.host, ca = module.database.ca, secrets = module.database.secrets }
+}
+
+output "certificate_map" {
+  value = google_certificate_manager_certificate_map.this.name
+}
+
+output "next" {
+  value = <<-EOT
+    gcloud container clusters get-credentials ${var.name} --project=${var.project} --region=${var.region} --dns-endpoint
+    # then the chart: docs/gcp.md, "GKE". After it stands, IAP's audience:
+    gcloud compute backend-services list --project=${var.project} --global
+    # is it up, and does the whole chain hold?
+    trackgate doctor --url "https://${var.domain}"
+  EOT
+}

@@ -1,0 +1,183 @@
+# What must be true of this example's security, as conditions. Run with mocked providers: nothing is asked of Google.
+
+mock_provider "google" {
+  source = "../../testing/google"
+}
+
+mock_provider "random" {}
+
+variables {
+  project = "demo-project"
+  domain  = "mlflow.example.com"
+  members = ["domain:example.com"]
+}
+
+run "the_cluster_is_private" {
+  assert {
+    condition     = google_container_cluster.this.enable_autopilot && google_container_cluster.this.private_cluster_config[0].enable_private_nodes
+    error_message = "Nodes have addresses of their own, or are ours to harden."
+  }
+  assert {
+    condition     = google_container_cluster.this.private_cluster_config[0].enable_private_endpoint && google_container_cluster.this.control_plane_endpoints_config[0].ip_endpoints_config[0].enabled == false
+    error_message = "The control plane has an address that anybody reaches."
+  }
+  assert {
+    condition     = google_container_cluster.this.deletion_protection && google_container_cluster.this.network == module.network.network.id
+    error_message = "The cluster can be deleted by mistake, or stands in another network."
+  }
+  assert {
+    condition     = google_container_cluster.this.cluster_autoscaling[0].auto_provisioning_defaults[0].service_account == google_service_account.nodes.email
+    error_message = "Nodes run as the project's default service account, which may do nearly everything."
+  }
+}
+
+run "one_kubernetes_account_of_one_namespace_is_the_server" {
+  assert {
+    condition     = toset([for grant in module.identity.iam : "${grant.role} ${grant.member}" if startswith(grant.on, "service account ")]) == toset(["roles/iam.workloadIdentityUser serviceAccount:demo-project.svc.id.goog[trackgate/trackgate]"])
+    error_message = "Other pods may act as the server."
+  }
+  assert {
+    condition     = toset([for grant in concat([for grant in module.identity.iam : grant if !startswith(grant.on, "service account ")], module.bucket.iam) : "${grant.role} on ${grant.on}"]) == toset(["roles/storage.objectUser on bucket demo-project-trackgate-artifacts"])
+    error_message = "The server's account holds other roles than the listed ones."
+  }
+  assert {
+    condition     = toset([for grant in google_project_iam_member.nodes : grant.role]) == toset(["roles/container.defaultNodeServiceAccount", "roles/artifactregistry.reader"])
+    error_message = "Nodes hold other roles than the listed ones."
+  }
+}
+
+run "the_front_speaks_modern_tls" {
+  assert {
+    condition     = google_compute_ssl_policy.this.profile == "MODERN" && google_compute_ssl_policy.this.min_tls_version == "TLS_1_2"
+    error_message = "Old TLS is spoken."
+  }
+  assert {
+    condition     = google_certificate_manager_certificate_map_entry.this.hostname == "mlflow.example.com" && google_certificate_manager_certificate.this.managed[0].domains == tolist(["mlflow.example.com"])
+    error_message = "The certificate is of another name."
+  }
+}
+
+run "the_audience_is_told_once_the_gateway_stands" {
+  variables {
+    backend_service = "gkegw1-x"
+  }
+  override_data {
+    target = data.google_compute_backend_service.gateway
+    values = { generated_id = 4567 }
+  }
+  assert {
+    condition     = output.iap_audience == "/projects/123456789/global/backendServices/4567"
+    error_message = "The audience is not the backend service's."
+  }
+  assert {
+    condition     = [for grant in values(google_iap_web_backend_service_iam_member.this) : "${grant.role} ${grant.member} on ${grant.web_backend_service}"] == ["roles/iap.httpsResourceAccessor domain:example.com on gkegw1-x"]
+    error_message = "Others than `members` come in, or with another role."
+  }
+}
+
+run "the_outputs_lead_on" {
+  assert {
+    condition     = output.url == "https://mlflow.example.com" && output.address == "203.0.113.8" && output.iap_audience == null && output.service_accounts.server == module.identity.service_account && strcontains(output.next, "trackgate doctor --url \"https://mlflow.example.com\"")
+    error_message = "An output is missing or wrong."
+  }
+}
+
+run "the_database_has_no_public_address_and_speaks_tls_alone" {
+  assert {
+    condition     = module.database.settings.settings.ip_configuration[0].ipv4_enabled == false
+    error_message = "The database has a public address."
+  }
+  assert {
+    condition     = length(module.database.settings.settings.ip_configuration[0].authorized_networks) == 0
+    error_message = "The database lets networks in by address."
+  }
+  assert {
+    condition     = module.database.settings.settings.ip_configuration[0].private_network == module.network.network.id
+    error_message = "The database is not in our network."
+  }
+  assert {
+    condition     = module.database.settings.settings.ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
+    error_message = "The database accepts connections without TLS."
+  }
+  assert {
+    condition     = module.database.settings.settings.ip_configuration[0].server_ca_mode == "GOOGLE_MANAGED_CAS_CA"
+    error_message = "The server's certificate would not carry its name, and nobody could verify it in full."
+  }
+  assert {
+    condition     = module.database.host == "abc.def.europe-west1.sql-psa.goog"
+    error_message = "Clients connect to another name than the private one of the certificate."
+  }
+  assert {
+    condition     = module.database.zone.visibility == "private" && module.database.zone.dns_name == "abc.def.europe-west1.sql-psa.goog."
+    error_message = "The database's name is published, or is another one."
+  }
+}
+
+run "the_database_outlives_mistakes" {
+  assert {
+    condition     = module.database.settings.deletion_protection && module.database.settings.settings.deletion_protection_enabled
+    error_message = "The database can be deleted: protection must be Terraform's and the API's."
+  }
+  assert {
+    condition     = module.database.settings.settings.backup_configuration[0].enabled && module.database.settings.settings.backup_configuration[0].point_in_time_recovery_enabled
+    error_message = "No backups, or no recovery of a point in time."
+  }
+  assert {
+    condition     = can(regex("^POSTGRES_(1[6-9]|[2-9][0-9])$", module.database.settings.version))
+    error_message = "PostgreSQL 16 or later."
+  }
+}
+
+run "each_program_has_a_database_and_a_user_of_its_own" {
+  assert {
+    condition     = module.database.databases == tolist(["mlflow", "trackgate"]) && toset(keys(module.database.users)) == toset(["mlflow", "trackgate"])
+    error_message = "MLflow and Trackgate share a database or a user."
+  }
+  assert {
+    condition     = alltrue([for user in values(module.database.users) : !user.password_in_state])
+    error_message = "A password is an ordinary argument of its user, and stands in state once more."
+  }
+}
+
+run "the_bucket_is_uniform_private_and_forgiving" {
+  assert {
+    condition     = module.bucket.bucket.uniform_bucket_level_access && module.bucket.bucket.public_access_prevention == "enforced"
+    error_message = "Objects could have access lists of their own, or be public."
+  }
+  assert {
+    condition     = module.bucket.bucket.versioning[0].enabled && module.bucket.bucket.soft_delete_policy[0].retention_duration_seconds >= 604800 && !module.bucket.bucket.force_destroy
+    error_message = "What is overwritten or deleted is gone at once."
+  }
+  assert {
+    condition = alltrue([for rule in module.bucket.bucket.lifecycle_rule :
+    rule.action[0].type != "Delete" || (rule.condition[0].num_newer_versions == 3 && rule.condition[0].with_state == "ARCHIVED")])
+    error_message = "Live artifacts would be deleted by a rule: MLflow's database points at them."
+  }
+  assert {
+    condition     = anytrue([for rule in module.bucket.bucket.lifecycle_rule : rule.action[0].type == "AbortIncompleteMultipartUpload" && rule.condition[0].age == 7])
+    error_message = "Uploads that were given up stay, and cost, for ever."
+  }
+}
+
+run "who_read_what_is_recorded" {
+  assert {
+    condition = alltrue([for service in ["storage.googleapis.com", "iap.googleapis.com", "cloudsql.googleapis.com"] :
+    toset([for config in module.audit.configs[service].audit_log_config : config.log_type]) == toset(["DATA_READ", "DATA_WRITE"])])
+    error_message = "Data Access audit logs of storage, IAP or Cloud SQL are not on."
+  }
+  assert {
+    condition     = alltrue(flatten([for config in values(module.audit.configs) : [for each in config.audit_log_config : length(coalesce(each.exempted_members, [])) == 0]]))
+    error_message = "Somebody is exempt from the audit logs."
+  }
+  assert {
+    condition     = endswith(module.audit.sink.destination, "/buckets/${module.audit.log_bucket.bucket_id}") && module.audit.log_bucket.retention_days >= 365
+    error_message = "Trackgate's audit stream is not kept for a year in a place of its own."
+  }
+}
+
+run "the_network_is_our_own_and_seen" {
+  assert {
+    condition     = !module.network.network.auto_create_subnetworks && module.network.subnetwork.private_ip_google_access && length(module.network.subnetwork.log_config) == 1
+    error_message = "A subnet of Google's making, without private access to Google, or without flow logs."
+  }
+}

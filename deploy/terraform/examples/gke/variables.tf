@@ -1,0 +1,78 @@
+variable "project" {
+  description = "The project's id."
+  type        = string
+}
+
+variable "region" {
+  type    = string
+  default = "europe-west1"
+}
+
+variable "name" {
+  description = "What everything is called."
+  type        = string
+  default     = "trackgate"
+}
+
+variable "bucket" {
+  description = "Name of the bucket of artifacts; null: PROJECT-NAME-artifacts."
+  type        = string
+  default     = null
+}
+
+variable "database" {
+  description = "Size of the database. docs/gcp.md has what was measured."
+  type = object({
+    tier              = optional(string, "db-custom-1-3840")
+    high_availability = optional(bool, false)
+  })
+  default = {}
+}
+
+variable "password_generation" {
+  description = "A higher number: new passwords of the database."
+  type        = number
+  default     = 1
+}
+
+variable "deletion_protection" {
+  description = "Of the machine or service, the database and its secrets. False only to take all of it down."
+  type        = bool
+  default     = true
+}
+
+variable "domain" {
+  description = "The name under which people and programs reach it, such as mlflow.example.com."
+  type        = string
+  validation {
+    condition     = can(regex("^([a-z0-9-]+[.])+[a-z]{2,}$", var.domain))
+    error_message = "A host name in lower case, without https://."
+  }
+}
+
+variable "dns_zone" {
+  description = "Name of the Cloud DNS zone of that name, which gets its record; null: you make it."
+  type        = string
+  default     = null
+}
+
+variable "members" {
+  description = "Who may come in: domain:example.com, group:..., user:..., serviceAccount:... What they may do, Trackgate decides."
+  type        = list(string)
+}
+
+variable "namespace" {
+  type    = string
+  default = "trackgate"
+}
+
+variable "kubernetes_service_account" {
+  type    = string
+  default = "trackgate"
+}
+
+variable "backend_service" {
+  description = "Name of the backend service that the Gateway made (docs/gcp.md), for the output `iap_audience`; null at first."
+  type        = string
+  default     = null
+}
