@@ -141,7 +141,8 @@ impl Authenticator {
                 Err(fault) => told.say(false, "signature", fault.to_string()),
             }
             let again = Compact::parse(text)?;
-            issuer.judge_bearer(again, self.clock.now(), &in_force).await.map(|(identity, _)| identity)
+            let judged = issuer.judge_bearer(again, self.clock.now(), &in_force).await;
+            judged.and_then(|(verdict, _)| verdict.map_err(AuthFault::Unfit))
         };
         self.explain_claims(issuer, text, &in_force, told);
         verdict.map(Arc::new)

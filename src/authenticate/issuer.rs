@@ -177,25 +177,26 @@ impl Issuer {
         self.spellings.iter().any(|own| own == iss)
     }
 
-    /// Judges a bearer token. Gives the identity, and the version of the key set that proved it.
+    /// Judges a bearer token. Gives the identity, or what is wrong with it in spite of a good signature; and the version of the
+    /// key set that proved the signature.
     ///
     /// # Errors
-    /// [`AuthFault`] with the first rule that is broken.
+    /// [`AuthFault`] when the signature is not good, or cannot be checked.
     pub(super) async fn judge_bearer(
         &self,
         token: Compact<'_>,
         now: SystemTime,
         bindings: &InForce<'_>,
-    ) -> Result<(Identity, u64), AuthFault> {
+    ) -> Result<(Result<Identity, Box<Unfit>>, u64), AuthFault> {
         let version = self.keys.verify(&token, &self.settings.algorithms).await?;
         // From here on its holder may know what is wrong.
         let identity =
             self.timely(token, now).map_err(Why::Claims).and_then(|claims| self.recognise(&claims, bindings));
-        Ok((identity.map_err(|why| self.unfit(why))?, version))
+        Ok((identity.map_err(|why| Box::new(self.unfit(why))), version))
     }
 
-    fn unfit(&self, why: Why) -> AuthFault {
-        AuthFault::Unfit(Box::new(Unfit { by: self.settings.name.clone(), assertion: false, why }))
+    fn unfit(&self, why: Why) -> Unfit {
+        Unfit { by: self.settings.name.clone(), assertion: false, why }
     }
 
     /// The claims of a token whose signature is good, if it is whole, of this issuer, and it is its time.

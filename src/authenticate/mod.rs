@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -56,7 +57,7 @@ use self::own::{Authorization, BadOwn};
 use self::throttle::{Throttle, network};
 pub use self::token::MOST_BYTES as MOST_TOKEN_BYTES;
 use self::token::{BadToken, Compact};
-use self::verdicts::{Fingerprint, Verdict, Verdicts};
+use self::verdicts::{Fingerprint, Refusal, Refusals, Verdict, Verdicts};
 use crate::access::binding::Binding;
 use crate::access::identity::{Identity, Proof};
 use crate::clock::Clock;
@@ -69,6 +70,9 @@ use crate::token_form;
 
 /// Bearer verdicts that are kept at once.
 const MOST_VERDICTS: u64 = 20_000;
+/// Refusals of signed tokens that are kept at once. Anybody may have tokens signed by some issuers: they have no room in common
+/// with what lets in.
+const MOST_REFUSALS: u64 = 5_000;
 
 /// How callers prove who they are.
 #[derive(Debug, Clone)]
@@ -156,6 +160,7 @@ pub struct Authenticator {
     iap: Option<Iap>,
     directory: Option<Arc<Directory>>,
     verdicts: Verdicts,
+    refusals: Refusals,
     tokens: own::Settings,
     logins: oauth::Settings,
     /// Devices that ask for codes and poll with them.
@@ -236,6 +241,7 @@ impl Authenticator {
             iap,
             directory,
             verdicts: Verdicts::new(MOST_VERDICTS),
+            refusals: Refusals::new(MOST_REFUSALS),
             tokens: settings.tokens,
             logins: settings.logins,
             polls: Polls::new(),
@@ -337,10 +343,9 @@ impl Authenticator {
             (_, Shown::Several) => Err(AuthFault::Repeated("session cookie")),
             (Shown::One(_), Shown::One(_)) => Err(AuthFault::TwoCredentials),
             (Shown::One(field), Shown::Nothing) => {
-                let token = match own::authorization(field.as_bytes())? {
-                    Authorization::Bearer(token) if !token_form::is_ours(token) => token,
-                    Authorization::Bearer(token) => return self.by_own_token(token, peer).map(Some),
-                    Authorization::Basic(password) => return self.by_own_token(password.as_bytes(), peer).map(Some),
+                let token = match self.by_field(field, peer)? {
+                    Came::Known(known) => return Ok(Some(known)),
+                    Came::Foreign(token) => token,
                 };
                 let identity = self.by_bearer(token).await?;
                 Ok(Some(Authenticated::without_session(identity)))
@@ -368,10 +373,9 @@ impl Authenticator {
                     Shown::Several => return Err(AuthFault::TwoAuthorizations),
                     Shown::One(field) => field,
                 };
-                match own::authorization(field.as_bytes())? {
-                    Authorization::Bearer(token) if !token_form::is_ours(token) => self.bound_behind_iap(token).await,
-                    Authorization::Bearer(token) => self.by_own_token(token, peer),
-                    Authorization::Basic(password) => self.by_own_token(password.as_bytes(), peer),
+                match self.by_field(field, peer)? {
+                    Came::Known(known) => Ok(known),
+                    Came::Foreign(token) => self.bound_behind_iap(token).await,
                 }
             }
         }
@@ -384,6 +388,15 @@ impl Authenticator {
             Ok(identity) if identity.proof == Proof::Bound => Ok(Authenticated::without_session(identity)),
             Ok(_) | Err(AuthFault::Token(BadToken::UnknownIssuer)) => Err(AuthFault::TwoCredentials),
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Judges a token of ours at once, so that what was decoded of it is gone again before anything is waited for.
+    fn by_field<'field>(&self, field: &'field HeaderValue, peer: &Peer) -> Result<Came<'field>, AuthFault> {
+        let mut room = own::Room::new();
+        match own::authorization(field.as_bytes(), &mut room)? {
+            Authorization::Basic(token) | Authorization::Ours(token) => self.by_own_token(token, peer).map(Came::Known),
+            Authorization::Foreign(token) => Ok(Came::Foreign(token)),
         }
     }
 
@@ -415,13 +428,23 @@ impl Authenticator {
         if let Some(identity) = self.verdicts.find(&print, self.clock.millis(), version, Some(&bindings)) {
             return Ok(identity);
         }
+        if let Some(unfit) = self.refusals.find(&print, self.clock.millis(), version, &bindings) {
+            return Err(AuthFault::Unfit(Box::new(unfit)));
+        }
         let text = std::str::from_utf8(token).map_err(|_| BadToken::NotCompact)?;
         let token = Compact::parse(text)?;
         let in_force = InForce { configured: &self.bindings, stored: &bindings };
         let (place, issuer) = self.vouching(&token, &in_force).ok_or(BadToken::UnknownIssuer)?;
         // Boxed: it is rare, and every request's future would carry room for it.
-        let (identity, version) = Box::pin(issuer.judge_bearer(token, self.clock.now(), &in_force)).await?;
-        let identity = Arc::new(identity);
+        let (verdict, version) = Box::pin(issuer.judge_bearer(token, self.clock.now(), &in_force)).await?;
+        let identity = match verdict {
+            Ok(identity) => Arc::new(identity),
+            Err(unfit) => {
+                let now = self.clock.millis();
+                self.refusals.keep(print, Refusal::new((*unfit).clone(), place, version, bindings, now));
+                return Err(AuthFault::Unfit(unfit));
+            }
+        };
         // Whoever comes with a token of ours is in the groups that the issuer named last.
         // By a binding nobody comes but a service account: what names a person there is refused, and says nothing of them.
         if identity.proof == Proof::Bearer
@@ -503,6 +526,14 @@ impl Authenticator {
             |issuer: &Issuer| issuer.settings.takes_bearers() || in_force.of(&issuer.settings.name).next().is_some();
         self.issuers.iter().enumerate().find(|(_, issuer)| issuer.is_called(iss) && takes(issuer))
     }
+}
+
+/// What an `Authorization` field says.
+enum Came<'field> {
+    /// Who comes, by a token of ours.
+    Known(Authenticated),
+    /// A token that is not ours.
+    Foreign(&'field [u8]),
 }
 
 /// Who comes with a token of ours of this name, and whether from a new network; or why it does not count.

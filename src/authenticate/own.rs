@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::credential::Secret;
 use super::fault::AuthFault;
@@ -134,34 +134,76 @@ impl BadOwn {
     }
 }
 
-/// What stands in `Authorization`.
-pub(super) enum Authorization<'a> {
-    /// What follows `Bearer`.
-    Bearer(&'a [u8]),
-    /// The password behind `Basic`.
-    Basic(Secret),
+/// Whose token stands in `Authorization`.
+pub(super) enum Authorization<'field, 'room> {
+    /// One that begins like ours, behind `Basic`.
+    Basic(&'room [u8]),
+    /// One that begins like ours, behind `Bearer`.
+    Ours(&'field [u8]),
+    /// Any other behind `Bearer`: an issuer must vouch for it.
+    Foreign(&'field [u8]),
 }
 
 /// RFC 6750 section 2.1, RFC 7617 section 2, RFC 9110 section 11.1: the scheme in any case, one space or more, the token.
-pub(super) fn authorization(field: &[u8]) -> Result<Authorization<'_>, AuthFault> {
+pub(super) fn authorization<'field, 'room>(
+    field: &'field [u8],
+    room: &'room mut Room,
+) -> Result<Authorization<'field, 'room>, AuthFault> {
     let at = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
     let (scheme, rest) = field.split_at(at);
     let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case(b"bearer") {
-        return Ok(Authorization::Bearer(rest));
+        let ours = token_form::is_ours(rest);
+        return Ok(if ours { Authorization::Ours(rest) } else { Authorization::Foreign(rest) });
     }
     if scheme.eq_ignore_ascii_case(b"basic") {
-        let password = password(rest).filter(|password| token_form::is_ours(password.as_bytes()));
+        let password = room.decode(rest).and_then(password).filter(|password| token_form::is_ours(password));
         return password.map(Authorization::Basic).ok_or(AuthFault::BasicWithoutToken);
     }
     Err(AuthFault::UnknownScheme)
 }
 
-/// The user name ends at the first colon (RFC 7617 section 2); whose it is says nothing here.
-fn password(rest: &[u8]) -> Option<Secret> {
-    let decoded = Zeroizing::new(STANDARD.decode(rest).ok()?);
-    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(Secret::new(password.to_owned()))
+/// The user name ends at the first colon (RFC 7617 section 2); whose it is, and in which letters, says nothing here.
+fn password(decoded: &[u8]) -> Option<&[u8]> {
+    let at = decoded.iter().position(|byte| *byte == b':')?;
+    decoded.get(at + 1..)
+}
+
+/// A token behind a user name of 140 bytes fits in.
+const NEAR: usize = 192;
+
+/// Where `Basic` is decoded to, once for each request: on the stack, but for names longer than any. It is wiped when it goes.
+pub(super) struct Room {
+    near: [u8; NEAR],
+    /// How much of it may have been written to.
+    used: usize,
+    far: Zeroizing<Vec<u8>>,
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self { near: [0; NEAR], used: 0, far: Zeroizing::default() }
+    }
+
+    fn decode(&mut self, text: &[u8]) -> Option<&[u8]> {
+        let most = base64::decoded_len_estimate(text.len());
+        let room = if let Some(near) = self.near.get_mut(..most) {
+            self.used = self.used.max(most);
+            near
+        } else {
+            self.far = Zeroizing::new(vec![0; most]);
+            &mut self.far
+        };
+        let length = STANDARD.decode_slice(text, room).ok()?;
+        room.get(..length)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let used = self.used.min(NEAR);
+        self.near[..used].zeroize();
+    }
 }
 
 /// A token that somebody wants to have.
@@ -271,16 +313,17 @@ mod tests {
 
     fn basic(text: &str) -> Result<String, &'static str> {
         let field = format!("Basic {}", STANDARD.encode(text));
-        match authorization(field.as_bytes()) {
-            Ok(Authorization::Basic(password)) => Ok(password.to_string()),
-            Ok(Authorization::Bearer(_)) => Err("bearer"),
+        match authorization(field.as_bytes(), &mut Room::new()) {
+            Ok(Authorization::Basic(password)) => Ok(String::from_utf8_lossy(password).into_owned()),
+            Ok(Authorization::Ours(_) | Authorization::Foreign(_)) => Err("bearer"),
             Err(fault) => Err(fault.code()),
         }
     }
 
     #[test]
     fn the_password_of_basic_is_the_token_whatever_the_user_name_is() {
-        for user in ["alice@example.com", "", "token", "grüße"] {
+        let (long, longest) = ("a".repeat(NEAR), "a".repeat(8000));
+        for user in ["alice@example.com", "", "token", "grüße", &long, &longest] {
             assert_eq!(basic(&format!("{user}:tgp_x")), Ok("tgp_x".to_owned()));
         }
         assert_eq!(basic("a:tgp_x:y"), Ok("tgp_x:y".to_owned()), "the user name ends at the first colon");
@@ -288,7 +331,21 @@ mod tests {
             assert_eq!(basic(text), Err("basic-without-token"), "{text}");
         }
         for field in ["Basic", "Basic !!", "basic =", "Basic /w=="] {
-            assert!(matches!(authorization(field.as_bytes()), Err(AuthFault::BasicWithoutToken)), "{field}");
+            let read = authorization(field.as_bytes(), &mut Room::new()).map(drop);
+            assert!(matches!(read, Err(AuthFault::BasicWithoutToken)), "{field}");
+        }
+        let latin = STANDARD.encode(b"gr\xfc\xdfe:tgp_x");
+        let field = format!("bAsIc   {latin}");
+        let mut room = Room::new();
+        let read = authorization(field.as_bytes(), &mut room);
+        assert!(matches!(read, Ok(Authorization::Basic(b"tgp_x"))), "RFC 7617 section 2: any charset");
+    }
+
+    #[test]
+    fn every_length_of_a_user_name_is_read_alike() {
+        // Around the end of the room on the stack, and with every padding.
+        for length in 0..2 * NEAR {
+            assert_eq!(basic(&format!("{}:tgp_x", "a".repeat(length))), Ok("tgp_x".to_owned()), "{length}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! Was this very token judged before?
 //!
 //! A signature costs more than all the rest of a request, so a good verdict is kept until the token expires, under the
-//! SHA-256 of the token: bounded, and void as soon as the issuer's keys change or grow too old. Bad verdicts are not
-//! kept: what is unknown today may be known after the next rotation.
+//! SHA-256 of the token: bounded, and void as soon as the issuer's keys change or grow too old. A refusal in spite of a good
+//! signature is kept for half a minute, under the same conditions. Bad signatures are not kept: what is unknown today may
+//! be known after the next rotation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use moka::sync::Cache;
 
+use super::token::BadToken;
+use super::unfit::{Unfit, Why};
 use crate::access::identity::Identity;
 use crate::store::Bindings;
 
@@ -55,9 +58,8 @@ impl Verdicts {
         bindings: Option<&Bindings>,
     ) -> Option<Arc<Identity>> {
         let verdict = self.0.get(print)?;
-        // The list is held here, so that no other comes to lie in its place.
         let same = match (&verdict.bindings, bindings) {
-            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            (Some(then), Some(now)) => is_same(then, now),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
@@ -70,5 +72,70 @@ impl Verdicts {
 
     pub(super) fn keep(&self, print: Fingerprint, verdict: Verdict) {
         self.0.insert(print, verdict);
+    }
+}
+
+/// Each list is held by whatever was decided by it, so that no other comes to lie in its place.
+fn is_same(then: &Bindings, now: &Bindings) -> bool {
+    Arc::ptr_eq(then, now)
+}
+
+/// How long a refusal counts, in milliseconds.
+const KEPT: u64 = 30_000;
+
+/// Why a token was refused whose signature is good.
+#[derive(Clone)]
+pub(super) struct Refusal {
+    unfit: Arc<Unfit>,
+    issuer: usize,
+    version: u64,
+    bindings: Bindings,
+    ends: u64,
+}
+
+impl Refusal {
+    /// `issuer`, `version` and `bindings` as in [`Verdict`].
+    pub(super) fn new(unfit: Unfit, issuer: usize, version: u64, bindings: Bindings, now: u64) -> Self {
+        Self { unfit: Arc::new(unfit), issuer, version, bindings, ends: now.saturating_add(KEPT) }
+    }
+
+    /// Whether the mere passing of time makes the token good.
+    fn passes(&self) -> bool {
+        matches!(self.unfit.why, Why::Claims(BadToken::NotYet { .. }))
+    }
+}
+
+/// Signed tokens that let nobody in. Whoever has one asks again and again: a job that was set up wrongly does.
+pub(super) struct Refusals(Cache<Fingerprint, Refusal>);
+
+impl Refusals {
+    pub(super) fn new(capacity: u64) -> Self {
+        // By the clock that never goes back too.
+        Self(Cache::builder().max_capacity(capacity).time_to_live(Duration::from_millis(KEPT)).build())
+    }
+
+    /// Why the token is refused still. With other keys or other bindings it is judged anew.
+    pub(super) fn find(
+        &self,
+        print: &Fingerprint,
+        now: u64,
+        version: impl Fn(usize) -> Option<u64>,
+        bindings: &Bindings,
+    ) -> Option<Unfit> {
+        let refusal = self.0.get(print)?;
+        if is_same(&refusal.bindings, bindings)
+            && now < refusal.ends
+            && version(refusal.issuer) == Some(refusal.version)
+        {
+            return Some((*refusal.unfit).clone());
+        }
+        self.0.invalidate(print);
+        None
+    }
+
+    pub(super) fn keep(&self, print: Fingerprint, refusal: Refusal) {
+        if !refusal.passes() {
+            self.0.insert(print, refusal);
+        }
     }
 }

@@ -190,6 +190,51 @@ async fn a_kept_verdict_does_not_outlive_a_binding_that_is_changed_added_or_take
 }
 
 #[tokio::test]
+async fn a_refusal_in_spite_of_a_good_signature_costs_no_second_check_for_half_a_minute() {
+    let provider = Provider::start(vec![rsa()]);
+    let clock = Clock::set_to(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
+    let change = |settings: &mut Settings| {
+        settings.failed_credentials = 2;
+        settings.issuers[0].user_claim = issuer::UserClaim::Nobody;
+        settings.issuers[0].skew = Duration::ZERO;
+    };
+    let house = house_with(&clock, change, &[("ci", &provider)]).await;
+    let token = |change: &Value| {
+        let mut claims = with(change);
+        crate::authenticate::forge::merge(&mut claims, &json!({"iat": 1_800_000_000}));
+        bearer(&provider.bearer(AUDIENCE, &claims))
+    };
+    let (unbound, elsewhere) =
+        (json!({"exp": 1_800_000_010}), json!({"exp": 1_800_003_600, "aud": "https://a.example"}));
+    let (unbound, elsewhere, early) =
+        (token(&unbound), token(&elsewhere), token(&json!({"nbf": 1_800_000_005, "exp": 1_800_003_600})));
+    assert_eq!(house.who(&unbound).await, Err("no-binding"));
+    assert_eq!(house.who(&early).await, Err("token-not-yet-valid"));
+    // Whoever looked at it now would see that it is over.
+    clock.advance(Duration::from_secs(29));
+    assert_eq!(house.who(&unbound).await, Err("no-binding"), "nobody looks");
+    assert_eq!(house.who(&early).await, Err("no-binding"), "what time alone makes good is not remembered");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(house.who(&unbound).await, Err("token-expired"));
+    // What counts as a wrong credential counts each time, remembered or not.
+    assert_eq!(house.who(&elsewhere).await, Err("token-wrong-audience"));
+    assert_eq!(house.who(&elsewhere).await, Err("token-wrong-audience"));
+    assert_eq!(house.who(&elsewhere).await, Err("too-many-wrong-credentials"));
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_remembered_ends_with_the_keys_that_proved_it() {
+    let provider = Provider::start(vec![rsa()]);
+    let house = gate(&Clock::System, &provider, Vec::new(), &[]).await;
+    let old = bearer(&provider.bearer(AUDIENCE, &job()));
+    assert_eq!(house.who(&old).await, Err("no-binding"));
+    provider.rotate(vec![Arc::new(Forge::ec("second"))]);
+    let new = bearer(&provider.bearer(AUDIENCE, &job()));
+    assert_eq!(house.who(&new).await, Err("no-binding"));
+    assert_eq!(house.who(&old).await, Err("token-unknown-key"));
+}
+
+#[tokio::test]
 async fn a_person_of_an_issuer_is_not_lost_by_its_bindings_and_a_binding_comes_first() {
     let provider = Provider::start(vec![rsa()]);
     let robot = json!({"email": "trainer@proj.iam.gserviceaccount.com"});
