@@ -263,7 +263,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Policy(command) => {
             with_store_to_say(&line.config, async |store, config| command.run(store, &by, config).await)
         }
-        Command::Store(command) => block_on(command.run()),
+        Command::Store(command) => block_on(command.run(&line.config, by)),
         Command::Import(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::Session(command) => with_store(&line.config, async |store| command.run(store, by).await),
         Command::ExplainToken(explain) => {

@@ -13,7 +13,7 @@ use super::fault::StoreFault;
 use super::{Engine, Settings, place, postgres, sqlite};
 
 /// Every table, with its columns; those with a `#` are numbers. A table comes after those that it refers to.
-const TABLES: &[(&str, &[&str])] = &[
+pub(super) const TABLES: &[(&str, &[&str])] = &[
     ("counters", &["name", "#last"]),
     ("users", &["name", "#admin", "#disabled", "#created", "#id", "kind"]),
     ("identities", &["issuer", "user_name", "subject", "#first_seen", "vouched"]),
@@ -117,10 +117,17 @@ const TABLES: &[(&str, &[&str])] = &[
 ];
 
 /// So many values go in one statement; SQLite takes 32,766, PostgreSQL 65,535.
-const VALUES: usize = 5000;
+pub(super) const VALUES: usize = 5000;
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) number: bool,
+}
 
 /// A row, whatever is in it, as text.
-struct Cells(Vec<Option<String>>);
+pub(super) struct Cells(pub(super) Vec<Option<String>>);
 
 impl FromRow<'_, SqliteRow> for Cells {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
@@ -173,8 +180,11 @@ async fn copy_all(source: &mut Link, target: &mut Link, to: &Settings) -> Result
     let mut counts = Vec::new();
     for (table, columns) in TABLES {
         let mut rows: Vec<Cells> = Vec::new();
-        let names: Vec<&str> = columns.iter().map(|column| column.trim_start_matches('#')).collect();
-        let cells: Vec<String> = names.iter().map(|name| format!("CAST({name} AS TEXT)")).collect();
+        let columns: Vec<Column> = columns
+            .iter()
+            .map(|column| Column { name: column.trim_start_matches('#').to_owned(), number: column.starts_with('#') })
+            .collect();
+        let cells: Vec<String> = columns.iter().map(|column| format!("CAST({} AS TEXT)", column.name)).collect();
         let query = format!("SELECT {} FROM {table}", cells.join(", "));
         from.each(Sql::made(query), |row| {
             rows.push(row);
@@ -182,7 +192,7 @@ async fn copy_all(source: &mut Link, target: &mut Link, to: &Settings) -> Result
         })
         .await?;
         for chunk in rows.chunks(VALUES / columns.len()) {
-            put(&mut into, table, columns, chunk).await?;
+            put(&mut into, table, &columns, chunk).await?;
         }
         counts.push((*table, rows.len() as u64));
     }
@@ -197,7 +207,8 @@ async fn copy_all(source: &mut Link, target: &mut Link, to: &Settings) -> Result
     Ok(counts)
 }
 
-async fn put(into: &mut Tx<'_>, table: &str, columns: &[&str], rows: &[Cells]) -> Result<(), StoreFault> {
+/// Adds rows to a table.
+pub(super) async fn put(into: &mut Tx<'_>, table: &str, columns: &[Column], rows: &[Cells]) -> Result<(), StoreFault> {
     let mut place = 0;
     let mut groups = Vec::with_capacity(rows.len());
     for _ in rows {
@@ -205,13 +216,13 @@ async fn put(into: &mut Tx<'_>, table: &str, columns: &[&str], rows: &[Cells]) -
             .iter()
             .map(|column| {
                 place += 1;
-                let kind = if column.starts_with('#') { "BIGINT" } else { "TEXT" };
+                let kind = if column.number { "BIGINT" } else { "TEXT" };
                 format!("CAST(${place} AS {kind})")
             })
             .collect();
         groups.push(format!("({})", values.join(", ")));
     }
-    let names: Vec<&str> = columns.iter().map(|column| column.trim_start_matches('#')).collect();
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let text = format!("INSERT INTO {table} ({}) VALUES {}", names.join(", "), groups.join(", "));
     let mut statement = Sql::made(text);
     for cell in rows.iter().flat_map(|row| &row.0) {

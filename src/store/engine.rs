@@ -14,7 +14,7 @@ use sqlx::{Connection, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite, Sqlit
 use super::fault::StoreFault;
 use super::login::Redeemed;
 use super::news::Part;
-use super::{postgres, sqlite};
+use super::{postgres, schema, sqlite};
 
 /// The connection.
 #[derive(Debug)]
@@ -246,6 +246,28 @@ impl Tx<'_> {
                     take(T::from_row(&row)?)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the database is a SQLite file.
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self.inner, Inner::Sqlite(_))
+    }
+
+    /// Lets this transaction's statements take as long as they do, where there is a limit.
+    pub(super) async fn unhurried(&mut self) -> Result<(), StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(_) => self.run(sql("SET LOCAL statement_timeout = 0")).await.map(drop),
+        }
+    }
+
+    /// Makes the steps of the schema up to this one, or all, as a part of the transaction.
+    pub(super) async fn migrate(&mut self, to: Option<i64>) -> Result<(), StoreFault> {
+        match &mut self.inner {
+            Inner::Sqlite(t) => schema::migrator().run_direct(to, &mut **t, false).await?,
+            Inner::Postgres(t) => schema::migrator().run_direct(to, &mut **t, false).await?,
         }
         Ok(())
     }

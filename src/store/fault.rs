@@ -15,6 +15,9 @@ pub enum StoreFault {
     /// Another process holds the database for longer than we wait.
     #[error("the database is locked by another process")]
     Locked,
+    /// A backup is being put in its place.
+    #[error("the store is being restored from a backup")]
+    Restoring,
     /// The database's server cannot be reached.
     #[error("the database cannot be reached: {0}")]
     Away(String),
@@ -127,6 +130,7 @@ impl StoreFault {
             | Self::Changed
             | Self::Everybody => true,
             Self::Locked
+            | Self::Restoring
             | Self::Away(_)
             | Self::Full
             | Self::Corrupt(_)

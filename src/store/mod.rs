@@ -16,6 +16,7 @@
 mod accounts;
 mod address;
 mod ahead;
+mod backup;
 mod batch;
 mod bindings;
 mod careful;
@@ -57,6 +58,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::address::BadAddress;
+pub use self::backup::{BackupFault, Contents, Head, How, Restored, backup, backup_to, examine, restore};
 pub use self::batch::{End, Held, Named, Spot, Step};
 pub use self::bindings::{BindingRecord, Bindings};
 pub use self::careful::Seen;

@@ -34,8 +34,12 @@ pub struct Settings {
 
 /// The lock that writers hold: no two changes at once, by whatever process.
 const WRITERS: i64 = 0x7472_6163_6b67_6174;
+/// The lock that all share who have the store open, so that nobody puts another store in its place meanwhile.
+const OPEN: i64 = 0x7472_6163_6b67_6f70;
 /// The channel that says: there is something new.
 const CHANNEL: &str = "trackgate";
+/// How often to look whether others have gone.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long reaching the database may take.
 const REACH: Duration = Duration::from_secs(5);
 
@@ -83,8 +87,41 @@ impl std::fmt::Display for Settings {
     }
 }
 
-/// Connects.
+/// Connects, and keeps the store from being replaced as long as the connection lasts.
 pub(super) async fn connect(settings: &Settings) -> Result<PgConnection, StoreFault> {
+    let mut connection = reach(settings).await?;
+    if lock(&mut connection, "SELECT pg_try_advisory_lock_shared($1)").await? {
+        return Ok(connection);
+    }
+    let _ = connection.close().await;
+    Err(StoreFault::Restoring)
+}
+
+/// Connects if nobody else has the store open; until [`let_in`] nobody opens it.
+pub(super) async fn connect_alone(settings: &Settings, wait: Duration) -> Result<PgConnection, StoreFault> {
+    let mut connection = reach(settings).await?;
+    let begun = tokio::time::Instant::now();
+    while !lock(&mut connection, "SELECT pg_try_advisory_lock($1)").await? {
+        // The server takes a moment to see that whoever had it open has gone.
+        if begun.elapsed() >= wait {
+            let _ = connection.close().await;
+            return Err(StoreFault::Locked);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(connection)
+}
+
+/// Lets others open the store again. The end of the connection does so too, but the server sees it a moment later.
+pub(super) async fn let_in(connection: &mut PgConnection) -> Result<(), StoreFault> {
+    lock(connection, "SELECT pg_advisory_unlock($1)").await.map(drop)
+}
+
+async fn lock(connection: &mut PgConnection, how: &'static str) -> Result<bool, StoreFault> {
+    Ok(sqlx::query_scalar(how).bind(OPEN).fetch_one(connection).await?)
+}
+
+async fn reach(settings: &Settings) -> Result<PgConnection, StoreFault> {
     let options = settings.options()?;
     let mut connection = tokio::time::timeout(REACH, options.connect()).await.map_err(|_| StoreFault::TooSlow)??;
     let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;

@@ -10,6 +10,11 @@ pub(super) fn migrator() -> Migrator {
     Migrator::with_migrations(migrations())
 }
 
+/// The number of the last step.
+pub(super) fn newest() -> i64 {
+    migrations().iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// Every step of the schema, in order. What has once been released is never changed.
 pub(super) fn migrations() -> Vec<Migration> {
     let migrations = [

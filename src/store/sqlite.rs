@@ -33,6 +33,31 @@ pub(super) async fn open(file: &Path, wait: Duration, most_pages: Option<u32>) -
     Ok(connection)
 }
 
+/// Opens the file as it is: neither its schema nor anything else of it is changed.
+pub(super) async fn connect(file: &Path, wait: Duration) -> Result<SqliteConnection, StoreFault> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).foreign_keys(true);
+    Ok(options.busy_timeout(wait).row_buffer_size(4096).connect().await?)
+}
+
+/// Opens the file if nobody else has it open: nobody leaves the journal that all of them write
+/// (<https://www.sqlite.org/wal.html>, section 2.2), else it is locked. [`to_wal`] brings it back.
+pub(super) async fn connect_alone(file: &Path, wait: Duration) -> Result<SqliteConnection, StoreFault> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Extra)
+        .foreign_keys(true)
+        .busy_timeout(wait);
+    Ok(options.connect().await?)
+}
+
+/// Lets many have it open again.
+pub(super) async fn to_wal(connection: &mut SqliteConnection) -> Result<(), StoreFault> {
+    sqlx::query("PRAGMA journal_mode = WAL").execute(connection).await?;
+    Ok(())
+}
+
 /// Changes when another connection has committed.
 pub(super) async fn data_version(connection: &mut SqliteConnection) -> Result<i64, StoreFault> {
     Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await?)

@@ -1,3 +1,4 @@
+mod backup;
 mod batch;
 mod bindings;
 #[path = "../../../tests/harness/certs.rs"]
