@@ -90,7 +90,7 @@ pub struct Shared {
     settings: Settings,
     seal: Arc<Seal>,
     held: Arc<held::Held>,
-    version: version::Known,
+    version: Arc<version::Known>,
     clock: Clock,
 }
 
@@ -99,7 +99,19 @@ impl Shared {
     #[must_use]
     pub fn new(settings: Settings, seal: impl Into<Arc<Seal>>, clock: Clock) -> Self {
         let held = held::Held::new(settings.answers_at_once);
-        Self { settings, seal: seal.into(), held, version: version::Known::new(clock.clone()), clock }
+        Self { settings, seal: seal.into(), held, version: Arc::new(version::Known::new(clock.clone())), clock }
+    }
+
+    /// The same with other settings: what is known of the server, and what is held, stay.
+    #[must_use]
+    pub fn with(&self, settings: Settings) -> Self {
+        let Self { seal, held, version, clock, .. } = self;
+        let held = if settings.answers_at_once == self.settings.answers_at_once {
+            Arc::clone(held)
+        } else {
+            held::Held::new(settings.answers_at_once)
+        };
+        Self { settings, seal: Arc::clone(seal), held, version: Arc::clone(version), clock: clock.clone() }
     }
 }
 

@@ -21,6 +21,7 @@ mod import;
 mod orphans;
 mod people;
 mod policy;
+mod reload;
 mod roles;
 mod routes;
 mod rules;
@@ -68,7 +69,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the gate. SIGTERM and SIGINT close it in order, SIGHUP reads the certificate again and reopens the audit log.
+    /// Open the gate. SIGTERM and SIGINT close it in order, SIGHUP reads the configuration and the certificate again
+    /// and reopens the audit log.
     Serve,
     /// Read the configuration and report every fault; try certificate, database, issuers and MLflow.
     Check(check::Check),
@@ -201,12 +203,12 @@ pub fn install_crypto() {
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
-fn open_gate(config: &Path) -> anyhow::Result<Ended> {
-    let config = Config::load(config)?;
+fn open_gate(file: &Path) -> anyhow::Result<Ended> {
+    let config = Config::load(file)?;
     block_on(async {
         telemetry::begin(&config.log, Clock::System)?;
         let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;
-        house.run(|addresses| tracing::info!(?addresses, "open")).await.context("the gate did not close in order")?;
+        house.run(file, |addresses| tracing::info!(?addresses, "open")).await.context("the gate did not close in order")?;
         Ok(Ended::Well)
     })
 }

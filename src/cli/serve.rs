@@ -1,18 +1,23 @@
 //! How is the house put together, opened, and closed again?
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use super::reload::Reload;
 use crate::audit;
 use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Asked, Config};
 use crate::forward::{self, Tunnels};
 use crate::gate::limits::Limits;
-use crate::gate::{Bodies, Gate, House, News, Room};
+use crate::gate::{Bodies, House, Live, News, Room};
 use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
+use crate::seal::Seal;
 use crate::serve::{self, Addresses, Running, ServeError};
 use crate::store::{Store, StoreFault};
 use crate::upstream::{Upstream, UpstreamError};
@@ -49,56 +54,92 @@ pub enum OpenFault {
 /// Everything but the doors.
 pub struct Assembled {
     house: Arc<House>,
+    /// The house that stands now: the same, or one that was built later from a changed file.
+    live: Arc<ArcSwap<House>>,
+    seal: Arc<Seal>,
+    clock: Clock,
+    keys: Vec<Asked>,
     upstream: Upstream,
     serve: serve::Settings,
     monitor: monitor::Settings,
     ready: Readiness,
     tunnels: Tunnels,
     writer: audit::Writer,
-    fetching: tokio::task::JoinHandle<()>,
+    fetching: Option<tokio::task::JoinHandle<()>>,
+    sealing: tokio::task::JoinHandle<()>,
 }
 
 /// Puts the rooms together. The tasks behind them run on the current runtime, which must outlive the house.
 ///
 /// # Errors
 /// [`OpenFault`] for the first room that cannot be set up. Issuers and MLflow may be away.
-pub async fn assemble(config: Config, clock: Clock) -> Result<Assembled, OpenFault> {
+pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, OpenFault> {
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let keys = keyring::Place::of(config.seal_keys_file.take(), &config.store.engine, &config.store.state_dir);
+    let seal = Arc::new(keys.open(&store, &clock).await?);
+    let (audit, writer) = audit::Log::open(&config.audit, clock.clone())?;
+    let upstream = Upstream::new(&config.upstream)?;
+    let (ring, kept, time) = (Arc::clone(&seal), store.clone(), clock.clone());
+    let sealing = tokio::spawn(async move { keys.keep(&ring, &kept, &time).await });
+
+    let (serve, monitor, keys) = (config.serve.clone(), config.monitor.clone(), std::mem::take(&mut config.keys));
+    let ground = Ground {
+        store,
+        audit,
+        tunnels: Tunnels::default(),
+        answer: crate::answer::Shared::new(config.answer.clone(), Arc::clone(&seal), clock.clone()),
+        limits: Arc::new(Limits::new(&config.rates)),
+        news: Arc::new(News::default()),
+    };
+    let house = Arc::new(build(config, ground, &seal, &clock)?);
+    let fetching = Some(fetch(&house.authenticator));
+    let tunnels = house.forward.tunnels.clone();
+    let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
+    let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
+    Ok(Assembled { house, live, seal, clock, keys, upstream, serve, monitor, ready, tunnels, writer, fetching, sealing })
+}
+
+/// What stays when the house is built anew.
+pub(super) struct Ground {
+    pub(super) store: Store,
+    pub(super) audit: audit::Log,
+    pub(super) tunnels: Tunnels,
+    pub(super) answer: crate::answer::Shared,
+    pub(super) limits: Arc<Limits>,
+    pub(super) news: Arc<News>,
+}
+
+/// The rooms as the settings want them, on what stays.
+pub(super) fn build(config: Config, ground: Ground, seal: &Arc<Seal>, clock: &Clock) -> Result<House, SetupFault> {
     let mut forward = forward::Settings::new(config.public_host());
     forward.first_byte = config.upstream.first_byte_timeout;
     forward.tunnel_idle = config.upstream.idle_timeout;
+    forward.tunnels = ground.tunnels;
     let mut artifacts = forward.clone();
     artifacts.first_byte = config.upstream.artifact_first_byte_timeout;
     artifacts.most_body = config.bodies.artifact;
-    let tunnels = forward.tunnels.clone();
-
-    let store = Store::open(&config.store, clock.clone()).await?;
-    let keys = keyring::Place::of(config.seal_keys_file, &config.store.engine, &config.store.state_dir);
-    let seal = Arc::new(keys.open(&store, &clock).await?);
     let authenticator =
-        Arc::new(Authenticator::new(config.authenticate, store.clone(), Arc::clone(&seal), clock.clone())?);
-    let (audit, writer) = audit::Log::open(&config.audit, clock.clone())?;
-    let upstream = Upstream::new(&config.upstream)?;
-    let keeper = Arc::clone(&authenticator);
-    let (ring, kept, time) = (Arc::clone(&seal), store.clone(), clock.clone());
-    let fetching = tokio::spawn(async move {
-        tokio::join!(keeper.keep_fresh(), keys.keep(&ring, &kept, &time));
-    });
-    let house = Arc::new(House {
-        authenticator,
-        store,
+        Authenticator::new(config.authenticate, ground.store.clone(), Arc::clone(seal), clock.clone())?;
+    Ok(House {
+        authenticator: Arc::new(authenticator),
+        store: ground.store,
         resolver: Resolver::new(config.resolve),
-        audit,
+        audit: ground.audit,
         clean: config.clean,
         forward,
         artifacts,
-        answer: crate::answer::Shared::new(config.answer, seal, clock),
+        answer: ground.answer,
         bodies: Bodies { json: config.bodies.json, large_json: config.bodies.large_json },
         room: Room::new(config.bodies.at_once),
-        limits: Limits::new(&config.rates),
-        news: News::default(),
-    });
-    let ready = readiness(&house, &upstream, config.serve.alive.clone(), config.monitor.reachable_for);
-    Ok(Assembled { house, upstream, serve: config.serve, monitor: config.monitor, ready, tunnels, writer, fetching })
+        limits: ground.limits,
+        news: ground.news,
+    })
+}
+
+/// Fetches issuers' keys and keeps them fresh, until it is aborted.
+pub(super) fn fetch(authenticator: &Arc<Authenticator>) -> tokio::task::JoinHandle<()> {
+    let keeper = Arc::clone(authenticator);
+    tokio::spawn(async move { keeper.keep_fresh().await })
 }
 
 impl Assembled {
@@ -109,9 +150,9 @@ impl Assembled {
     }
 
     /// What makes one worker's gate.
-    fn gates(&self) -> impl Fn() -> Gate + Send + Sync + Clone + 'static {
-        let (house, upstream) = (Arc::clone(&self.house), self.upstream.clone());
-        move || Gate::new(Arc::clone(&house), upstream.for_worker())
+    fn gates(&self) -> impl Fn() -> Live + Send + Sync + Clone + 'static {
+        let (house, upstream) = (Arc::clone(&self.live), self.upstream.clone());
+        move || Live::new(Arc::clone(&house), upstream.for_worker())
     }
 
     /// What must be there for requests to be answered; more may be added.
@@ -137,19 +178,25 @@ impl Assembled {
     }
 
     /// Opens the doors until SIGTERM or SIGINT, then finishes what runs and closes everything. SIGHUP reads the
-    /// certificate again and opens the audit log anew.
+    /// certificate and the file `config` again and opens the audit log anew.
     ///
     /// # Errors
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
-    pub async fn run(self, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
+    pub async fn run(mut self, config: &Path, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
         let _watched = self.watch()?;
         let audit = self.house.audit.clone();
         let (house, upstream) = (Arc::clone(&self.house), self.upstream.for_worker());
         let prefix = self.house.clean.static_prefix.clone();
         let watching = tokio::spawn(async move { house.answer.watch_version(&upstream, &prefix).await });
-        let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, move || audit.reopen()).await;
+        let reload = Arc::new(self.reload());
+        let on_hangup = async || {
+            audit.reopen();
+            reload.read(config).await;
+        };
+        let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, on_hangup).await;
         watching.abort();
         let _ = watching.await;
+        reload.end();
         self.close().await;
         Ok(served?)
     }
@@ -164,12 +211,24 @@ impl Assembled {
         Ok(Open { running, watched, assembled: self })
     }
 
+    /// What builds the house anew from a changed file, and tells how that went.
+    fn reload(&mut self) -> Reload {
+        let keys = std::mem::take(&mut self.keys);
+        let (live, seal) = (Arc::clone(&self.live), Arc::clone(&self.seal));
+        let reload = Reload::new(live, seal, self.clock.clone(), keys, self.fetching.take());
+        let told = reload.told();
+        self.ready.tells("configuration", move || told.fact());
+        reload
+    }
+
     async fn close(self) {
-        let Self { house, upstream, writer, fetching, .. } = self;
-        fetching.abort();
-        let _ = fetching.await;
+        let Self { house, live, upstream, writer, fetching, sealing, .. } = self;
+        for task in fetching.into_iter().chain([sealing]) {
+            task.abort();
+            let _ = task.await;
+        }
         house.store.close().await;
-        drop((house, upstream));
+        drop((house, live, upstream));
         let _ = tokio::task::spawn_blocking(move || writer.finish(LAST_RECORDS)).await;
     }
 }
@@ -187,8 +246,9 @@ impl Drop for Watched {
 }
 
 /// What must be there for requests to be answered.
-fn readiness(house: &Arc<House>, upstream: &Upstream, alive: Alive, reachable_for: Duration) -> Readiness {
+fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reachable_for: Duration) -> Readiness {
     let ready = Readiness::default();
+    let house = live.load();
     ready.needs("doors", move || alive.doors());
     let store = house.store.clone();
     ready.needs("store", move || {
@@ -201,8 +261,8 @@ fn readiness(house: &Arc<House>, upstream: &Upstream, alive: Alive, reachable_fo
         Some(silent) if silent > reachable_for => Err(format!("MLflow last answered {} s ago", silent.as_secs())),
         Some(_) => Ok(()),
     });
-    let authenticator = Arc::clone(&house.authenticator);
-    ready.needs("keys", move || match authenticator.without_keys() {
+    let standing = Arc::clone(live);
+    ready.needs("keys", move || match standing.load().authenticator.without_keys() {
         missing if missing.is_empty() => Ok(()),
         missing => Err(format!("there are no keys of {}", missing.join(", "))),
     });

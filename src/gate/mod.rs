@@ -10,6 +10,7 @@ mod closing;
 mod denied;
 mod faults;
 pub mod limits;
+mod live;
 mod news;
 mod own;
 pub mod refusal;
@@ -25,6 +26,7 @@ use http::{Request as HttpRequest, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use self::limits::{Limits, Place};
+pub use self::live::Live;
 pub use self::news::News;
 use self::refusal::{Form, Refusal};
 pub use self::room::Room;
@@ -78,9 +80,9 @@ pub struct House {
     /// What is held of them.
     pub room: Room,
     /// How much callers may have.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Calls that the table does not know.
-    pub news: News,
+    pub news: Arc<News>,
 }
 
 /// How large bodies may be that are read whole, in bytes.

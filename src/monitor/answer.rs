@@ -24,11 +24,11 @@ pub(super) fn answer(method: &Method, uri: &Uri, headers: &HeaderMap, told: &Tol
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
-    let findings = match uri.path() {
-        "/livez" => vec![("workers", workers(told))],
-        _ => told.ready.look(),
+    let (findings, besides) = match uri.path() {
+        "/livez" => (vec![("workers", workers(told))], Vec::new()),
+        _ => (told.ready.look(), told.ready.besides()),
     };
-    health(&findings, Form::wanted(uri.query(), headers))
+    health(&findings, &besides, Form::wanted(uri.query(), headers))
 }
 
 /// Whether the workers answer.
@@ -63,11 +63,15 @@ impl Form {
     }
 }
 
-/// 200 when all is well, else 503 with what is not.
-fn health(findings: &[(&'static str, Fact)], form: Form) -> Response<Full<Bytes>> {
+/// 200 when all is well, else 503 with what is not. What is told `besides` changes nothing of that.
+fn health(findings: &[(&'static str, Fact)], besides: &[(&'static str, Fact)], form: Form) -> Response<Full<Bytes>> {
     let missing: Vec<&str> = findings.iter().filter(|(_, fact)| fact.is_err()).map(|(name, _)| *name).collect();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let brief = if missing.is_empty() { "ok\n".to_owned() } else { format!("failing: {}\n", missing.join(", ")) };
+    let wrong: Vec<&str> = besides.iter().filter(|(_, fact)| fact.is_err()).map(|(name, _)| *name).collect();
+    let mut brief = if missing.is_empty() { "ok\n".to_owned() } else { format!("failing: {}\n", missing.join(", ")) };
+    if !wrong.is_empty() {
+        let _ = writeln!(brief, "told besides: {}", wrong.join(", "));
+    }
     match form {
         Form::Brief => say(status, TEXT, brief),
         Form::Verbose => {
@@ -78,11 +82,18 @@ fn health(findings: &[(&'static str, Fact)], form: Form) -> Response<Full<Bytes>
                     Err(why) => writeln!(text, "[-] {name}: {why}"),
                 };
             }
+            for (name, fact) in besides {
+                let _ = match fact {
+                    Ok(()) => writeln!(text, "[+] {name}: ok"),
+                    Err(why) => writeln!(text, "[!] {name}: {why}"),
+                };
+            }
             say(status, TEXT, text + &brief)
         }
         Form::Json => {
             let parts: serde_json::Map<_, _> = findings
                 .iter()
+                .chain(besides)
                 .map(|(name, fact)| {
                     let part = match fact {
                         Ok(()) => json!({"ok": true}),
@@ -150,6 +161,18 @@ mod tests {
                    "upstream": {"ok": false, "why": "not heard of for 20 s"}}})
         );
         assert_eq!(get(&told, "/livez").0, 200, "what is not ready is not dead");
+    }
+
+    #[test]
+    fn what_is_wrong_and_holds_nothing_up_is_told_with_200() {
+        let told = told();
+        told.ready.tells("configuration", || Err("line 3: `listn` is not a key".to_owned()));
+        let (status, text) = get(&told, "/readyz");
+        assert_eq!((status, text.as_str()), (200, "ok\ntold besides: configuration\n"));
+        assert!(get(&told, "/readyz?verbose").1.contains("[!] configuration: line 3"));
+        let (status, text) = get(&told, "/readyz?format=json");
+        let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &said["ok"], &said["parts"]["configuration"]["ok"]), (200, &json!(true), &json!(false)));
     }
 
     #[test]

@@ -318,7 +318,8 @@ impl Running {
     }
 }
 
-/// Opens the doors, and closes them at SIGTERM or SIGINT. SIGHUP reads the certificate's files again and calls `on_hangup`.
+/// Opens the doors, and closes them at SIGTERM or SIGINT. SIGHUP reads the certificate's files again and waits
+/// for `on_hangup`.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -327,7 +328,7 @@ pub async fn run<H: Handler>(
     tunnels: &Tunnels,
     make_handler: impl Fn() -> H + Send + Sync + Clone + 'static,
     on_open: impl FnOnce(&Addresses),
-    on_hangup: impl Fn(),
+    on_hangup: impl AsyncFn(),
 ) -> Result<(), ServeError> {
     let signals = || -> io::Result<_> {
         Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
@@ -341,7 +342,7 @@ pub async fn run<H: Handler>(
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 running.reload_certificate();
-                on_hangup();
+                on_hangup().await;
             }
         }
     }

@@ -37,6 +37,7 @@ mod permissions;
 mod prefixed;
 mod raised;
 mod rates;
+mod reload;
 mod registry;
 mod replicas;
 mod review;

@@ -1,4 +1,5 @@
-//! The real program and its signals: SIGTERM closes in order and exits with 0, SIGHUP reads the certificate again.
+//! The real program and its signals: SIGTERM closes in order and exits with 0, SIGHUP reads the certificate again (and the
+//! configuration: `reload`).
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -9,30 +10,31 @@ use crate::harness::client;
 use crate::harness::raw::Raw;
 use crate::harness::{soon, until};
 
-struct Program {
+pub(super) struct Program {
     child: Child,
-    folder: Folder,
+    pub(super) folder: Folder,
     authority: Authority,
-    plain: SocketAddr,
+    pub(super) plain: SocketAddr,
     https: SocketAddr,
+    pub(super) monitor: SocketAddr,
 }
 
-/// Two ports that were free a moment ago.
-fn ports() -> (SocketAddr, SocketAddr) {
-    let listeners = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    (listeners[0].local_addr().unwrap(), listeners[1].local_addr().unwrap())
+/// Ports that were free a moment ago.
+fn ports() -> [SocketAddr; 3] {
+    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Program {
-    async fn start(more: &str) -> Self {
+    pub(super) async fn start(more: &str) -> Self {
         let (folder, authority) = (Folder::new(), Authority::new());
         authority.write(folder.path());
-        let (plain, https) = ports();
+        let [plain, https, monitor] = ports();
         let here = folder.path().display();
         let config = format!(
             "public_url = \"https://localhost\"\nstate_dir = \"{here}/state\"\n[listen]\nhttps = \"{https}\"\n\
              plain = \"{plain}\"\ncertificate = \"{here}/cert.pem\"\nprivate_key = \"{here}/key.pem\"\nworkers = 2\n\
-             certificate_poll = \"1h\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n[audit]\nfile = \"{here}/audit.jsonl\"\n\
+             monitor = \"{monitor}\"\ncertificate_poll = \"1h\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n[audit]\nfile = \"{here}/audit.jsonl\"\n\
              [[issuer]]\nname = \"none\"\ntitle = \"None\"\nissuer = \"https://127.0.0.1:9\"\n[issuer.bearer]\n\
              audiences = [\"https://localhost\"]\n{more}"
         );
@@ -47,7 +49,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut program = Self { child, folder, authority, plain, https };
+        let mut program = Self { child, folder, authority, plain, https, monitor };
         let said = BufReader::new(program.child.stderr.take().unwrap());
         // What it says is passed on, so that a failure shows its reason.
         std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| eprintln!("{line}")));
@@ -59,7 +61,7 @@ impl Program {
         program
     }
 
-    fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         let done = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(done.success());
     }

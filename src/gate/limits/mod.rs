@@ -96,6 +96,7 @@ pub(super) enum TooMuch {
 
 /// Counts requests. Shared by all workers.
 pub struct Limits {
+    settings: Settings,
     addresses: Option<Rates<IpAddr>>,
     /// By caller, and whether our own pages were asked for.
     people: Option<Rates<(UserName, bool)>>,
@@ -109,12 +110,19 @@ impl Limits {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
+            settings: settings.clone(),
             addresses: settings.address.map(Rates::new),
             people: settings.person.map(Rates::new),
             places: Places::new(settings.person_at_once, settings.at_once),
             wait: settings.wait,
             told: AtomicU32::new(0),
         }
+    }
+
+    /// What it was told to do.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// One more request from an address. Strangers do not wait: what waits costs us something.
