@@ -208,7 +208,10 @@ fn open_gate(file: &Path) -> anyhow::Result<Ended> {
     block_on(async {
         telemetry::begin(&config.log, Clock::System)?;
         let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;
-        house.run(file, |addresses| tracing::info!(?addresses, "open")).await.context("the gate did not close in order")?;
+        house
+            .run(file, |addresses| tracing::info!(?addresses, "open"))
+            .await
+            .context("the gate did not close in order")?;
         Ok(Ended::Well)
     })
 }

@@ -233,13 +233,18 @@ mod tests {
         let known = keys(EXAMPLE);
         for live in LIVE {
             let optional = ["binding", "google_groups"].contains(live);
-            assert!(optional || known.iter().any(|asked| may_change(&asked.key) && asked.key.starts_with(live)), "{live}");
+            assert!(
+                optional || known.iter().any(|asked| may_change(&asked.key) && asked.key.starts_with(live)),
+                "{live}"
+            );
         }
     }
 
     #[test]
     fn where_the_gate_listens_what_it_keeps_and_whom_it_asks_takes_a_restart() {
-        for key in ["public_url", "state_dir", "listen.https", "store.url", "upstream.url", "audit.file", "access.admins"] {
+        for key in
+            ["public_url", "state_dir", "listen.https", "store.url", "upstream.url", "audit.file", "access.admins"]
+        {
             assert!(!may_change(key), "{key}");
         }
         for key in ["issuer[2].name", "issuer[1].login.client_id", "rates.person", "binding[1].claims", "extra_hosts"] {
@@ -256,7 +261,10 @@ mod tests {
         assert_eq!(changed(&old, &new), ["rates.person_at_once"]);
         let new = keys(&format!("{EXAMPLE}\n[google_groups]\ndomains = [\"example.com\"]\n"));
         let keys = changed(&old, &new);
-        assert!(keys.contains(&"google_groups.domains".to_owned()) && keys.iter().all(|key| may_change(key)), "{keys:?}");
+        assert!(
+            keys.contains(&"google_groups.domains".to_owned()) && keys.iter().all(|key| may_change(key)),
+            "{keys:?}"
+        );
         assert_eq!(changed(&new, &old).len(), keys.len());
     }
 }

@@ -96,7 +96,21 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let tunnels = house.forward.tunnels.clone();
     let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
     let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
-    Ok(Assembled { house, live, seal, clock, keys, upstream, serve, monitor, ready, tunnels, writer, fetching, sealing })
+    Ok(Assembled {
+        house,
+        live,
+        seal,
+        clock,
+        keys,
+        upstream,
+        serve,
+        monitor,
+        ready,
+        tunnels,
+        writer,
+        fetching,
+        sealing,
+    })
 }
 
 /// What stays when the house is built anew.
@@ -118,8 +132,7 @@ pub(super) fn build(config: Config, ground: Ground, seal: &Arc<Seal>, clock: &Cl
     let mut artifacts = forward.clone();
     artifacts.first_byte = config.upstream.artifact_first_byte_timeout;
     artifacts.most_body = config.bodies.artifact;
-    let authenticator =
-        Authenticator::new(config.authenticate, ground.store.clone(), Arc::clone(seal), clock.clone())?;
+    let authenticator = Authenticator::new(config.authenticate, ground.store.clone(), Arc::clone(seal), clock.clone())?;
     Ok(House {
         authenticator: Arc::new(authenticator),
         store: ground.store,
