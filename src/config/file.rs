@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::bindings;
 use super::google;
 use super::issuers;
-use super::kinds::{DatabaseUrl, HostName, Level, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::kinds::{DatabaseUrl, HostName, Level, Listener, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
 use super::rates;
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
@@ -115,7 +115,7 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> (serve::Setti
     let certificate: Option<PathBuf> = section.maybe("certificate");
     let private_key: Option<PathBuf> = section.maybe("private_key");
     let poll = section.or("certificate_poll", Duration::from_secs(30));
-    let plain: Option<SocketAddr> = section.maybe("plain");
+    let plain = section.maybe("plain").map(|Listener(address)| address);
     let trusted_proxies = section.or("trusted_proxies", default.trusted_proxies);
     let redirect: Option<SocketAddr> = section.maybe("redirect");
     let monitor: Option<SocketAddr> = section.maybe("monitor");

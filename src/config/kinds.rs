@@ -1,7 +1,7 @@
 //! Which kinds of values do the keys take, beyond text, numbers, durations and sizes?
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
@@ -104,6 +104,40 @@ impl Reads for AuditTarget {
     }
 }
 
+/// The address of a listener whose port the surroundings may say: `0.0.0.0:$PORT`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listener(pub(super) SocketAddr);
+
+impl Listener {
+    /// `port` is the environment's `PORT`, by which Cloud Run tells a container where requests will come (container runtime
+    /// contract, "Listening for requests"). Without it, 8080, as there.
+    fn of(written: &str, port: Option<&str>) -> Result<Self, String> {
+        const EXPECTED: &str = "an address with a port, such as \"0.0.0.0:8080\", or \"0.0.0.0:$PORT\"";
+        let address = match written.strip_suffix(":$PORT") {
+            Some(host) => {
+                let port = port.unwrap_or("8080");
+                let told =
+                    port.parse::<u16>().ok().filter(|told| *told != 0 && port.bytes().all(|c| c.is_ascii_digit()));
+                let told = told.ok_or("an address with a port, and `PORT` in the environment is none")?;
+                format!("{host}:{told}")
+            }
+            None => written.to_owned(),
+        };
+        address.parse().map(Self).map_err(|_| EXPECTED.to_owned())
+    }
+}
+
+impl Reads for Listener {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let port = std::env::var("PORT").ok();
+        Self::of(text(value, "an address with a port, such as \"0.0.0.0:8080\"")?, port.as_deref())
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0.to_string())
+    }
+}
+
 /// MLflow's address, and how it was written.
 #[derive(Debug, Clone)]
 pub(super) struct UpstreamUrl {
@@ -158,10 +192,28 @@ pub(super) struct DatabaseUrl {
     written: String,
 }
 
+impl DatabaseUrl {
+    /// The address that a file holds: for platforms that hand it out as a secret. Read here, not later: a store whose address
+    /// could not be read must not pass for one without. Nothing of what the file holds is repeated.
+    fn in_file(file: &Path) -> Result<store::Postgres, String> {
+        let text =
+            std::fs::read_to_string(file).map_err(|error| format!("`{}` to be readable ({error})", file.display()))?;
+        store::Postgres::parse(text.trim()).map_err(|fault| format!("in `{}` {fault}", file.display()))
+    }
+}
+
 impl Reads for DatabaseUrl {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let written = text(value, "an address such as \"postgres://trackgate@db.example.com/trackgate\"")?;
-        let database = store::Postgres::parse(written).map_err(|fault| fault.to_string())?;
+        let database = match written.strip_prefix("file:") {
+            Some(file) if file.starts_with('/') => Self::in_file(Path::new(file))?,
+            Some(_) => {
+                return Err(
+                    "after `file:` a path from the root, such as \"file:/etc/trackgate/database-url\"".to_owned()
+                );
+            }
+            None => store::Postgres::parse(written).map_err(|fault| fault.to_string())?,
+        };
         Ok(Self { database, written: written.to_owned() })
     }
 
@@ -364,5 +416,59 @@ impl Reads for MetadataUrl {
 
     fn show(&self) -> String {
         quoted(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_the_one_that_the_environment_says_where_the_file_asks_for_it() {
+        let of = |written, port| Listener::of(written, port).map(|Listener(address)| address.to_string());
+        assert_eq!(of("0.0.0.0:$PORT", Some("9090")).unwrap(), "0.0.0.0:9090");
+        assert_eq!(of("[::]:$PORT", Some("9090")).unwrap(), "[::]:9090");
+        assert_eq!(of("0.0.0.0:$PORT", None).unwrap(), "0.0.0.0:8080");
+        assert_eq!(of("127.0.0.1:8081", Some("9090")).unwrap(), "127.0.0.1:8081", "nothing was asked for");
+    }
+
+    #[test]
+    fn the_address_of_the_database_may_stand_in_a_file_which_is_not_repeated() {
+        let folder = std::env::temp_dir().join(format!("trackgate-database-url-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("url");
+        let read = |value: String| DatabaseUrl::read(&DeValue::String(value.into()));
+        let said = format!("file:{}", file.display());
+        assert!(read(said.clone()).unwrap_err().contains("to be readable"), "there is none yet");
+        std::fs::write(&file, "postgres://gate@db.example.com/trackgate\n").unwrap();
+        let found = read(said.clone()).unwrap();
+        assert_eq!(found.database.to_string(), "postgres://gate@db.example.com:5432/trackgate");
+        assert_eq!(found.show(), quoted(&said), "printed as it was written");
+        for bad in [
+            "",
+            "postgres://gate:hidden@db/t",
+            "mysql://hidden@db/t",
+            "postgres://hidden@db.example.com/t?sslmode=disable",
+        ] {
+            std::fs::write(&file, bad).unwrap();
+            let fault = read(said.clone()).unwrap_err();
+            assert!(fault.contains("database-url") && !fault.contains("hidden"), "{bad}: {fault}");
+        }
+        assert!(read("file:relative".to_owned()).unwrap_err().contains("from the root"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_with_the_variable_named() {
+        for port in ["", "0", "65536", "+80", "80 ", "http", "8080:1", "-1"] {
+            let fault = Listener::of("0.0.0.0:$PORT", Some(port)).unwrap_err();
+            assert!(fault.contains("`PORT` in the environment"), "{port}: {fault}");
+        }
+        for written in
+            ["$PORT", ":$PORT", "0.0.0.0:${PORT}", "0.0.0.0:$PORT0", "0.0.0.0:$HOME", "0.0.0.0", "host:$PORT"]
+        {
+            let fault = Listener::of(written, Some("9090")).unwrap_err();
+            assert!(fault.contains("0.0.0.0:$PORT"), "{written}: {fault}");
+        }
     }
 }
