@@ -3,6 +3,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
 const IAP: &str = include_str!("../../config/iap.toml");
+const CONTAINER: &str = include_str!("../../config/container.toml");
 
 /// Faults as `config check` prints them.
 fn faults(text: &str) -> Vec<String> {
@@ -89,6 +90,15 @@ fn the_file_for_iap_opens_one_listener_and_no_other_way_in() {
     let config = Config::parse(IAP).unwrap_or_else(|faults| panic!("{faults:#?}"));
     assert!(config.serve.https.is_none() && config.serve.plain.is_some());
     assert!(config.authenticate.issuers.is_empty() && config.authenticate.iap.is_some());
+}
+
+#[test]
+fn the_file_in_the_image_writes_to_the_volume_and_to_standard_output_alone() {
+    let config = Config::parse(CONTAINER).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(config.store.state_dir, Path::new("/var/lib/trackgate/state"), "others may enter the volume itself");
+    assert_eq!(config.audit.to, audit::Target::Stdout);
+    assert!(config.serve.limits.drain_accept.is_zero(), "idle, it ends at once");
+    assert!(config.serve.https.is_none() && config.serve.redirect.is_none() && config.serve.plain.is_some());
 }
 
 #[test]
@@ -349,7 +359,7 @@ fn the_documented_presets_match_what_each_platform_puts_into_its_tokens_and_noth
 
 #[test]
 fn what_is_printed_can_be_read_again_and_says_the_same() {
-    for text in [EXAMPLE, MINIMAL, IAP, &with_everything()] {
+    for text in [EXAMPLE, MINIMAL, IAP, CONTAINER, &with_everything()] {
         let config = Config::parse(text).unwrap();
         let printed = config.print();
         let again = Config::parse(&printed).unwrap_or_else(|faults| panic!("{faults:#?}\n{printed}"));
