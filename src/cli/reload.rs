@@ -142,7 +142,7 @@ impl Reload {
             store: old.store.clone(),
             audit: old.audit.clone(),
             tunnels: old.forward.tunnels.clone(),
-            answer: old.answer.with(config.answer.clone()),
+            answer: old.answer.with(config.answer),
             limits,
             news: Arc::clone(&old.news),
         };

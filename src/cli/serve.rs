@@ -87,7 +87,7 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         store,
         audit,
         tunnels: Tunnels::default(),
-        answer: crate::answer::Shared::new(config.answer.clone(), Arc::clone(&seal), clock.clone()),
+        answer: crate::answer::Shared::new(config.answer, Arc::clone(&seal), clock.clone()),
         limits: Arc::new(Limits::new(&config.rates)),
         news: Arc::new(News::default()),
     };
