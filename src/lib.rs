@@ -48,6 +48,8 @@ pub mod config;
 pub mod cli;
 // Operational logs.
 pub mod telemetry;
+// Certificates that an authority gives by ACME.
+pub mod acme;
 // What a certificate says of itself.
 pub mod certificate;
 // What the gate tells of itself: whether it lives, and whether it is ready.

@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("forward", 3),
     ("audit", 3),
     ("client", 2),
+    ("acme", 2),
     ("connect", 4),
     ("google", 2),
     ("resolve", 2),

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{Ended, say, sentence};
+use crate::acme;
 use crate::answer::ask_version;
 use crate::authenticate::iap;
 use crate::authenticate::issuer;
@@ -20,7 +21,7 @@ use crate::mlflow::ids::UserName;
 use crate::mlflow::version::Version;
 use crate::resolve::Resolver;
 use crate::serve;
-use crate::store::Store;
+use crate::store::{Engine, Store};
 use crate::upstream::Upstream;
 
 #[derive(Debug, Args)]
@@ -50,11 +51,19 @@ impl Check {
             }
         };
         tell("configuration", Ok(format!("{} has no faults", path.display())))?;
-        if let Some(https) = &config.serve.https {
+        if let Some(https) = config.serve.https.as_ref().filter(|https| https.pair.files().is_some()) {
             let pair = serve::check_certificate(https).map(|()| "fits its key".to_owned());
             tell("certificate", pair.map_err(Into::into))?;
         }
         tell("database", database(&config).await)?;
+        if let Some(settings) = &config.acme {
+            for line in intentions(settings, &config)? {
+                say::line(format!("note  acme: {line}"))?;
+            }
+            if !self.offline {
+                tell("acme", authority(settings).await)?;
+            }
+        }
         if !self.offline {
             for settings in &config.authenticate.issuers {
                 tell(&format!("issuer {}", settings.name), provider(settings).await)?;
@@ -80,6 +89,37 @@ impl Check {
         }
         Ok(if found { Ended::FoundFaults } else { Ended::Well })
     }
+}
+
+/// What would be asked of the authority, and what may stand in the way.
+fn intentions(settings: &acme::Settings, config: &Config) -> anyhow::Result<Vec<String>> {
+    let (challenge, names) = (settings.challenge, settings.domains.join(", "));
+    let kept = acme::kept_until(settings, SystemTime::now())?.unwrap_or_else(|| "no certificate is kept".to_owned());
+    let mut lines = vec![format!("{} is asked for {names} by {}; {kept}", settings.directory, challenge.name())];
+    let listener = match challenge {
+        acme::Challenge::Http01 => config.serve.redirect.as_ref().map(|redirect| redirect.address),
+        acme::Challenge::TlsAlpn01 => config.serve.https.as_ref().map(|https| https.address),
+    };
+    if let Some(address) = listener.filter(|address| address.port() != challenge.port()) {
+        let (port, here) = (challenge.port(), address.port());
+        lines.push(format!(
+            "it connects to port {port} of each name, and this gate listens on {here}: something must forward"
+        ));
+    }
+    if matches!(config.store.engine, Engine::Postgres(_)) {
+        lines.push(
+            "one gate under each name: others of this database need other names, or certificates from files".to_owned(),
+        );
+    }
+    Ok(lines)
+}
+
+/// Whether the authority answers, and would want no more than it is shown.
+async fn authority(settings: &acme::Settings) -> anyhow::Result<String> {
+    let seen = acme::look(settings).await?;
+    let terms = seen.terms.map(|terms| format!(", by its terms: {terms}")).unwrap_or_default();
+    let suggests = if seen.suggests { ", and suggests when to renew" } else { "" };
+    Ok(format!("{} takes orders{terms}{suggests}", settings.directory))
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {

@@ -9,6 +9,7 @@
 //! that there is a difference.
 
 mod accounts;
+mod certificates;
 mod check;
 mod client;
 mod connect;

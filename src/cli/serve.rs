@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::certificates::{self, Keeping};
 use super::reload::Reload;
+use crate::acme;
 use crate::audit;
 use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
@@ -19,7 +21,7 @@ use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
 use crate::seal::Seal;
 use crate::serve::{self, Addresses, Running, ServeError};
-use crate::store::{Store, StoreFault};
+use crate::store::{Engine, Store, StoreFault};
 use crate::upstream::{Upstream, UpstreamError};
 
 /// How long the audit log may take to write what is left.
@@ -43,6 +45,9 @@ pub enum OpenFault {
     /// The way to MLflow.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// Certificates of an authority.
+    #[error(transparent)]
+    Acme(#[from] acme::OpenFault),
     /// The doors.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -67,6 +72,7 @@ pub struct Assembled {
     writer: audit::Writer,
     fetching: Option<tokio::task::JoinHandle<()>>,
     sealing: tokio::task::JoinHandle<()>,
+    certificates: Option<Arc<acme::Keeper>>,
 }
 
 /// Puts the rooms together. The tasks behind them run on the current runtime, which must outlive the house.
@@ -77,6 +83,8 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let store = Store::open(&config.store, clock.clone()).await?;
     let keys = keyring::Place::of(config.seal_keys_file.take(), &config.store.engine, &config.store.state_dir);
     let seal = Arc::new(keys.open(&store, &clock).await?);
+    let shared = matches!(config.store.engine, Engine::Postgres(_));
+    let certificates = certificates::keeper(config.acme.take(), &config.serve, shared, &clock)?;
     let (audit, writer) = audit::Log::open(&config.audit, clock.clone())?;
     let upstream = Upstream::new(&config.upstream)?;
     let (ring, kept, time) = (Arc::clone(&seal), store.clone(), clock.clone());
@@ -110,6 +118,7 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         writer,
         fetching,
         sealing,
+        certificates,
     })
 }
 
@@ -202,11 +211,20 @@ impl Assembled {
         let prefix = self.house.clean.static_prefix.clone();
         let watching = tokio::spawn(async move { house.answer.watch_version(&upstream, &prefix).await });
         let reload = Arc::new(self.reload());
+        let keeping = Keeping::of(self.certificates.as_ref());
+        let on_open = |addresses: &Addresses| {
+            keeping.begin();
+            on_open(addresses);
+        };
         let on_hangup = async || {
             audit.reopen();
+            if let Some(keeper) = &self.certificates {
+                keeper.hasten();
+            }
             reload.read(config).await;
         };
         let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, on_hangup).await;
+        keeping.end().await;
         watching.abort();
         let _ = watching.await;
         reload.end();
@@ -221,7 +239,9 @@ impl Assembled {
     pub fn open(self) -> Result<Open, OpenFault> {
         let watched = self.watch()?;
         let running = serve::start(self.serve.clone(), &self.tunnels, self.gates())?;
-        Ok(Open { running, watched, assembled: self })
+        let keeping = Keeping::of(self.certificates.as_ref());
+        keeping.begin();
+        Ok(Open { running, watched, keeping, assembled: self })
     }
 
     /// What builds the house anew from a changed file, and tells how that went.
@@ -288,6 +308,7 @@ fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reac
 pub struct Open {
     running: Running,
     watched: Option<Watched>,
+    keeping: Keeping,
     assembled: Assembled,
 }
 
@@ -315,13 +336,20 @@ impl Open {
         self.running.drain();
     }
 
+    /// Who looks after the certificate of an authority, where there is one.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&Arc<acme::Keeper>> {
+        self.assembled.certificates.as_ref()
+    }
+
     /// Finishes what runs, within the drain's limit, and closes everything.
     ///
     /// # Errors
     /// [`OpenFault::Serve`] when a worker ended by a panic.
     pub async fn close(self) -> Result<(), OpenFault> {
-        let Self { running, watched, assembled } = self;
+        let Self { running, watched, keeping, assembled } = self;
         running.drain();
+        keeping.end().await;
         let ended = tokio::task::spawn_blocking(move || running.wait()).await;
         drop(watched);
         assembled.close().await;

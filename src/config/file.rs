@@ -4,10 +4,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::acme;
 use super::bindings;
 use super::google;
 use super::issuers;
@@ -16,9 +18,10 @@ use super::rates;
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
 use super::{Bodies, Config};
+use crate::acme::{Challenge, Desk};
 use crate::authenticate::{oauth, own, session};
 use crate::gate::clean::{self, Hosts};
-use crate::serve::{Https, Limits, Redirect};
+use crate::serve::{Files, Https, Limits, Pair, Redirect};
 use crate::{answer, audit, authenticate, monitor, pages, resolve, serve, store, telemetry, upstream};
 
 /// Where the state is unless the file says otherwise.
@@ -42,7 +45,9 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
     let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
     let seal_keys_file: Option<PathBuf> = root.maybe("seal_keys_file");
-    let (mut serve, monitor) = listen(root.section("listen"), public_url.as_ref());
+    let acme = acme::acme(&root, &state_dir, public_url.as_ref());
+    let by = acme.as_ref().map(|acme| acme.challenge);
+    let (mut serve, monitor) = listen(root.section("listen"), public_url.as_ref(), by);
     let mut resolve = resolve::Settings::default();
     let mut answer = answer::Settings::default();
     let (upstream, static_prefix, workspaces) = upstream(root.section("upstream"));
@@ -99,6 +104,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         answer,
         serve,
         monitor,
+        acme,
         upstream,
         store,
         seal_keys_file,
@@ -109,7 +115,11 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     (config, report.faults.into_inner())
 }
 
-fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> (serve::Settings, monitor::Settings) {
+fn listen(
+    section: Section<'_>,
+    public_url: Option<&PublicUrl>,
+    acme: Option<Challenge>,
+) -> (serve::Settings, monitor::Settings) {
     let default = serve::Settings::default();
     let https: Option<SocketAddr> = section.maybe("https");
     let certificate: Option<PathBuf> = section.maybe("certificate");
@@ -125,18 +135,25 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> (serve::Setti
     if !section.has("https") && !section.has("plain") {
         section.fault("https", "and `listen.plain` are both absent", Some("at least one listener is needed"));
     }
-    if section.has("https") {
-        for name in ["certificate", "private_key"] {
-            if !section.has(name) {
-                section.fault(name, "is required where `listen.https` is set", None);
+    for name in ["certificate", "private_key"] {
+        match (section.has(name), section.has("https"), acme) {
+            (false, true, None) => {
+                section.fault(name, "is required where `listen.https` is set", Some("or add an `[acme]` block"));
             }
-        }
-    } else {
-        for name in ["certificate", "private_key"] {
-            if section.has(name) {
+            (true, false, _) => {
                 section.fault(name, "has no effect without `listen.https`", Some("add `https` or take it out"));
             }
+            (true, true, Some(_)) => {
+                section.fault(name, "has no effect beside `[acme]`", Some("take one of the two out"));
+            }
+            _ => {}
         }
+    }
+    if acme.is_some() && !section.has("https") {
+        section.fault("https", "is absent: `[acme]` has no effect", Some("certificates are for this listener alone"));
+    }
+    if acme == Some(Challenge::Http01) && !section.has("redirect") {
+        section.fault("redirect", "is absent: `http-01` is answered there", Some("add it, or use \"tls-alpn-01\""));
     }
     for (name, one, others) in [
         ("plain", plain, &[https][..]),
@@ -149,18 +166,22 @@ fn listen(section: Section<'_>, public_url: Option<&PublicUrl>) -> (serve::Setti
         }
     }
     section.finish();
+    let pair = match acme {
+        Some(challenge) => Some(Pair::Acme { desk: Arc::new(Desk::default()), challenge }),
+        None => certificate
+            .zip(private_key)
+            .map(|(certificate, private_key)| Pair::Files(Files { certificate, private_key, poll })),
+    };
+    let desk = pair.as_ref().filter(|_| acme == Some(Challenge::Http01)).and_then(Pair::desk).cloned();
     let serve = serve::Settings {
-        https: https.zip(certificate.zip(private_key)).map(|(address, (certificate, private_key))| Https {
-            address,
-            certificate,
-            private_key,
-            poll,
-        }),
+        https: https.zip(pair).map(|(address, pair)| Https { address, pair }),
         plain,
         trusted_proxies,
-        redirect: redirect
-            .zip(public_url)
-            .map(|(address, PublicUrl(url))| Redirect { address, to: url.as_str().trim_end_matches('/').to_owned() }),
+        redirect: redirect.zip(public_url).map(|(address, PublicUrl(url))| Redirect {
+            address,
+            to: url.as_str().trim_end_matches('/').to_owned(),
+            desk,
+        }),
         workers,
         hsts,
         limits: default.limits,

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::reader::{Reads, quoted};
+use crate::acme::Challenge;
 use crate::audit::{Fsync, OnFailure, Target as AuditTarget};
 use crate::authenticate::issuer::UserClaim;
 use crate::authenticate::token::Algorithm;
@@ -46,6 +47,7 @@ macro_rules! words {
 words!(Fsync, "always" => Fsync::Always, "never" => Fsync::Never);
 words!(OnFailure, "refuse" => OnFailure::Refuse, "allow" => OnFailure::Allow);
 words!(Format, "human" => Format::Human, "json" => Format::Json);
+words!(Challenge, "tls-alpn-01" => Challenge::TlsAlpn01, "http-01" => Challenge::Http01);
 words!(Door, "https" => Door::Https, "plain" => Door::Plain);
 words!(
     UserClaim,

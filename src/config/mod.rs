@@ -6,6 +6,7 @@
 //!
 //! Settings live in the rooms they set; here they are made.
 
+mod acme;
 mod file;
 mod google;
 mod bindings;
@@ -29,7 +30,7 @@ pub use self::units::Size;
 pub(crate) use self::units::duration;
 
 use crate::gate::{clean, limits};
-use crate::{answer, audit, authenticate, monitor, resolve, serve, store, telemetry, upstream};
+use crate::{acme as authority, answer, audit, authenticate, monitor, resolve, serve, store, telemetry, upstream};
 
 /// What the file says, checked, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub serve: serve::Settings,
     /// Where the gate tells of itself.
     pub monitor: monitor::Settings,
+    /// Who gives certificates, where an authority does.
+    pub acme: Option<authority::Settings>,
     /// The way to MLflow.
     pub upstream: upstream::Settings,
     /// Issuers, IAP, sessions.
@@ -188,9 +191,17 @@ impl Config {
                 });
             }
         };
-        if let Some(https) = &self.serve.https {
-            look(&https.certificate, false);
-            look(&https.private_key, true);
+        if let Some(files) = self.serve.https.as_ref().and_then(|https| https.pair.files()) {
+            look(&files.certificate, false);
+            look(&files.private_key, true);
+        }
+        if let Some(acme) = &self.acme {
+            if let Some(binding) = &acme.binding {
+                look(&binding.key_file, true);
+            }
+            if let Some(ca) = &acme.fetch.ca_file {
+                look(ca, false);
+            }
         }
         if let Some(ca) = &self.upstream.ca_file {
             look(ca, false);

@@ -10,8 +10,21 @@ fn faults(text: &str) -> Vec<String> {
     Config::parse(text).unwrap_err().iter().map(Fault::to_string).collect()
 }
 
-/// Every commented-out key and table put in force.
+/// Every commented-out key and table put in force, but for `[acme]`: it excludes files with a certificate.
 fn with_everything() -> String {
+    let all = all_in_force();
+    let (before, rest) = all.split_once("\n[acme]\n").unwrap();
+    let (_, after) = rest.split_once("\n[upstream]\n").unwrap();
+    format!("{before}\n[upstream]\n{after}")
+}
+
+/// The same with `[acme]`.
+fn with_acme() -> String {
+    let is_file = |line: &&str| line.starts_with("certificate = ") || line.starts_with("private_key = ");
+    all_in_force().lines().filter(|line| !is_file(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn all_in_force() -> String {
     let key = |line: &str| {
         line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
     };
@@ -30,7 +43,10 @@ fn with_everything() -> String {
 #[test]
 fn the_example_holds_every_key_and_nothing_else() {
     let config = Config::parse(&with_everything()).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    let missing: Vec<_> = config.keys.iter().filter(|asked| asked.line.is_none()).map(|asked| &asked.key).collect();
+    let certified = Config::parse(&with_acme()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let of_acme = certified.keys.iter().filter(|asked| asked.key.starts_with("acme."));
+    let missing: Vec<_> =
+        config.keys.iter().chain(of_acme).filter(|asked| asked.line.is_none()).map(|asked| &asked.key).collect();
     assert!(missing.is_empty(), "not in config/example.toml: {missing:?}");
     assert!(config.keys.len() > 80, "{}", config.keys.len());
 }
@@ -131,8 +147,8 @@ scopes = ["email"]
             "`public_url` is required; write for example `public_url = \"https://mlflow.example.com\"`",
             "line 1: `publik_url` is not a key; did you mean `public_url`?",
             "line 2: `state_dir` must be a path, in quotes",
-            "line 4: `listen.certificate` is required where `listen.https` is set",
-            "line 4: `listen.private_key` is required where `listen.https` is set",
+            "line 4: `listen.certificate` is required where `listen.https` is set; or add an `[acme]` block",
+            "line 4: `listen.private_key` is required where `listen.https` is set; or add an `[acme]` block",
             "line 5: `listen.https` must be an address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"",
             "line 6: `listen.certificate_pol` is not a key; did you mean `certificate_poll`?",
             "line 7: `listen.hsts` must be a duration such as \"500ms\", \"30s\", \"10m\", \"8h\" or \"365d\"",
@@ -365,6 +381,69 @@ fn what_is_printed_can_be_read_again_and_says_the_same() {
         let again = Config::parse(&printed).unwrap_or_else(|faults| panic!("{faults:#?}\n{printed}"));
         assert_eq!(again.print(), printed);
         assert_eq!(format!("{:?}", again.authenticate), format!("{:?}", config.authenticate));
+    }
+}
+
+/// A gate with a certificate from an authority.
+fn certified(listen: &str, acme: &str) -> String {
+    MINIMAL
+        .replace("certificate = \"/etc/trackgate/tls/cert.pem\"", listen)
+        .replace("private_key = \"/etc/trackgate/tls/key.pem\"", "")
+        + "\n[acme]\n"
+        + acme
+}
+
+#[test]
+fn an_authority_is_asked_for_the_host_of_the_public_url() {
+    let config = Config::parse(&certified("", "")).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let acme = config.acme.unwrap();
+    assert_eq!(acme.directory.as_str(), "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!((&*acme.domains, acme.challenge.name()), (&["mlflow.example.com".to_owned()][..], "tls-alpn-01"));
+    let pair = &config.serve.https.as_ref().unwrap().pair;
+    assert!(pair.desk().is_some() && pair.files().is_none());
+    let text = certified("redirect = \"0.0.0.0:80\"", "challenge = \"http-01\"\ncontact = \"mailto:ops@example.com\"");
+    let config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(config.acme.unwrap().contact.as_deref(), Some("ops@example.com"));
+    assert!(config.serve.redirect.unwrap().desk.is_some(), "challenges are answered on that port");
+    let text =
+        certified("redirect = \"0.0.0.0:80\"", "domains = [\"b.example\", \"MLflow.example.com\", \"b.example\"]");
+    let config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(config.acme.unwrap().domains, ["b.example", "mlflow.example.com"]);
+    assert!(config.serve.redirect.unwrap().desk.is_none(), "nobody looks there for a challenge by TLS");
+    let config = Config::parse(MINIMAL).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert!(config.acme.is_none(), "off by default");
+}
+
+#[test]
+fn what_an_authority_could_not_do_is_a_fault() {
+    let plain = MINIMAL
+        .replace("https = \"0.0.0.0:443\"", "plain = \"0.0.0.0:80\"")
+        .replace("certificate = \"/etc/trackgate/tls/cert.pem\"", "")
+        .replace("private_key = \"/etc/trackgate/tls/key.pem\"", "");
+    let by_address = certified("", "").replace("https://mlflow.example.com", "https://192.0.2.1");
+    for (text, wanted) in [
+        (format!("{MINIMAL}\n[acme]\n"), "`listen.certificate` has no effect beside `[acme]`"),
+        (format!("{plain}\n[acme]\n"), "`[acme]` has no effect"),
+        (certified("", "challenge = \"http-01\""), "`listen.redirect` is absent: `http-01` is answered there"),
+        (certified("", "challenge = \"dns-01\""), "one of \"tls-alpn-01\", \"http-01\""),
+        (certified("", "domains = []"), "lacks `mlflow.example.com`"),
+        (certified("", "domains = [\"other.example\"]"), "lacks `mlflow.example.com`"),
+        (certified("", "domains = [\"mlflow.example.com\", \"*.example.com\"]"), "prove one name each"),
+        (certified("", "domains = [\"mlflow.example.com\", \"192.0.2.1\"]"), "not for addresses"),
+        (certified("", "domains = [\"mlflow.example.com\", \"a.example:443\"]"), "a host name"),
+        (certified("", "domains = [\"mlflow.example.com\", \"../etc\"]"), "a host name"),
+        (by_address, "not for addresses"),
+        (certified("", "directory = \"http://acme.example/directory\""), "https, or http on a loopback address"),
+        (certified("", "contact = \"ops\""), "a mail address"),
+        (certified("", "contact = \"ops@example.com?to=everybody\""), "a mail address"),
+        (certified("", "contact = \"a@example.com,b@example.com\""), "a mail address"),
+        (certified("", "eab_key_id = \"kid\""), "has no effect without `acme.eab_key_file`"),
+        (certified("", "eab_key_file = \"/k\""), "has no effect without `acme.eab_key_id`"),
+        (certified("", "renew_before = \"1m\""), "less than an hour"),
+        (certified("", "renew = \"30d\""), "is not a key"),
+    ] {
+        let found = faults(&text);
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:?}");
     }
 }
 

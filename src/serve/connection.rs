@@ -18,7 +18,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::body::{Answered, guarded};
 use super::drain::Phase;
@@ -26,6 +25,7 @@ use super::front::Caller;
 use super::listener::Ticket;
 use super::misdeed::plain_answer;
 use super::settings::{Limits, Settings};
+use super::tls::Tls;
 use super::wire::{InFlight, MISDEED_METHOD, Shared, Wire};
 use super::{Handler, Misdeed};
 use crate::message::Door;
@@ -45,7 +45,7 @@ pub(super) struct Worker<H> {
     pub(super) settings: Arc<Settings>,
     pub(super) hsts: Option<HeaderValue>,
     pub(super) phase: Arc<Phase>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Serves one connection until its end.
@@ -66,7 +66,8 @@ pub(super) async fn serve<H: Handler>(
             speak(worker, tcp, early, http2, caller, ticket).await;
         }
         (Door::Https, Some(tls)) => match within(limits.tls_handshake, &worker, tls.accept(tcp)).await {
-            Some(Ok(stream)) => {
+            Some(Ok(None)) => tracing::debug!(client = %caller.address(), "a challenge was looked at"),
+            Some(Ok(Some(stream))) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 speak(worker, stream, Bytes::new(), http2, caller, ticket).await;
             }

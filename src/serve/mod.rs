@@ -27,10 +27,9 @@ use http::header::HeaderValue;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::TlsAcceptor;
 
 pub use misdeed::Misdeed;
-pub use settings::{Https, Limits, Redirect, Settings};
+pub use settings::{Files, Https, Limits, Pair, Redirect, Settings};
 pub use tls::BadPair;
 
 use crate::certificate::Expiry;
@@ -40,6 +39,7 @@ use crate::monitor::Alive;
 use connection::Worker;
 use drain::Phase;
 use listener::Crowd;
+use redirect::Answers;
 use tls::Certificates;
 
 /// What answers requests. One for each worker.
@@ -108,7 +108,7 @@ pub struct Running {
 /// # Errors
 /// [`BadPair`].
 pub fn check_certificate(settings: &Https) -> Result<(), BadPair> {
-    Certificates::load(settings, &Expiry::default())?.config().map(drop)
+    Certificates::load(&settings.pair, &Expiry::default())?.tls().map(drop)
 }
 
 /// Opens the doors. `make_handler` is called once in each worker, within its runtime; `tunnels` are those that the
@@ -128,10 +128,10 @@ pub fn start<H: Handler>(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let load = |https| Certificates::load(https, &settings.expiry);
+    let load = |https: &Https| Certificates::load(&https.pair, &settings.expiry);
     let certificates = settings.https.as_ref().map(load).transpose()?.map(Arc::new);
     let tls = match &certificates {
-        Some(certificates) => Some(TlsAcceptor::from(Arc::new(certificates.config()?))),
+        Some(certificates) => Some(certificates.tls()?),
         None => None,
     };
     let mut addresses = Addresses::default();
@@ -155,7 +155,8 @@ pub fn start<H: Handler>(
     if let Some(wanted) = &settings.redirect {
         let (bound, mut listeners) = open(wanted.address, 1)?;
         addresses.redirect = Some(bound);
-        redirect = listeners.pop().map(|listener| (listener, Arc::from(wanted.to.as_str())));
+        let answers = Answers { to: Arc::from(wanted.to.as_str()), desk: wanted.desk.clone() };
+        redirect = listeners.pop().map(|listener| (listener, answers));
     }
     let phase = Arc::new(Phase::default());
     let crowd = Crowd::new(&settings.limits);
@@ -217,18 +218,18 @@ struct Shift {
     doors: Vec<(Door, std::net::TcpListener)>,
     crowd: Arc<Crowd>,
     tunnels: Tunnels,
-    redirect: Option<(std::net::TcpListener, Arc<str>)>,
+    redirect: Option<(std::net::TcpListener, Answers)>,
     certificates: Option<Arc<Certificates>>,
 }
 
 impl Shift {
     async fn work<H: Handler>(self, worker: Arc<Worker<H>>) -> bool {
         let mut errands = tokio::task::JoinSet::new();
-        if let Some((listener, to)) = self.redirect {
+        if let Some((listener, answers)) = self.redirect {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let (limits, phase) = (worker.settings.limits.clone(), Arc::clone(&worker.phase));
-                    errands.spawn(redirect::redirect(listener, to, limits, phase));
+                    errands.spawn(redirect::redirect(listener, answers, limits, phase));
                 }
                 Err(error) => tracing::error!(%error, "the redirect port cannot be used"),
             }
@@ -264,11 +265,12 @@ impl Shift {
 /// Looks at the certificate's files from time to time. Contents are compared, not dates: mounted secrets are exchanged by
 /// symbolic links, which notifications miss.
 async fn watch(certificates: Arc<Certificates>, phase: Arc<Phase>) {
+    let Some(poll) = certificates.poll() else { return };
     let begun = phase.begun();
     tokio::pin!(begun);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(certificates.poll()) => {}
+            () = tokio::time::sleep(poll) => {}
             () = &mut begun => return,
         }
         let certificates = Arc::clone(&certificates);

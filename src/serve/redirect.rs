@@ -1,14 +1,15 @@
 //! What does the http port answer?
 //!
-//! One thing: a redirect to the same path at the public URL. The `Host` that the client sends is not looked at, so that
-//! nobody can be sent elsewhere. It knows nothing of MLflow and has no secrets; its limits are tower's.
+//! A redirect to the same path at the public URL. The `Host` that the client sends is not looked at, so that nobody can be sent
+//! elsewhere. Where an authority looks for answers to its challenges here (RFC 8555 section 8.3), those that lie on the desk, and
+//! nothing else below their path. It knows nothing of MLflow and has no secrets; its limits are tower's.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +20,7 @@ use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use super::drain::Phase;
 use super::listener::next;
 use super::settings::Limits;
+use crate::acme::Desk;
 use crate::message::Body;
 
 /// The most redirects at once.
@@ -26,8 +28,20 @@ const AT_ONCE: usize = 256;
 /// How long the answer may take to be taken.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Where the documents of challenges are.
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
+/// What there is to answer.
+#[derive(Clone)]
+pub(super) struct Answers {
+    /// The public URL without its path.
+    pub(super) to: Arc<str>,
+    /// Where answers to challenges lie.
+    pub(super) desk: Option<Arc<Desk>>,
+}
+
 /// Answers until the drain.
-pub(super) async fn redirect(mut listener: TcpListener, to: Arc<str>, limits: Limits, phase: Arc<Phase>) {
+pub(super) async fn redirect(mut listener: TcpListener, answers: Answers, limits: Limits, phase: Arc<Phase>) {
     let begun = phase.begun();
     tokio::pin!(begun);
     let (head, size) = (limits.head_timeout, limits.head_size);
@@ -36,7 +50,7 @@ pub(super) async fn redirect(mut listener: TcpListener, to: Arc<str>, limits: Li
         .load_shed()
         .concurrency_limit(AT_ONCE)
         .timeout(head + ANSWER)
-        .service(service_fn(move |tcp: TcpStream| one(tcp, Arc::clone(&to), head, size)));
+        .service(service_fn(move |tcp: TcpStream| one(tcp, answers.clone(), head, size)));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -52,7 +66,7 @@ pub(super) async fn redirect(mut listener: TcpListener, to: Arc<str>, limits: Li
     let _ = tokio::time::timeout(limits.drain, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn one(tcp: TcpStream, to: Arc<str>, head: Duration, size: usize) -> hyper::Result<()> {
+async fn one(tcp: TcpStream, answers: Answers, head: Duration, size: usize) -> hyper::Result<()> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
@@ -61,20 +75,46 @@ async fn one(tcp: TcpStream, to: Arc<str>, head: Duration, size: usize) -> hyper
         .serve_connection(
             TokioIo::new(tcp),
             hyper::service::service_fn(move |request: Request<Incoming>| {
-                let answer = answer(&request, &to);
+                let answer = answer(&request, &answers);
                 async move { Ok::<_, Infallible>(answer) }
             }),
         )
         .await
 }
 
-fn answer(request: &Request<Incoming>, to: &str) -> Response<Body> {
+fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Body> {
+    if let Some(desk) = &answers.desk
+        && let Some(token) = request.uri().path().strip_prefix(CHALLENGES)
+    {
+        return document(request, desk, token);
+    }
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    located(target, to).unwrap_or_else(|| {
-        let mut answer = Response::new(Body::Empty);
-        *answer.status_mut() = StatusCode::BAD_REQUEST;
-        answer
-    })
+    located(target, &answers.to).unwrap_or_else(|| empty(StatusCode::BAD_REQUEST))
+}
+
+/// The token is looked up as it was sent: nothing is decoded, no path is made of it.
+fn document<B>(request: &Request<B>, desk: &Desk, token: &str) -> Response<Body> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // An authority connects to port 80, and says no port.
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let wanted = request.method() == Method::GET && request.uri().query().is_none() && hosts.next().is_none();
+    match desk.document(name, token).filter(|_| wanted) {
+        None => empty(StatusCode::NOT_FOUND),
+        Some(text) => {
+            let mut answer = Response::new(Body::Full(text));
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut answer = Response::new(Body::Empty);
+    *answer.status_mut() = status;
+    answer
 }
 
 /// 308 keeps the method and the body, so that a script that posts to http finds out nothing worse than a detour.

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::acme::{Challenge, Desk};
 use crate::certificate::Expiry;
 use crate::monitor::Alive;
 
@@ -53,6 +55,47 @@ impl Default for Settings {
 pub struct Https {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the certificate comes from.
+    pub pair: Pair,
+}
+
+/// Where a certificate and its key come from.
+#[derive(Debug, Clone)]
+pub enum Pair {
+    /// From two files that somebody else renews.
+    Files(Files),
+    /// From an authority: what lies on the desk is shown, and changes there.
+    Acme {
+        /// Where it lies.
+        desk: Arc<Desk>,
+        /// How the authority sees that a name is ours.
+        challenge: Challenge,
+    },
+}
+
+impl Pair {
+    /// The files, where there are any.
+    #[must_use]
+    pub fn files(&self) -> Option<&Files> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::Acme { .. } => None,
+        }
+    }
+
+    /// The desk, where an authority gives the certificate.
+    #[must_use]
+    pub fn desk(&self) -> Option<&Arc<Desk>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Acme { desk, .. } => Some(desk),
+        }
+    }
+}
+
+/// A certificate and its key in files.
+#[derive(Debug, Clone)]
+pub struct Files {
     /// PEM file with the chain, the server's own certificate first.
     pub certificate: PathBuf,
     /// PEM file with the key.
@@ -68,6 +111,8 @@ pub struct Redirect {
     pub address: SocketAddr,
     /// Scheme and authority of the public URL, without a slash at the end: `https://mlflow.example.com`.
     pub to: String,
+    /// Where answers to challenges lie, if they are looked for on this port.
+    pub desk: Option<Arc<Desk>>,
 }
 
 /// Limits and timeouts. Every wait has one.

@@ -1,7 +1,8 @@
 //! Which certificate do we show, and how is it replaced?
 //!
 //! One `ServerConfig` for the life of the process: only the certificate in it is exchanged, so that tickets stay good
-//! and no connection is dropped. A pair that cannot be used never replaces one that can.
+//! and no connection is dropped. A pair that cannot be used never replaces one that can. Where an authority gives the pair, the
+//! keeper of `acme` puts it on the desk; handshakes of challenges have a configuration of their own.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,13 +12,18 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::settings::Https;
+use super::settings::{Files, Pair};
+use crate::acme::{ACME_TLS, Challenge, Desk, Proofs};
 use crate::certificate::{Expiry, Facts};
 
 /// Why a certificate and its key cannot be used.
@@ -62,8 +68,18 @@ pub enum BadPair {
 
 /// The certificate in use, and where it comes from.
 pub(super) struct Certificates {
-    settings: Https,
     provider: Arc<CryptoProvider>,
+    source: Source,
+}
+
+enum Source {
+    Files(Watched),
+    Acme(Arc<Desk>, Challenge),
+}
+
+/// Two files, and what was read from them.
+struct Watched {
+    files: Files,
     current: Arc<Current>,
     /// The files' contents when they were last looked at, good or bad.
     seen: Mutex<Contents>,
@@ -85,43 +101,102 @@ struct Contents {
     key: zeroize::Zeroizing<Vec<u8>>,
 }
 
+/// What connections are accepted with.
+#[derive(Clone)]
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    /// For challenge handshakes, where an authority looks for them here.
+    proofs: Option<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Shakes hands. `None`: it was an authority that looked at a challenge, and there is no more to say.
+    ///
+    /// # Errors
+    /// As rustls has them, and when the client leaves.
+    pub(super) async fn accept(&self, tcp: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let Some(proofs) = &self.proofs else { return self.acceptor.accept(tcp).await.map(Some) };
+        let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+        if !asks_for_proof(&start.client_hello()) {
+            return start.into_stream(Arc::clone(self.acceptor.config())).await.map(Some);
+        }
+        let mut stream = start.into_stream(Arc::clone(proofs)).await?;
+        // RFC 8737 section 3: nothing is said after the handshake.
+        stream.shutdown().await?;
+        Ok(None)
+    }
+}
+
+/// RFC 8737 section 3: a challenge handshake offers that one protocol and no other.
+fn asks_for_proof(hello: &ClientHello<'_>) -> bool {
+    let Some(mut offered) = hello.alpn() else { return false };
+    offered.next() == Some(ACME_TLS) && offered.next().is_none()
+}
+
 impl Certificates {
-    /// Loads the pair.
+    /// Loads the pair, where it is in files.
     ///
     /// # Errors
     /// [`BadPair`]; the process then does not start.
-    pub(super) fn load(settings: &Https, expiry: &Expiry) -> Result<Self, BadPair> {
+    pub(super) fn load(pair: &Pair, expiry: &Expiry) -> Result<Self, BadPair> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let contents = read(settings)?;
-        let key = pair(settings, &contents, &provider)?;
-        tell(&key, expiry);
-        Ok(Self {
-            settings: settings.clone(),
-            provider,
-            current: Arc::new(Current(ArcSwap::from_pointee(key))),
-            seen: Mutex::new(contents),
-            expiry: expiry.clone(),
-        })
+        let source = match pair {
+            Pair::Acme { desk, challenge } => Source::Acme(Arc::clone(desk), *challenge),
+            Pair::Files(files) => {
+                let contents = read(files)?;
+                let key = certified(files, &contents, &provider)?;
+                tell(&key, expiry);
+                Source::Files(Watched {
+                    files: files.clone(),
+                    current: Arc::new(Current(ArcSwap::from_pointee(key))),
+                    seen: Mutex::new(contents),
+                    expiry: expiry.clone(),
+                })
+            }
+        };
+        Ok(Self { provider, source })
     }
 
-    /// How often the files are looked at.
-    pub(super) fn poll(&self) -> std::time::Duration {
-        self.settings.poll
+    /// How often the files are looked at, if there are any.
+    pub(super) fn poll(&self) -> Option<std::time::Duration> {
+        match &self.source {
+            Source::Files(watched) => Some(watched.files.poll),
+            Source::Acme(..) => None,
+        }
     }
 
     /// What connections are accepted with.
     ///
     /// # Errors
     /// If the provider supports neither TLS 1.2 nor 1.3.
-    pub(super) fn config(&self) -> Result<ServerConfig, BadPair> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(BadPair::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+    pub(super) fn tls(&self) -> Result<Tls, BadPair> {
+        let (shown, proofs): (Arc<dyn ResolvesServerCert>, _) = match &self.source {
+            Source::Files(watched) => (Arc::clone(&watched.current) as _, None),
+            Source::Acme(desk, Challenge::Http01) => (Arc::clone(desk) as _, None),
+            Source::Acme(desk, Challenge::TlsAlpn01) => (Arc::clone(desk) as _, Some(Proofs(Arc::clone(desk)))),
+        };
+        let mut config = self.config(shown)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(BadPair::Setup)?;
-        Ok(config)
+        let proofs = match proofs {
+            None => None,
+            Some(proofs) => {
+                // A configuration of its own, without tickets: neither kind of handshake can be resumed as the other.
+                let mut config = self.config(Arc::new(proofs))?;
+                config.alpn_protocols = vec![ACME_TLS.to_vec()];
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+                Some(Arc::new(config))
+            }
+        };
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), proofs })
+    }
+
+    fn config(&self, shown: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, BadPair> {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(BadPair::Setup)?;
+        Ok(builder.with_no_client_auth().with_cert_resolver(shown))
     }
 
     /// Reads the files again. Says whether another pair is in use now.
@@ -131,16 +206,17 @@ impl Certificates {
     /// # Errors
     /// [`BadPair`]; the old pair stays.
     pub(super) fn reload(&self, only_if_changed: bool) -> Result<bool, BadPair> {
-        let contents = read(&self.settings)?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Source::Files(watched) = &self.source else { return Ok(false) };
+        let contents = read(&watched.files)?;
+        let mut seen = watched.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if only_if_changed && *seen == contents {
             return Ok(false);
         }
-        let pair = pair(&self.settings, &contents, &self.provider);
+        let pair = certified(&watched.files, &contents, &self.provider);
         *seen = contents;
         let pair = pair?;
-        tell(&pair, &self.expiry);
-        self.current.0.store(Arc::new(pair));
+        tell(&pair, &watched.expiry);
+        watched.current.0.store(Arc::new(pair));
         Ok(true)
     }
 }
@@ -152,19 +228,19 @@ fn tell(pair: &CertifiedKey, expiry: &Expiry) {
     }
 }
 
-fn read(settings: &Https) -> Result<Contents, BadPair> {
+fn read(files: &Files) -> Result<Contents, BadPair> {
     let read = |file: &PathBuf| std::fs::read(file).map_err(|why| BadPair::Unreadable { file: file.clone(), why });
-    Ok(Contents { certificate: read(&settings.certificate)?, key: read(&settings.private_key)?.into() })
+    Ok(Contents { certificate: read(&files.certificate)?, key: read(&files.private_key)?.into() })
 }
 
-fn pair(settings: &Https, contents: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, BadPair> {
-    let none = || BadPair::NoCertificate(settings.certificate.clone());
+fn certified(files: &Files, contents: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, BadPair> {
+    let none = || BadPair::NoCertificate(files.certificate.clone());
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&contents.certificate).collect::<Result<_, _>>().map_err(|_| none())?;
     let first = chain.first().ok_or_else(none)?;
     check_dates(first)?;
     let key = PrivateKeyDer::from_pem_slice(&contents.key)
-        .map_err(|why| BadPair::NoKey { file: settings.private_key.clone(), why })?;
+        .map_err(|why| BadPair::NoKey { file: files.private_key.clone(), why })?;
     CertifiedKey::from_der(chain, key, provider).map_err(BadPair::NotAPair)
 }
 
@@ -208,13 +284,12 @@ mod tests {
             Self(path)
         }
 
-        fn settings(&self) -> Https {
-            Https {
-                address: "127.0.0.1:0".parse().unwrap(),
+        fn settings(&self) -> Pair {
+            Pair::Files(Files {
                 certificate: self.0.join("cert.pem"),
                 private_key: self.0.join("key.pem"),
                 poll: Duration::from_secs(30),
-            }
+            })
         }
 
         fn write(&self, certificate: &str, key: &str) {
@@ -271,7 +346,8 @@ mod tests {
         let (certificate, key) = good();
         folder.write(&certificate, &key);
         let certificates = Certificates::load(&folder.settings(), &Expiry::default()).unwrap();
-        let shown = || certificates.current.0.load().cert[0].clone();
+        let Source::Files(watched) = &certificates.source else { panic!("there are files") };
+        let shown = || watched.current.0.load().cert[0].clone();
         let first = shown();
         assert!(matches!(certificates.reload(true), Ok(false)));
         let (other, other_key) = good();

@@ -7,6 +7,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acme;
 mod agent;
 mod answer;
 mod authenticate;

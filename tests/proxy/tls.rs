@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trackgate::message::Door;
-use trackgate::serve::{Https, Limits, Redirect, Settings};
+use trackgate::serve::{Files, Https, Limits, Pair, Redirect, Settings};
 
 use crate::harness::certs::{Authority, Folder};
 use crate::harness::client::{self, Client, get};
@@ -13,8 +13,10 @@ use crate::harness::street::{Street, text};
 
 pub(crate) fn settings(folder: &Folder, authority: &Authority, limits: Limits) -> Settings {
     let (certificate, private_key) = authority.write(folder.path());
-    let https =
-        Https { address: "127.0.0.1:0".parse().unwrap(), certificate, private_key, poll: Duration::from_millis(50) };
+    let https = Https {
+        address: "127.0.0.1:0".parse().unwrap(),
+        pair: Pair::Files(Files { certificate, private_key, poll: Duration::from_millis(50) }),
+    };
     Settings { https: Some(https), workers: 1, limits, ..Settings::default() }
 }
 
@@ -114,8 +116,11 @@ async fn plain_text_at_the_tls_door_gets_nothing() {
 async fn http_is_redirected_to_the_public_url_whatever_the_host_says() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let mut settings = settings(&folder, &authority, Limits::default());
-    settings.redirect =
-        Some(Redirect { address: "127.0.0.1:0".parse().unwrap(), to: "https://mlflow.example.com".to_owned() });
+    settings.redirect = Some(Redirect {
+        address: "127.0.0.1:0".parse().unwrap(),
+        to: "https://mlflow.example.com".to_owned(),
+        desk: None,
+    });
     let street = Street::open(settings, |_, _| async { text(200, "ok") });
     let address = street.addresses().redirect.unwrap();
     let mut raw = Raw::connect(address).await;
