@@ -30,9 +30,9 @@ pub enum Fault {
         why: String,
     },
     /// The authority says no.
-    #[error("the authority refuses {what}: {detail} ({kind}){hint}")]
+    #[error("{what}; the authority says: {detail} ({kind}){hint}")]
     Refused {
-        /// What it refuses.
+        /// What was being done.
         what: &'static str,
         /// What it says.
         detail: String,
@@ -162,11 +162,11 @@ mod tests {
         let refused = |kind: &str| {
             let text =
                 format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","detail":"no\n\u001b[31m","status":403}}"#);
-            Fault::refused("the order", &problem(&text)).to_string()
+            Fault::refused("no order", &problem(&text)).to_string()
         };
         assert!(refused("externalAccountRequired").contains("acme.eab_key_id"));
         assert!(refused("rejectedIdentifier").contains("acme.domains"));
-        assert_eq!(refused("odd"), "the authority refuses the order: no  [31m (odd)");
+        assert_eq!(refused("odd"), "no order; the authority says: no  [31m (odd)");
     }
 
     #[test]

@@ -30,6 +30,8 @@ use crate::fetch::{BadTrust, Fetcher};
 const CLOCKS_DIFFER: Duration = Duration::from_hours(1);
 /// How often the authority is asked for its suggestion (RFC 9773 section 4.3.2), whatever it says.
 const SUGGESTED: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
+/// Whoever replaces a certificate that is younger does not do it again at once.
+const YOUNG: Duration = Duration::from_hours(24);
 /// No wait that was written down is longer than this: the clock was wrong then, or is now.
 const LONGEST_WAIT: Duration = Duration::from_hours(9 * 24);
 /// How long after being asked too often, where the authority does not say.
@@ -325,6 +327,7 @@ impl Keeper {
         memory.ask_suggestion = Instant::now();
         memory.said = None;
         let old = self.kept();
+        let hasty = old.as_ref().is_some_and(|old| old.fits && old.facts.from + YOUNG > now);
         // By a clock that is wrong, a new certificate may have ended already; it is still the better one.
         if old.is_none_or(|old| !old.fits || old.facts.to <= facts.to || facts.to > now) {
             self.show(pair, "a new certificate is in use");
@@ -334,6 +337,11 @@ impl Keeper {
                 until = date(facts.to),
                 "the new certificate would have to be renewed at once: is this machine's clock wrong? the next one is not ordered soon"
             );
+            return;
+        }
+        if hasty {
+            // An authority that suggests at once to renew what it has just given would be asked all day.
+            tracing::warn!("the last certificate was younger than a day; the next one is not ordered soon");
             return;
         }
         memory.attempts = Attempts { asked: self.asked(), ..Attempts::default() };
@@ -378,9 +386,10 @@ impl Keeper {
         self.desk.show(Arc::clone(&pair.shown));
         self.expiry.set(pair.facts.to);
         let until = date(pair.facts.to);
-        match pair.facts.to <= self.clock.now() {
-            false => tracing::info!(until, "{what}"),
-            true => tracing::error!(until, "{what}, but it has ended: clients refuse it"),
+        if pair.facts.to > self.clock.now() {
+            tracing::info!(until, "{what}");
+        } else {
+            tracing::error!(until, "{what}, but it has ended: clients refuse it");
         }
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(pair);
     }
@@ -431,5 +440,8 @@ fn fraction(bytes: &[u8]) -> f64 {
 
 /// As RFC 3339 writes it.
 pub(super) fn date(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }

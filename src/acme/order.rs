@@ -266,7 +266,9 @@ fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, Fault> {
     let certificate = made.map_err(|error| fault(error.to_string()))?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(vec![certificate.der().clone()], key, &provider).map_err(|error| fault(error.to_string()))
+    // Not read again, as other pairs are: webpki refuses every critical extension that it does not know, and this is one.
+    let key = provider.key_provider.load_private_key(key).map_err(|error| fault(error.to_string()))?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// Reads what an authority hands to its customers: base64url as a rule, some write the other alphabet, with or without padding.
