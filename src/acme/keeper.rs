@@ -116,12 +116,11 @@ impl Keeper {
             trouble: Mutex::default(),
             looks: AtomicU64::new(0),
         };
-        match kept? {
-            Some(pair) => keeper.show(pair, "the kept certificate is in use"),
-            None => tracing::warn!(
-                names = keeper.settings.domains.join(", "),
-                "there is no certificate yet: TLS handshakes are refused until there is one"
-            ),
+        if let Some(pair) = kept? {
+            keeper.show(pair, "the kept certificate is in use");
+        } else {
+            let names = keeper.settings.domains.join(", ");
+            tracing::warn!(names, "there is no certificate yet: TLS handshakes are refused until there is one");
         }
         Ok(keeper)
     }
@@ -359,10 +358,10 @@ impl Keeper {
         let days = facts.and_then(|facts| facts.to.duration_since(now).ok()).map_or(0, |left| left.as_secs() / 86_400);
         match (plan::alarm(facts, now), facts) {
             (Alarm::Warn, _) => {
-                tracing::warn!(%fault, failures, days, next, "{what}; the certificate in use is good for `days` more")
+                tracing::warn!(%fault, failures, days, next, "{what}; the certificate in use is good for `days` more");
             }
             (Alarm::Soon, _) => {
-                tracing::error!(%fault, failures, days, next, "{what}, and the certificate in use ENDS SOON")
+                tracing::error!(%fault, failures, days, next, "{what}, and the certificate in use ENDS SOON");
             }
             (Alarm::Out, Some(_)) => {
                 tracing::error!(%fault, failures, next, "{what}, and the certificate in use HAS ENDED: clients refuse it");
@@ -410,7 +409,8 @@ impl Keeper {
         let Settings { directory, domains, challenge, contact, binding, .. } = &self.settings;
         let binding = binding.as_ref().map(|binding| &binding.key_id);
         let all = format!("{directory} {domains:?} {} {contact:?} {binding:?}", challenge.name());
-        digest(&SHA256, all.as_bytes()).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        let hash = digest(&SHA256, all.as_bytes());
+        format!("{:016x}", hash.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
     }
 }
 

@@ -96,7 +96,7 @@ impl Shelf {
     /// The folder of this authority; nothing is made.
     pub(super) fn of(state_dir: &Path, directory: &Url) -> Self {
         let hash = digest(&SHA256, directory.as_str().as_bytes());
-        let short: String = hash.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let short = hash.as_ref().iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         // A host is made of letters, digits, dots and hyphens; an address of IPv6, of brackets and colons.
         let host: String = directory
             .host_str()
@@ -104,7 +104,7 @@ impl Shelf {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
             .collect();
-        Self { folder: state_dir.join("acme").join(format!("{host}-{short}")) }
+        Self { folder: state_dir.join("acme").join(format!("{host}-{short:08x}")) }
     }
 
     pub(super) fn folder(&self) -> &Path {
