@@ -43,6 +43,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
+use crate::serve::Passed;
 use crate::store::{By, Engine, Store};
 use crate::telemetry;
 
@@ -205,7 +206,17 @@ pub fn install_crypto() {
 }
 
 fn open_gate(file: &Path) -> anyhow::Result<Ended> {
-    let config = Config::load(file)?;
+    // First: there are no threads yet.
+    let ended = Passed::from_environment().map_err(Into::into).and_then(|passed| keep_gate(file, passed));
+    if let Err(error) = &ended {
+        crate::serve::tell_failure(&sentence(error));
+    }
+    ended
+}
+
+fn keep_gate(file: &Path, passed: Passed) -> anyhow::Result<Ended> {
+    let mut config = Config::load(file)?;
+    config.serve.passed = passed;
     block_on(async {
         telemetry::begin(&config.log, Clock::System)?;
         let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;

@@ -184,14 +184,18 @@ impl Assembled {
     }
 
     /// Opens the monitor, where one is wished for. Before the doors: it tells that they are not open yet.
-    fn watch(&self) -> Result<Option<Watched>, MonitorFault> {
+    fn watch(&self) -> Result<Option<Watched>, OpenFault> {
         let Some(address) = self.monitor.address else { return Ok(None) };
         let told = monitor::Told {
             alive: self.serve.alive.clone(),
             dead_after: self.monitor.dead_after,
             ready: self.ready.clone(),
         };
-        let monitor = Monitor::open(address, told)?;
+        let passed = self.serve.passed.take("monitor", address).map_err(ServeError::from)?;
+        let monitor = match passed {
+            Some(listener) => Monitor::on(listener, told)?,
+            None => Monitor::open(address, told)?,
+        };
         tracing::info!(address = %monitor.address(), "the monitor is open");
         let (upstream, prefix) = (self.upstream.for_worker(), self.house.clean.static_prefix.clone());
         let every = self.monitor.probe_every;

@@ -187,6 +187,7 @@ fn listen(
         limits: default.limits,
         expiry: default.expiry,
         alive: default.alive,
+        passed: default.passed,
     };
     (serve, monitor::Settings { address: monitor, ..monitor::Settings::default() })
 }

@@ -7,9 +7,10 @@
 //! Settings live in the rooms they set; here they are made.
 
 mod acme;
+mod bindings;
+mod credential;
 mod file;
 mod google;
-mod bindings;
 mod issuers;
 mod kinds;
 mod rates;
@@ -31,6 +32,10 @@ pub(crate) use self::units::duration;
 
 use crate::gate::{clean, limits};
 use crate::{acme as authority, answer, audit, authenticate, monitor, resolve, serve, store, telemetry, upstream};
+
+/// What to do about a credential that nobody handed over.
+const NO_CREDENTIALS: &str = "systemd sets it for a unit with `LoadCredential=`; by hand, as root, while the unit runs: \
+                              `CREDENTIALS_DIRECTORY=/run/credentials/trackgate.service trackgate ...`";
 
 /// What the file says, checked, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -128,7 +133,18 @@ impl Config {
     /// # Errors
     /// All [`Faults`] at once.
     pub fn read(path: &Path) -> Result<Self, Faults> {
-        Self::parse(&text_of(path)?).map_err(|faults| Faults { file: path.to_owned(), faults })
+        let config = Self::parse(&text_of(path)?);
+        // The database alone is used by such commands, too; that it needs what nobody handed over is better told here.
+        let config = config.and_then(|config| {
+            let mut faults = Vec::new();
+            if let store::Engine::Postgres(database) = &config.store.engine {
+                let files = [&database.password_file, &database.ca].into_iter().flatten();
+                let missing = files.filter(|file| credential::missing(file).is_some());
+                faults.extend(missing.filter_map(|file| config.file_fault(file, false)));
+            }
+            judged(Some(config), faults)
+        });
+        config.map_err(|faults| Faults { file: path.to_owned(), faults })
     }
 
     /// Reads the text alone, without looking at any other file.
@@ -177,20 +193,28 @@ impl Config {
         out
     }
 
+    /// What is wrong with a file that a key names.
+    fn file_fault(&self, path: &Path, secret: bool) -> Option<Fault> {
+        let why = file_fault(path, secret)?;
+        let (what, hint) = match credential::missing(path) {
+            Some(name) => (
+                format!("names the credential `{name}`, but `CREDENTIALS_DIRECTORY` is not set"),
+                Some(NO_CREDENTIALS.to_owned()),
+            ),
+            None => (
+                format!("names `{}`, which {why}", path.display()),
+                secret.then(|| "a secret is readable by its owner, and at most its group".to_owned()),
+            ),
+        };
+        let shown = reader::quoted(&credential::written(path));
+        let key = self.keys.iter().find(|asked| asked.value.as_deref() == Some(&shown));
+        let (name, line) = key.map(|asked| (asked.key.clone(), asked.line)).unwrap_or_default();
+        Some(Fault { key: name, line, what, hint })
+    }
+
     fn missing_files(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut look = |path: &Path, secret: bool| {
-            if let Some(what) = file_fault(path, secret) {
-                let shown = reader::quoted(&path.to_string_lossy());
-                let key = self.keys.iter().find(|asked| asked.value.as_deref() == Some(&shown));
-                faults.push(Fault {
-                    key: key.map(|asked| asked.key.clone()).unwrap_or_default(),
-                    line: key.and_then(|asked| asked.line),
-                    what: format!("names `{}`, which {what}", path.display()),
-                    hint: secret.then(|| "a secret is readable by its owner, and at most its group".to_owned()),
-                });
-            }
-        };
+        let mut look = |path: &Path, secret: bool| faults.extend(self.file_fault(path, secret));
         if let Some(files) = self.serve.https.as_ref().and_then(|https| https.pair.files()) {
             look(&files.certificate, false);
             look(&files.private_key, true);

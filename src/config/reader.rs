@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::credential;
 use super::units::{self, Size};
 
 /// One thing that is wrong with the file.
@@ -347,12 +348,12 @@ impl Reads for PathBuf {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         match text(value, "a path")? {
             "" => Err("a path, not empty".to_owned()),
-            path => Ok(Self::from(path)),
+            path => credential::path(path),
         }
     }
 
     fn show(&self) -> String {
-        quoted(&self.to_string_lossy())
+        quoted(&credential::written(self))
     }
 }
 

@@ -183,10 +183,12 @@ fn is_clients(error: &io::Error) -> bool {
 }
 
 /// Accepts at one door until the drain, then for a little while longer, and waits until all connections have ended or
-/// the drain's limit has come. Says whether they ended by themselves.
+/// the drain's limit has come. Says whether they ended by themselves. The service manager keeps a `kept` listener open, and
+/// whoever waits in its queue is for the next gate.
 pub(super) async fn keep_door<H: Handler>(
     mut listener: TcpListener,
     door: Door,
+    kept: bool,
     worker: Arc<Worker<H>>,
     crowd: Arc<Crowd>,
 ) -> bool {
@@ -202,26 +204,48 @@ pub(super) async fn keep_door<H: Handler>(
     }
     let limits = &worker.settings.limits;
     let end = tokio::time::Instant::now() + limits.drain;
-    // A load balancer needs a moment to notice; until then its connections are served, one request each
-    // (hyperium/hyper#3961).
-    let accept_until = tokio::time::Instant::now() + limits.drain_accept.min(limits.drain);
-    loop {
-        tokio::select! {
-            (tcp, address) = next(&mut listener) => admit(tcp, address, door, &worker, &crowd, &mut connections),
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = tokio::time::sleep_until(accept_until) => break,
+    let mut late = JoinSet::new();
+    if kept {
+        // The next gate opens when the last of these connections has ended. Until then somebody must answer; but those that
+        // come now do not put the end off.
+        let accept_until = end.checked_sub(limits.drain_accept).unwrap_or(end);
+        while !connections.is_empty() {
+            tokio::select! {
+                (tcp, address) = next(&mut listener) => admit(tcp, address, door, &worker, &crowd, &mut late),
+                _ = connections.join_next() => {}
+                Some(_) = late.join_next(), if !late.is_empty() => {}
+                () = tokio::time::sleep_until(accept_until) => break,
+            }
+        }
+    } else {
+        // A load balancer needs a moment to notice; until then its connections are served, one request each
+        // (hyperium/hyper#3961).
+        let accept_until = tokio::time::Instant::now() + limits.drain_accept.min(limits.drain);
+        loop {
+            tokio::select! {
+                (tcp, address) = next(&mut listener) => admit(tcp, address, door, &worker, &crowd, &mut connections),
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                () = tokio::time::sleep_until(accept_until) => break,
+            }
+        }
+        // Who is in the kernel's queue was let in by the kernel: closing the listener would reset them.
+        while let Some(Ok((tcp, address))) = futures_util::FutureExt::now_or_never(Accept::accept(&mut listener)) {
+            admit(tcp, address, door, &worker, &crowd, &mut connections);
         }
     }
-    // Who is in the kernel's queue was let in by the kernel: closing the listener would reset them.
-    while let Some(Ok((tcp, address))) = futures_util::FutureExt::now_or_never(Accept::accept(&mut listener)) {
-        admit(tcp, address, door, &worker, &crowd, &mut connections);
-    }
     drop(listener);
-    let ended = tokio::time::timeout_at(end, async { while connections.join_next().await.is_some() {} }).await.is_ok();
+    let ended = tokio::time::timeout_at(end, async {
+        while connections.join_next().await.is_some() {}
+        while late.join_next().await.is_some() {}
+    })
+    .await
+    .is_ok();
     if !ended {
-        tracing::warn!(left = connections.len(), "the drain's limit has come; the last connections are cut");
+        let left = connections.len() + late.len();
+        tracing::warn!(left, "the drain's limit has come; the last connections are cut");
     }
     connections.shutdown().await;
+    late.shutdown().await;
     ended
 }
 

@@ -12,16 +12,20 @@ mod framing;
 mod front;
 mod listener;
 mod misdeed;
+mod passed;
 mod redirect;
 mod settings;
+mod systemd;
 mod tls;
 mod wire;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use http::header::HeaderValue;
 use http::{Request, Response};
@@ -29,7 +33,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use misdeed::Misdeed;
+pub use passed::{Passed, PassedFault};
 pub use settings::{Files, Https, Limits, Pair, Redirect, Settings};
+pub use systemd::tell_failure;
 pub use tls::BadPair;
 
 use crate::certificate::Expiry;
@@ -72,6 +78,9 @@ pub enum ServeError {
         #[source]
         why: io::Error,
     },
+    /// A socket of the service manager's.
+    #[error(transparent)]
+    Passed(#[from] PassedFault),
     /// The certificate or its key.
     #[error(transparent)]
     Pair(#[from] BadPair),
@@ -92,6 +101,18 @@ pub struct Addresses {
     pub plain: Option<SocketAddr>,
     /// The redirect to https.
     pub redirect: Option<SocketAddr>,
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("open")?;
+        for (name, address) in [("https", self.https), ("plain", self.plain), ("redirect", self.redirect)] {
+            if let Some(address) = address {
+                write!(f, ", {name} at {address}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An open house.
@@ -135,29 +156,37 @@ pub fn start<H: Handler>(
         None => None,
     };
     let mut addresses = Addresses::default();
-    let mut doors: Vec<Vec<(Door, std::net::TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
-    let open = |address: SocketAddr, workers: usize| {
-        listener::is_free(address)
-            .and_then(|()| listener::bind(address, workers))
-            .map_err(|why| ServeError::Bind { address, why })
+    let mut doors: Vec<Vec<Opened>> = (0..count).map(|_| Vec::new()).collect();
+    let open = |name: &'static str, address: SocketAddr, workers: usize| {
+        let opened = match settings.passed.take(name, address)? {
+            Some(listener) => passed::shared(listener, workers).map(|(bound, listeners)| (bound, listeners, true)),
+            None => listener::is_free(address)
+                .and_then(|()| listener::bind(address, workers))
+                .map(|(bound, listeners)| (bound, listeners, false)),
+        };
+        opened.map_err(|why| ServeError::Bind { address, why })
+    };
+    let mut hang = |door: Door, listeners: Vec<std::net::TcpListener>, kept: bool| {
+        doors.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push(Opened { door, listener, kept }));
     };
     if let Some(https) = &settings.https {
-        let (bound, listeners) = open(https.address, count)?;
+        let (bound, listeners, kept) = open("https", https.address, count)?;
         addresses.https = Some(bound);
-        doors.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push((Door::Https, listener)));
+        hang(Door::Https, listeners, kept);
     }
     if let Some(address) = settings.plain {
-        let (bound, listeners) = open(address, count)?;
+        let (bound, listeners, kept) = open("plain", address, count)?;
         addresses.plain = Some(bound);
-        doors.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push((Door::Plain, listener)));
+        hang(Door::Plain, listeners, kept);
     }
     let mut redirect = None;
     if let Some(wanted) = &settings.redirect {
-        let (bound, mut listeners) = open(wanted.address, 1)?;
+        let (bound, mut listeners, _) = open("redirect", wanted.address, 1)?;
         addresses.redirect = Some(bound);
         let answers = Answers { to: Arc::from(wanted.to.as_str()), desk: wanted.desk.clone() };
         redirect = listeners.pop().map(|listener| (listener, answers));
     }
+    settings.passed.is_used_up()?;
     let phase = Arc::new(Phase::default());
     let crowd = Crowd::new(&settings.limits);
     let settings = Arc::new(settings);
@@ -213,9 +242,17 @@ pub fn start<H: Handler>(
     Ok(Running { addresses, phase, alive: settings.alive.clone(), certificates, workers })
 }
 
+/// A listener of one worker.
+struct Opened {
+    door: Door,
+    listener: std::net::TcpListener,
+    /// Whether the service manager keeps it open when we close.
+    kept: bool,
+}
+
 /// What one worker has to do.
 struct Shift {
-    doors: Vec<(Door, std::net::TcpListener)>,
+    doors: Vec<Opened>,
     crowd: Arc<Crowd>,
     tunnels: Tunnels,
     redirect: Option<(std::net::TcpListener, Answers)>,
@@ -238,10 +275,11 @@ impl Shift {
             errands.spawn(watch(certificates, Arc::clone(&worker.phase)));
         }
         let mut doors = tokio::task::JoinSet::new();
-        for (door, listener) in self.doors {
+        for Opened { door, listener, kept } in self.doors {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    doors.spawn(listener::keep_door(listener, door, Arc::clone(&worker), Arc::clone(&self.crowd)));
+                    let (worker, crowd) = (Arc::clone(&worker), Arc::clone(&self.crowd));
+                    doors.spawn(listener::keep_door(listener, door, kept, worker, crowd));
                 }
                 Err(error) => tracing::error!(%error, "a listener cannot be used"),
             }
@@ -321,7 +359,7 @@ impl Running {
 }
 
 /// Opens the doors, and closes them at SIGTERM or SIGINT. SIGHUP reads the certificate's files again and waits
-/// for `on_hangup`.
+/// for `on_hangup`. The service manager, if there is one, is told all of it.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -336,22 +374,46 @@ pub async fn run<H: Handler>(
         Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
     };
     let (mut terminate, mut interrupt, mut hangup) = signals().map_err(ServeError::Start)?;
+    let manager = systemd::Manager::default();
+    let limits = settings.limits.clone();
     let running = start(settings, tunnels, make_handler)?;
     on_open(running.addresses());
+    let status = running.addresses().to_string();
+    manager.ready(&status);
+    let mut watchdog = systemd::Watchdog::wished();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            silence = systemd::due(&mut watchdog) => vouch(&manager, &running.alive, silence),
             _ = hangup.recv() => {
+                // Whatever is read again is read between these two: `systemctl reload` waits for the second.
+                manager.reloading();
                 running.reload_certificate();
                 on_hangup().await;
+                manager.ready(&status);
             }
         }
     }
     tracing::info!("closing: running exchanges are finished");
+    manager.stopping(&limits);
     running.drain();
-    match tokio::task::spawn_blocking(move || running.wait()).await {
-        Ok(ended) => ended.map(|_| ()),
-        Err(_) => Err(ServeError::Panicked),
+    let alive = running.alive.clone();
+    let mut waiting = tokio::task::spawn_blocking(move || running.wait());
+    loop {
+        tokio::select! {
+            ended = &mut waiting => return ended.map_err(|_| ServeError::Panicked)?.map(drop),
+            silence = systemd::due(&mut watchdog) => vouch(&manager, &alive, silence),
+        }
+    }
+}
+
+/// Tells the manager that the gate is alive, if every worker is. Otherwise it ends the gate before long, and starts it anew.
+fn vouch(manager: &systemd::Manager, alive: &Alive, silence: Duration) {
+    match alive.silent_for(silence) {
+        silent if silent.is_empty() => manager.alive(),
+        silent => {
+            tracing::error!(workers = %silent.join(", "), "silent; the watchdog is not told that the gate is alive");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::passed::Passed;
 use crate::acme::{Challenge, Desk};
 use crate::certificate::Expiry;
 use crate::monitor::Alive;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub expiry: Expiry,
     /// Who is told that the workers live and the doors are open.
     pub alive: Alive,
+    /// Listening sockets that the service manager holds; what is not among them is bound by us.
+    pub passed: Passed,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             limits: Limits::default(),
             expiry: Expiry::default(),
             alive: Alive::default(),
+            passed: Passed::default(),
         }
     }
 }

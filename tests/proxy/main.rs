@@ -45,6 +45,7 @@ mod review;
 mod sessions;
 mod signals;
 mod stream;
+mod systemd;
 mod tls;
 mod tokens;
 mod traces;
