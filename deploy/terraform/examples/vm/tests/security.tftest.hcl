@@ -74,7 +74,7 @@ run "the_address_is_reserved_and_the_outputs_lead_on" {
 run "a_certificate_comes_from_one_place" {
   command = plan
   variables {
-    acme = { contact = "mailto:ops@example.com", ranges = ["198.51.100.0/24"] }
+    acme = { contact = "ops@example.com", ranges = ["198.51.100.0/24"] }
   }
   expect_failures = [var.acme]
 }
@@ -236,7 +236,7 @@ run "the_network_is_our_own_and_seen" {
 run "an_acme_server_may_ask_on_port_80_alone" {
   variables {
     certificate = null
-    acme        = { contact = "mailto:ops@example.com", ranges = ["192.0.2.0/24"] }
+    acme        = { contact = "ops@example.com", ranges = ["192.0.2.0/24"] }
   }
   assert {
     condition     = contains(module.vm.firewall["redirect"].source_ranges, "192.0.2.0/24") && !contains(module.vm.firewall["https"].source_ranges, "192.0.2.0/24")
