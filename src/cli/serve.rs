@@ -209,7 +209,7 @@ impl Assembled {
     /// # Errors
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
     pub async fn run(mut self, config: &Path, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
-        let _watched = self.watch()?;
+        let watched = self.watch()?;
         let audit = self.house.audit.clone();
         let (house, upstream) = (Arc::clone(&self.house), self.upstream.for_worker());
         let prefix = self.house.clean.static_prefix.clone();
@@ -232,6 +232,8 @@ impl Assembled {
         watching.abort();
         let _ = watching.await;
         reload.end();
+        // Whoever holds the audit log keeps its writer waiting for more.
+        drop((watched, reload, audit));
         self.close().await;
         Ok(served?)
     }
@@ -259,12 +261,13 @@ impl Assembled {
     }
 
     async fn close(self) {
-        let Self { house, live, upstream, writer, fetching, sealing, .. } = self;
+        let Self { house, live, upstream, ready, writer, fetching, sealing, .. } = self;
         for task in fetching.into_iter().chain([sealing]) {
             task.abort();
             let _ = task.await;
         }
         house.store.close().await;
+        ready.close();
         drop((house, live, upstream));
         let _ = tokio::task::spawn_blocking(move || writer.finish(LAST_RECORDS)).await;
     }

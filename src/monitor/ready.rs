@@ -35,6 +35,16 @@ impl Readiness {
         self.0.write().unwrap_or_else(PoisonError::into_inner).tells.push((name, Box::new(look)));
     }
 
+    /// The house closes: what the looks hold is let go, and nothing is ready any more.
+    pub fn close(&self) {
+        let closed: (&'static str, Look) = ("doors", Box::new(|| Err("the gate is closing".to_owned())));
+        let held = {
+            let mut looks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *looks, Looks { needs: vec![closed], tells: Vec::new() })
+        };
+        drop(held);
+    }
+
     /// How it stands with each of them, in the order in which they were named.
     #[must_use]
     pub fn look(&self) -> Vec<(&'static str, Fact)> {

@@ -90,6 +90,16 @@ impl Drop for Program {
 }
 
 #[tokio::test]
+async fn idle_it_ends_at_once() {
+    let mut program = Program::start("[limits]\ndrain_accept = \"0s\"\n").await;
+    let begun = std::time::Instant::now();
+    program.signal("TERM");
+    assert_eq!(program.exit().await, 0);
+    // A tenth of a second on a quiet machine. Whoever still held the audit log would make it ten.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn sigterm_finishes_what_runs_and_exits_with_0() {
     for signal in ["TERM", "INT"] {
         let mut program = Program::start("").await;
