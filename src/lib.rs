@@ -40,6 +40,7 @@ pub mod message;
 pub mod seal;
 // How a token of our own is written.
 pub mod token_form;
+pub mod trace_context;
 // The agent on a client's machine: a fresh credential on every request of programs that know of none.
 pub mod connect;
 // The configuration file and the settings made from it.

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -29,11 +30,13 @@ pub struct Settings {
     pub format: Format,
     /// As in tracing-subscriber's `EnvFilter`.
     pub level: String,
+    /// The Google Cloud project whose traces lines are linked to (`logging.googleapis.com/trace`), in JSON.
+    pub google_project: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { format: Format::Human, level: "info".to_owned() }
+        Self { format: Format::Human, level: "info".to_owned(), google_project: None }
     }
 }
 
@@ -62,7 +65,61 @@ pub enum TelemetryFault {
 /// # Errors
 /// [`TelemetryFault`].
 pub fn begin(settings: &Settings, clock: Clock) -> Result<(), TelemetryFault> {
-    let lines = Lines { format: settings.format, clock, out: Mutex::new(std::io::stderr()) };
+    begin_on(std::io::stderr(), settings, clock)
+}
+
+/// The same for a process that serves: whoever reads standard error may stop reading, and no request waits for that. Lines
+/// that find no room are dropped. What is left is written when the guard is dropped, if that can be done within a second.
+///
+/// # Errors
+/// [`TelemetryFault`].
+pub fn begin_beside(settings: &Settings, clock: Clock) -> Result<WorkerGuard, TelemetryFault> {
+    let (out, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
+    let dropped = out.error_counter();
+    let reporting = Reporting { out, dropped, reported: 0, format: settings.format };
+    begin_on(reporting, settings, clock)?;
+    Ok(guard)
+}
+
+/// How many lines may wait to be written.
+const LINES: usize = 8192;
+
+/// Says before the next line how many there was no room for.
+struct Reporting {
+    out: NonBlocking,
+    dropped: ErrorCounter,
+    reported: usize,
+    format: Format,
+}
+
+impl Write for Reporting {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let dropped = self.dropped.dropped_lines();
+        let news = dropped.saturating_sub(std::mem::replace(&mut self.reported, dropped));
+        if news > 0 {
+            let message = format!("{news} log lines were dropped: they were not read in time");
+            let told = match self.format {
+                Format::Human => format!("{message}\n"),
+                Format::Json => json!({"severity": "ERROR", "message": message}).to_string() + "\n",
+            };
+            self.out.write_all(told.as_bytes())?;
+        }
+        self.out.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn begin_on<W: Write + Send + 'static>(out: W, settings: &Settings, clock: Clock) -> Result<(), TelemetryFault> {
+    let traces = settings.google_project.as_ref().map(|project| format!("projects/{project}/traces/"));
+    let lines = Lines { format: settings.format, clock, traces, out: Mutex::new(out) };
     let subscriber = subscriber(lines, &settings.level)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryFault::Twice)
 }
@@ -88,6 +145,8 @@ impl<S> Filter<S> for Ours {
 struct Lines<W> {
     format: Format,
     clock: Clock,
+    /// What Cloud Logging wants before the name of a trace.
+    traces: Option<String>,
     out: Mutex<W>,
 }
 
@@ -127,7 +186,7 @@ where
         event.record(&mut fields);
         let line = match self.format {
             Format::Human => human(self.clock.now(), event.metadata(), fields.0),
-            Format::Json => cloud(self.clock.now(), event.metadata(), fields.0),
+            Format::Json => cloud(self.clock.now(), event.metadata(), fields.0, self.traces.as_deref()),
         };
         // A log that cannot be written is no reason to fail a request.
         if let Ok(mut out) = self.out.lock() {
@@ -156,7 +215,7 @@ fn human(now: SystemTime, metadata: &Metadata<'_>, mut fields: Map<String, Value
     line
 }
 
-fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>) -> String {
+fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>, traces: Option<&str>) -> String {
     let severity = match *metadata.level() {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
@@ -178,6 +237,13 @@ fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>) -
                 let seconds = value.as_f64().unwrap_or_default() / 1000.0;
                 request.insert("latency".to_owned(), json!(format!("{seconds}s")));
             }
+            "trace" => match (traces, value.as_str()) {
+                (Some(before), Some(trace)) => {
+                    line.insert("logging.googleapis.com/trace".to_owned(), json!(format!("{before}{trace}")));
+                }
+                _ => drop(line.insert(name, value)),
+            },
+            "span" if traces.is_some() => drop(line.insert("logging.googleapis.com/spanId".to_owned(), value)),
             _ => drop(line.insert(name, value)),
         }
     }
@@ -282,7 +348,8 @@ mod tests {
     fn written(format: Format, level: &str, say: impl FnOnce()) -> String {
         let out = Out::default();
         let clock = Clock::set_to(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123));
-        let lines = Lines { format, clock, out: Mutex::new(out.clone()) };
+        let traces = Some("projects/my-project/traces/".to_owned());
+        let lines = Lines { format, clock, traces, out: Mutex::new(out.clone()) };
         tracing::subscriber::with_default(subscriber(lines, level).unwrap(), say);
         String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
     }
@@ -307,6 +374,15 @@ mod tests {
             line,
             "2023-11-14T22:13:20.123Z  WARN no luck tries=3 user=alice why=\"a b\" (trackgate::telemetry::tests)\n"
         );
+    }
+
+    #[test]
+    fn a_line_of_a_request_is_linked_to_its_trace() {
+        let line = written(Format::Json, "info", || tracing::warn!(trace = "4bf9", span = "00f0", "refused"));
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["logging.googleapis.com/trace"], "projects/my-project/traces/4bf9");
+        assert_eq!(line["logging.googleapis.com/spanId"], "00f0");
+        assert!(line.get("trace").is_none());
     }
 
     #[test]
@@ -355,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_refused() {
-        let lines = Lines { format: Format::Human, clock: Clock::System, out: Mutex::new(Out::default()) };
+        let lines = Lines { format: Format::Human, clock: Clock::System, traces: None, out: Mutex::new(Out::default()) };
         assert!(subscriber(lines, "trackgate=loud=very").is_err());
     }
 }

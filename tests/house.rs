@@ -38,6 +38,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("seal", 0),
     ("certificate", 0),
     ("token_form", 0),
+    ("trace_context", 0),
     ("mlflow", 0),
     ("clock", 0),
     ("timer", 0),

@@ -27,6 +27,10 @@ use writer::State;
 pub struct Settings {
     /// The file, or standard output.
     pub to: Target,
+    /// Besides a file, to standard output too.
+    pub stdout_too: bool,
+    /// The Google Cloud project whose traces lines are linked to (`logging.googleapis.com/trace`).
+    pub google_project: Option<String>,
     /// When the file is synchronised with the disk.
     pub fsync: Fsync,
     /// What happens to requests while nothing can be written.
@@ -66,6 +70,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             to: Target::File(PathBuf::from("/var/log/trackgate/audit.jsonl")),
+            stdout_too: false,
+            google_project: None,
             fsync: Fsync::Never,
             on_failure: OnFailure::Refuse,
             queue: 8192,

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::resource::Object;
 use crate::token_form;
+use crate::trace_context::TraceContext;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub(super) struct Entry {
     identity: Option<Arc<Identity>>,
     moved: bool,
     client: Option<IpAddr>,
+    trace: Option<TraceContext>,
     method: Cow<'static, str>,
     path: String,
     call: Option<&'static str>,
@@ -104,6 +106,7 @@ impl Record {
             identity: None,
             moved: false,
             client: None,
+            trace: None,
             method: Cow::Borrowed(""),
             path: String::new(),
             call: None,
@@ -147,6 +150,13 @@ impl Record {
             end -= 1;
         }
         path[..end].clone_into(&mut entry.path);
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&mut self, trace: Option<TraceContext>) {
+        if let Some(entry) = &mut self.entry {
+            entry.trace = trace;
+        }
     }
 
     /// The client's address, once it is known what a trusted front says of it.
@@ -311,7 +321,8 @@ impl Drop for Record {
 }
 
 impl Entry {
-    pub(super) fn write_line(&self, lines: &mut Vec<u8>) {
+    /// Appends it; `traces` is what Cloud Logging wants before the name of a trace, where it is to link them.
+    pub(super) fn write_line(&self, lines: &mut Vec<u8>, traces: Option<&str>) {
         let mut line = Line::begin(lines);
         line.time("time", self.time);
         line.text("id", &self.id);
@@ -335,6 +346,16 @@ impl Entry {
         }
         if let Some(client) = &self.client {
             line.shown("client", client);
+        }
+        if let Some(trace) = self.trace {
+            match traces {
+                Some(before) => {
+                    line.text("logging.googleapis.com/trace", &format!("{before}{}", trace.trace()));
+                    line.text("logging.googleapis.com/spanId", &trace.span());
+                    line.truth("logging.googleapis.com/trace_sampled", trace.sampled());
+                }
+                None => line.text("trace", &trace.trace()),
+            }
         }
         line.text("method", &self.method);
         line.text("path", &self.path);

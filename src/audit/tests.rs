@@ -9,7 +9,7 @@ use crate::mlflow::permission::{Action, Permission};
 use crate::mlflow::resource::{Kind, Object};
 
 fn settings(path: &Path, on_failure: OnFailure, queue: usize) -> Settings {
-    Settings { to: Target::File(path.to_owned()), fsync: Fsync::Always, on_failure, queue }
+    Settings { to: Target::File(path.to_owned()), fsync: Fsync::Always, on_failure, queue, ..Settings::default() }
 }
 
 fn folder(name: &str) -> PathBuf {

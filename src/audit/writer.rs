@@ -108,6 +108,8 @@ pub(super) fn start(
     };
     let opened = |source| OpenError { path: name.clone(), source };
     let mut sink = Sink::open(&target).map_err(opened)?;
+    let mut besides = (settings.stdout_too && target != Target::Stdout).then(|| Sink::Stdout(io::stdout()));
+    let traces = settings.google_project.as_ref().map(|project| format!("projects/{project}/traces/"));
     std::thread::Builder::new()
         .name("audit".into())
         .spawn(move || {
@@ -117,7 +119,7 @@ pub(super) fn start(
                 lines.clear();
                 let count = records.len();
                 for record in records.drain(..) {
-                    record.write_line(&mut lines);
+                    record.write_line(&mut lines, traces.as_deref());
                 }
                 if state.reopen.swap(false, Ordering::Relaxed) {
                     match Sink::open(&target) {
@@ -128,6 +130,9 @@ pub(super) fn start(
                     }
                 }
                 write_until_done(&mut sink, &target, &lines, fsync, &state);
+                if let Some(besides) = &mut besides {
+                    write_until_done(besides, &Target::Stdout, &lines, fsync, &state);
+                }
                 state.waiting.fetch_sub(count, Ordering::Relaxed);
                 if !state.hurry.load(Ordering::Relaxed) {
                     std::thread::sleep(REST);

@@ -218,7 +218,7 @@ fn keep_gate(file: &Path, passed: Passed) -> anyhow::Result<Ended> {
     let mut config = Config::load(file)?;
     config.serve.passed = passed;
     block_on(async {
-        telemetry::begin(&config.log, Clock::System)?;
+        let _written = telemetry::begin_beside(&config.log, Clock::System)?;
         let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;
         house
             .run(file, |addresses| tracing::info!(?addresses, "open"))

@@ -13,7 +13,7 @@ use super::acme;
 use super::bindings;
 use super::google;
 use super::issuers;
-use super::kinds::{DatabaseUrl, HostName, Level, Listener, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::kinds::{DatabaseUrl, GoogleProject, HostName, Level, Listener, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
 use super::rates;
 use super::reader::{Fault, Report, Section};
 use super::units::Size;
@@ -73,8 +73,8 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     store.session_idle = session_idle;
     database(root.section("store"), &mut store);
     access(root.section("access"), &mut store, &mut resolve, &mut answer);
-    let audit = audit(root.section("audit"));
     let log = log(root.section("log"));
+    let audit = audit(root.section("audit"), log.google_project.clone());
     root.finish();
 
     let extra_hosts: Vec<String> = extra_hosts.into_iter().map(|HostName(name)| name).collect();
@@ -429,10 +429,12 @@ fn access(
     section.finish();
 }
 
-fn audit(section: Section<'_>) -> audit::Settings {
+fn audit(section: Section<'_>, google_project: Option<String>) -> audit::Settings {
     let default = audit::Settings::default();
     let settings = audit::Settings {
         to: section.or("file", default.to),
+        stdout_too: section.or("stdout", default.stdout_too),
+        google_project,
         fsync: section.or("fsync", default.fsync),
         on_failure: section.or("on_failure", default.on_failure),
         queue: section.or("queue", default.queue),
@@ -449,6 +451,7 @@ fn log(section: Section<'_>) -> telemetry::Settings {
     let settings = telemetry::Settings {
         format: section.or("format", default.format),
         level: section.or("level", Level(default.level)).0,
+        google_project: section.maybe("google_project").map(|GoogleProject(name)| name),
     };
     section.finish();
     settings

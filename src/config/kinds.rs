@@ -365,6 +365,27 @@ impl Reads for Level {
     }
 }
 
+/// The id of a Google Cloud project.
+#[derive(Debug, Clone)]
+pub(super) struct GoogleProject(pub(super) String);
+
+impl Reads for GoogleProject {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        const EXPECTED: &str = "the id of a Google Cloud project such as \"my-project\"";
+        let written = text(value, EXPECTED)?;
+        // 6 to 30 letters, digits and hyphens; older ones stand behind a domain.
+        let id = written.rsplit_once(':').map_or(written, |(_, id)| id);
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let named = (6..=30).contains(&id.len()) && id.chars().all(plain) && id.starts_with(|c: char| c.is_ascii_lowercase());
+        let domain = written.strip_suffix(id).is_some_and(|domain| domain.chars().all(|c| plain(c) || matches!(c, '.' | ':')));
+        if named && domain { Ok(Self(written.to_owned())) } else { Err(EXPECTED.to_owned()) }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+}
+
 /// A domain of mail addresses, in lower case.
 #[derive(Debug, Clone)]
 pub(super) struct MailDomain(pub(super) String);

@@ -47,6 +47,7 @@ use crate::policy::route::{Answer, BodyClass, Scope};
 use crate::resolve::{Known, Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::store::{PrincipalFault, Store};
+use crate::trace_context::TraceContext;
 use crate::upstream::Upstream;
 use crate::{answer, api, forward, pages};
 
@@ -563,6 +564,8 @@ impl Handler for Gate {
         };
         let peer_address = peer.address;
         record.arrived(peer_address, request.method(), uri.path());
+        let trace = TraceContext::of(request.headers());
+        record.trace(trace);
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
         let mut place = None;
@@ -580,6 +583,8 @@ impl Handler for Gate {
                         http.latency_ms = record.millis(),
                         http.client = %peer_address,
                         request_id = %record.id(),
+                        trace = trace.map(TraceContext::trace),
+                        span = trace.map(TraceContext::span),
                         reason = refusal.reason,
                         detail = refusal.detail.as_deref().unwrap_or_default(),
                         "a request could not be answered"

@@ -49,5 +49,6 @@ mod systemd;
 mod tls;
 mod tokens;
 mod traces;
+mod unread;
 mod upstream;
 mod workspaces;

@@ -12,7 +12,7 @@ use crate::harness::soon;
 
 const AUDIENCE: &str = "https://localhost";
 
-async fn ask(at: std::net::SocketAddr, target: &str, more: &str) -> Said {
+pub(super) async fn ask(at: std::net::SocketAddr, target: &str, more: &str) -> Said {
     let mut raw = Raw::connect(at).await;
     raw.send(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}\r\n")).await;
     raw.answer().await

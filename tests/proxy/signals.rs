@@ -11,7 +11,7 @@ use crate::harness::raw::Raw;
 use crate::harness::{soon, until};
 
 pub(super) struct Program {
-    child: Child,
+    pub(super) child: Child,
     pub(super) folder: Folder,
     authority: Authority,
     pub(super) plain: SocketAddr,
@@ -27,6 +27,15 @@ fn ports() -> [SocketAddr; 3] {
 
 impl Program {
     pub(super) async fn start(more: &str) -> Self {
+        let mut program = Self::start_with(more, |text| text, Stdio::null()).await;
+        let said = BufReader::new(program.child.stderr.take().unwrap());
+        // What it says is passed on, so that a failure shows its reason.
+        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        program
+    }
+
+    /// The same with a changed text; nobody reads what it says.
+    pub(super) async fn start_with(more: &str, change: impl FnOnce(String) -> String, stdout: Stdio) -> Self {
         let (folder, authority) = (Folder::new(), Authority::new());
         authority.write(folder.path());
         let [plain, https, monitor] = ports();
@@ -39,20 +48,17 @@ impl Program {
              audiences = [\"https://localhost\"]\n{more}"
         );
         let file = folder.path().join("trackgate.toml");
-        std::fs::write(&file, config).unwrap();
+        std::fs::write(&file, change(config)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_trackgate"))
             .arg("--config")
             .arg(&file)
             .arg("serve")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut program = Self { child, folder, authority, plain, https, monitor };
-        let said = BufReader::new(program.child.stderr.take().unwrap());
-        // What it says is passed on, so that a failure shows its reason.
-        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| eprintln!("{line}")));
         until("an open door", || {
             assert!(program.child.try_wait().unwrap().is_none(), "the program ended");
             std::net::TcpStream::connect(program.plain).is_ok()
