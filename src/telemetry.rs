@@ -431,7 +431,8 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_refused() {
-        let lines = Lines { format: Format::Human, clock: Clock::System, traces: None, out: Mutex::new(Out::default()) };
+        let lines =
+            Lines { format: Format::Human, clock: Clock::System, traces: None, out: Mutex::new(Out::default()) };
         assert!(subscriber(lines, "trackgate=loud=very").is_err());
     }
 }

@@ -120,7 +120,9 @@ mod tests {
         ] {
             assert_eq!(of(&[("traceparent", &bad)]), None, "{bad}");
         }
-        for bad in [TRACE.to_owned(), format!("{TRACE}/"), format!("{TRACE}/+1"), format!("{TRACE}/x;o=1"), "/1".to_owned()] {
+        for bad in
+            [TRACE.to_owned(), format!("{TRACE}/"), format!("{TRACE}/+1"), format!("{TRACE}/x;o=1"), "/1".to_owned()]
+        {
             assert_eq!(of(&[("x-cloud-trace-context", &bad)]), None, "{bad}");
         }
         let one = format!("00-{TRACE}-00f067aa0ba902b7-01");

@@ -13,7 +13,9 @@ use super::acme;
 use super::bindings;
 use super::google;
 use super::issuers;
-use super::kinds::{DatabaseUrl, GoogleProject, HostName, Level, Listener, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission};
+use super::kinds::{
+    DatabaseUrl, GoogleProject, HostName, Level, Listener, Prefix, PublicUrl, UpstreamUrl, Word, WorkspacePermission,
+};
 use super::rates;
 use super::reader::{Fault, Report, Section};
 use super::units::Size;

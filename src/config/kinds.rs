@@ -376,8 +376,10 @@ impl Reads for GoogleProject {
         // 6 to 30 letters, digits and hyphens; older ones stand behind a domain.
         let id = written.rsplit_once(':').map_or(written, |(_, id)| id);
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let named = (6..=30).contains(&id.len()) && id.chars().all(plain) && id.starts_with(|c: char| c.is_ascii_lowercase());
-        let domain = written.strip_suffix(id).is_some_and(|domain| domain.chars().all(|c| plain(c) || matches!(c, '.' | ':')));
+        let named =
+            (6..=30).contains(&id.len()) && id.chars().all(plain) && id.starts_with(|c: char| c.is_ascii_lowercase());
+        let domain =
+            written.strip_suffix(id).is_some_and(|domain| domain.chars().all(|c| plain(c) || matches!(c, '.' | ':')));
         if named && domain { Ok(Self(written.to_owned())) } else { Err(EXPECTED.to_owned()) }
     }
 

@@ -40,15 +40,13 @@ async fn a_log_that_nobody_reads_holds_up_no_request() {
 async fn an_audit_log_that_nobody_reads_lets_nothing_more_in_until_it_is_read() {
     let beside = |text: String| text.replace("[audit]\n", "[audit]\nstdout = true\nqueue = 16\n");
     let mut program = Program::start_with("[rates]\naddress = 0\n", beside, Stdio::piped()).await;
-    soon("a full pipe", async {
-        while ask(program.plain, CALL, "").await.status != 503 {}
-    })
-    .await;
+    soon("a full pipe", async { while ask(program.plain, CALL, "").await.status != 503 {} }).await;
     let refused = ask(program.plain, CALL, "").await;
     let told: Value = serde_json::from_slice(&refused.body).unwrap();
     assert!(told["message"].as_str().unwrap().contains("audit"), "{told}");
     let out = BufReader::new(program.child.stdout.take().unwrap());
-    let reader = std::thread::spawn(move || out.lines().map_while(Result::ok).filter(|line| line.starts_with('{')).count());
+    let reader =
+        std::thread::spawn(move || out.lines().map_while(Result::ok).filter(|line| line.starts_with('{')).count());
     soon("an answer", async { while ask(program.plain, CALL, "").await.status != 401 {} }).await;
     let file = program.folder.path().join("audit.jsonl");
     program.signal("TERM");
