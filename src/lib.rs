@@ -53,6 +53,8 @@ pub mod telemetry;
 pub mod acme;
 // What a certificate says of itself.
 pub mod certificate;
+// Numbers: how many, how long, how old.
+pub mod metrics;
 // What the gate tells of itself: whether it lives, and whether it is ready.
 pub mod monitor;
 // A machine's own proof before Google.

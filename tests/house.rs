@@ -35,6 +35,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("fetch", 1),
     ("telemetry", 1),
     ("monitor", 1),
+    ("metrics", 0),
     ("seal", 0),
     ("certificate", 0),
     ("token_form", 0),

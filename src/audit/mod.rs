@@ -83,11 +83,52 @@ impl Default for Settings {
 #[derive(Debug, Clone)]
 pub struct Log {
     queue: record::Queue,
+    health: Health,
+    to: Target,
+    clock: Clock,
+}
+
+/// How the log is. Unlike a [`Log`], it may outlive the writer.
+#[derive(Debug, Clone)]
+pub struct Health {
     most_waiting: usize,
     state: Arc<State>,
     on_failure: OnFailure,
-    to: Target,
-    clock: Clock,
+}
+
+impl Health {
+    /// Whether a request that comes now is let in, as far as its record is concerned.
+    ///
+    /// # Errors
+    /// [`Unwritable`], as in [`Log::begin`].
+    pub fn takes_records(&self) -> Result<(), Unwritable> {
+        match self.on_failure {
+            OnFailure::Refuse => self.writable(),
+            OnFailure::Allow => Ok(()),
+        }
+    }
+
+    /// How many records wait for the writer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state.waiting()
+    }
+
+    /// Whether the last write failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.state.failing()
+    }
+
+    fn writable(&self) -> Result<(), Unwritable> {
+        if self.state.failing() {
+            Err(Unwritable::Failing)
+        } else if self.state.waiting() >= self.most_waiting {
+            Err(Unwritable::Full)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// No record can be written now.
@@ -130,9 +171,11 @@ impl Log {
         let thread = writer::start(settings, waiting, Arc::clone(&state))?;
         let log = Self {
             queue: record::Queue { records: queue, state: Arc::clone(&state) },
-            most_waiting: settings.queue.max(1),
-            state: Arc::clone(&state),
-            on_failure: settings.on_failure,
+            health: Health {
+                most_waiting: settings.queue.max(1),
+                state: Arc::clone(&state),
+                on_failure: settings.on_failure,
+            },
             to: settings.to.clone(),
             clock,
         };
@@ -144,11 +187,11 @@ impl Log {
     /// # Errors
     /// [`Unwritable`] when no record can be written and the settings say that requests are then refused.
     pub fn begin(&self) -> Result<Record, Unwritable> {
-        let fault = match self.writable() {
+        let fault = match self.health.writable() {
             Ok(()) => return Ok(Record::new(Some(self.queue.clone()), &self.clock)),
             Err(fault) => fault,
         };
-        match self.on_failure {
+        match self.health.on_failure {
             OnFailure::Refuse => Err(fault),
             OnFailure::Allow => {
                 tracing::warn!(fault = %fault, "a request goes on without an audit record");
@@ -157,25 +200,10 @@ impl Log {
         }
     }
 
-    /// Whether a request that comes now is let in, as far as its record is concerned.
-    ///
-    /// # Errors
-    /// [`Unwritable`], as in [`Log::begin`].
-    pub fn takes_records(&self) -> Result<(), Unwritable> {
-        match self.on_failure {
-            OnFailure::Refuse => self.writable(),
-            OnFailure::Allow => Ok(()),
-        }
-    }
-
-    fn writable(&self) -> Result<(), Unwritable> {
-        if self.state.failing() {
-            Err(Unwritable::Failing)
-        } else if self.state.waiting() >= self.most_waiting {
-            Err(Unwritable::Full)
-        } else {
-            Ok(())
-        }
+    /// What may be asked about the log, for good: it does not keep the log open.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Where records go.
@@ -186,7 +214,7 @@ impl Log {
 
     /// Closes and opens the file anew, after a log rotation.
     pub fn reopen(&self) {
-        self.state.ask_to_reopen();
+        self.health.state.ask_to_reopen();
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -14,6 +14,7 @@ use crate::access::decide::{Reason, Requirement};
 use crate::access::identity::{Identity, Names, Proof};
 use crate::access::spelled;
 use crate::clock::Clock;
+use crate::metrics::Verdict;
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::resource::Object;
 use crate::token_form;
@@ -31,7 +32,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
@@ -187,8 +190,28 @@ impl Record {
 
     /// How long it has taken so far.
     #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The same in milliseconds.
+    #[must_use]
     pub fn millis(&self) -> f64 {
-        self.began.elapsed().as_secs_f64() * 1000.0
+        self.elapsed().as_secs_f64() * 1000.0
+    }
+
+    /// What is counted of it: words of ours alone.
+    #[must_use]
+    pub fn verdict(&self, status: http::StatusCode) -> Verdict {
+        let (outcome, reason) = match &self.entry {
+            None => (Outcome::Error, "unfinished"),
+            Some(entry) => match &entry.reason {
+                Cow::Borrowed(reason) => (entry.outcome, *reason),
+                // Such a one is not known beforehand, and would be a series of its own.
+                Cow::Owned(_) => (entry.outcome, "other"),
+            },
+        };
+        Verdict { call: self.name(), outcome: outcome.as_str(), status: status.as_u16(), reason }
     }
 
     /// The name of the call, if it has one.

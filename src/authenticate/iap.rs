@@ -76,6 +76,11 @@ impl Iap {
         })
     }
 
+    /// How often an assertion was judged before, and how often it was not.
+    pub(super) fn lookups(&self) -> (u64, u64) {
+        self.verdicts.lookups()
+    }
+
     pub(super) fn guards(&self, door: Door) -> bool {
         self.listener == door
     }

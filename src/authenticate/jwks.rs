@@ -127,6 +127,13 @@ impl Keeper {
         &self.name
     }
 
+    /// How long ago they were fetched, if there are any.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let held = self.held.load();
+        held.as_ref().map(|held| Duration::from_millis(self.clock.millis().saturating_sub(held.fetched)))
+    }
+
     /// The version of the keys that count now; none when there are none, or none that are fresh enough.
     #[must_use]
     pub fn version(&self) -> Option<u64> {

@@ -38,7 +38,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use moka::sync::Cache;
@@ -161,6 +162,9 @@ pub struct Authenticator {
     directory: Option<Arc<Directory>>,
     verdicts: Verdicts,
     refusals: Refusals,
+    /// Cookies that led to an open session, and others.
+    sessions_found: AtomicU64,
+    sessions_missed: AtomicU64,
     tokens: own::Settings,
     logins: oauth::Settings,
     /// Devices that ask for codes and poll with them.
@@ -242,6 +246,8 @@ impl Authenticator {
             directory,
             verdicts: Verdicts::new(MOST_VERDICTS),
             refusals: Refusals::new(MOST_REFUSALS),
+            sessions_found: AtomicU64::new(0),
+            sessions_missed: AtomicU64::new(0),
             tokens: settings.tokens,
             logins: settings.logins,
             polls: Polls::new(),
@@ -258,6 +264,26 @@ impl Authenticator {
     #[must_use]
     pub fn without_keys(&self) -> Vec<&str> {
         self.keepers().filter(|keys| keys.version().is_none()).map(|keys| keys.name()).collect()
+    }
+
+    /// How old the keys of each are who vouches, as far as there are any.
+    #[must_use]
+    pub fn ages_of_keys(&self) -> Vec<(String, Duration)> {
+        self.keepers().filter_map(|keys| Some((keys.name().to_owned(), keys.age()?))).collect()
+    }
+
+    /// How often what callers showed was known already: what it was, hits and misses.
+    #[must_use]
+    pub fn lookups(&self) -> Vec<(&'static str, u64, u64)> {
+        let (hits, misses) = self.verdicts.lookups();
+        let found = self.sessions_found.load(Ordering::Relaxed);
+        let missed = self.sessions_missed.load(Ordering::Relaxed);
+        let mut all = vec![("token", hits, misses), ("session", found, missed)];
+        if let Some(iap) = &self.iap {
+            let (hits, misses) = iap.lookups();
+            all.push(("assertion", hits, misses));
+        }
+        all
     }
 
     fn keepers(&self) -> impl Iterator<Item = &Arc<Keeper>> {
@@ -351,7 +377,10 @@ impl Authenticator {
                 Ok(Some(Authenticated::without_session(identity)))
             }
             (Shown::Nothing, Shown::One(cookie)) => {
-                let session = session::find(&self.store, cookie)?;
+                let session = session::find(&self.store, cookie);
+                if session.is_ok() { &self.sessions_found } else { &self.sessions_missed }
+                    .fetch_add(1, Ordering::Relaxed);
+                let session = session?;
                 let identity = Arc::clone(&session.identity);
                 Ok(Some(Authenticated { identity, session: Some(session), moved: false }))
             }

@@ -6,6 +6,7 @@
 //! be known after the next rotation.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -42,11 +43,18 @@ impl Fingerprint {
     }
 }
 
-pub(super) struct Verdicts(Cache<Fingerprint, Verdict>);
+pub(super) struct Verdicts {
+    kept: Cache<Fingerprint, Verdict>,
+    /// How often there was one.
+    hits: AtomicU64,
+    /// How often there was none, or none that still held.
+    misses: AtomicU64,
+}
 
 impl Verdicts {
     pub(super) fn new(capacity: u64) -> Self {
-        Self(Cache::builder().max_capacity(capacity).time_to_live(Duration::from_hours(1)).build())
+        let kept = Cache::builder().max_capacity(capacity).time_to_live(Duration::from_hours(1)).build();
+        Self { kept, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// The verdict, if it still holds. `version` tells the key version of an issuer that counts now.
@@ -57,7 +65,24 @@ impl Verdicts {
         version: impl Fn(usize) -> Option<u64>,
         bindings: Option<&Bindings>,
     ) -> Option<Arc<Identity>> {
-        let verdict = self.0.get(print)?;
+        let found = self.look(print, now, version, bindings);
+        if found.is_some() { &self.hits } else { &self.misses }.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// How often a verdict was there, and how often it was not.
+    pub(super) fn lookups(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+
+    fn look(
+        &self,
+        print: &Fingerprint,
+        now: u64,
+        version: impl Fn(usize) -> Option<u64>,
+        bindings: Option<&Bindings>,
+    ) -> Option<Arc<Identity>> {
+        let verdict = self.kept.get(print)?;
         let same = match (&verdict.bindings, bindings) {
             (Some(then), Some(now)) => is_same(then, now),
             (None, None) => true,
@@ -66,12 +91,12 @@ impl Verdicts {
         if same && now < verdict.ends && version(verdict.issuer) == Some(verdict.version) {
             return Some(verdict.identity);
         }
-        self.0.invalidate(print);
+        self.kept.invalidate(print);
         None
     }
 
     pub(super) fn keep(&self, print: Fingerprint, verdict: Verdict) {
-        self.0.insert(print, verdict);
+        self.kept.insert(print, verdict);
     }
 }
 

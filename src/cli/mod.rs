@@ -22,6 +22,7 @@ mod import;
 mod orphans;
 mod people;
 mod policy;
+mod readings;
 mod reload;
 mod roles;
 mod routes;

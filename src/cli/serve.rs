@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::certificates::{self, Keeping};
+use super::readings;
 use super::reload::Reload;
 use crate::acme;
 use crate::audit;
@@ -17,6 +18,7 @@ use crate::config::{Asked, Config};
 use crate::forward::{self, Tunnels};
 use crate::gate::limits::Limits;
 use crate::gate::{Bodies, House, Live, News, Room};
+use crate::metrics::Metrics;
 use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
 use crate::seal::Seal;
@@ -155,6 +157,7 @@ pub(super) fn build(config: Config, ground: Ground, seal: &Arc<Seal>, clock: &Cl
         room: Room::new(config.bodies.at_once),
         limits: ground.limits,
         news: ground.news,
+        metrics: ground.metrics,
     })
 }
 
@@ -190,6 +193,7 @@ impl Assembled {
             alive: self.serve.alive.clone(),
             dead_after: self.monitor.dead_after,
             ready: self.ready.clone(),
+            metrics: self.house.metrics.clone(),
         };
         let passed = self.serve.passed.take("monitor", address).map_err(ServeError::from)?;
         let monitor = match passed {
@@ -306,7 +310,8 @@ fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reac
         missing if missing.is_empty() => Ok(()),
         missing => Err(format!("there are no keys of {}", missing.join(", "))),
     });
-    let audit = house.audit.clone();
+    // Not the log itself: its writer ends only when nobody could write any more.
+    let audit = house.audit.health();
     ready.needs("audit", move || audit.takes_records().map_err(|fault| fault.to_string()));
     ready
 }

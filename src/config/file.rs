@@ -188,6 +188,7 @@ fn listen(
         hsts,
         limits: default.limits,
         expiry: default.expiry,
+        counts: default.counts,
         alive: default.alive,
         passed: default.passed,
     };

@@ -19,6 +19,7 @@ mod room;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::header::{HeaderName, HeaderValue};
@@ -38,6 +39,7 @@ use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
 use crate::authenticate::help::Help;
 use crate::message::{Body, Payload, Peer, Request};
+use crate::metrics::{Metrics, Spent};
 use crate::mlflow::ids::WorkspaceName;
 use crate::mlflow::permission::Action;
 use crate::mlflow::resource::{Kind, Resource};
@@ -84,6 +86,8 @@ pub struct House {
     pub limits: Arc<Limits>,
     /// Calls that the table does not know.
     pub news: Arc<News>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
 }
 
 /// How large bodies may be that are read whole, in bytes.
@@ -106,13 +110,20 @@ impl Default for Bodies {
 pub struct Gate {
     house: Arc<House>,
     upstream: Upstream,
+    /// For whom this request waited.
+    spent: Arc<Spent>,
 }
 
 impl Gate {
     /// A gate for one worker.
     #[must_use]
     pub fn new(house: Arc<House>, upstream: Upstream) -> Self {
-        Self { house, upstream }
+        Self { house, upstream, spent: Arc::default() }
+    }
+
+    /// The same gate for one request, whose waits are written down.
+    fn for_one(&self, spent: &Arc<Spent>) -> Self {
+        Self { house: Arc::clone(&self.house), upstream: self.upstream.timed(spent), spent: Arc::clone(spent) }
     }
 
     /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
@@ -143,7 +154,8 @@ impl Gate {
 
     /// The same gate, through which nothing reaches MLflow but in this workspace.
     fn within(&self, workspace: &WorkspaceName) -> Self {
-        Self { house: Arc::clone(&self.house), upstream: self.upstream.within(workspace) }
+        let upstream = self.upstream.within(workspace);
+        Self { house: Arc::clone(&self.house), upstream, spent: Arc::clone(&self.spent) }
     }
 
     /// The way from the clean request on.
@@ -346,7 +358,10 @@ impl Gate {
             BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
         };
         if let Payload::Stream(body) = &mut request.payload {
-            let mut whole = body::read(std::mem::take(body), most, share.as_mut()).await?;
+            let began = Instant::now();
+            let whole = body::read(std::mem::take(body), most, share.as_mut()).await;
+            self.spent.client(began.elapsed());
+            let mut whole = whole?;
             if call.row.body == BodyClass::Otlp {
                 whole = body::decode(whole, &mut request.headers, most, share.as_mut())?;
             }
@@ -560,8 +575,15 @@ impl Handler for Gate {
         let uri = request.uri().clone();
         let mut record = match self.house.audit.begin() {
             Ok(record) => record,
-            Err(fault) => return Refusal::from(fault).to_json(""),
+            Err(fault) => {
+                let refusal = Refusal::from(fault);
+                self.house.metrics.refused(&refusal.verdict());
+                return refusal.to_json("");
+            }
         };
+        let exchange = self.house.metrics.begin();
+        let spent = Arc::new(Spent::default());
+        let gate = self.for_one(&spent);
         let peer_address = peer.address;
         record.arrived(peer_address, request.method(), uri.path());
         let trace = TraceContext::of(request.headers());
@@ -569,7 +591,7 @@ impl Handler for Gate {
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
         let mut place = None;
-        let walk = self.walk(peer, request, &mut record, &mut place);
+        let walk = gate.walk(peer, request, &mut record, &mut place);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
@@ -597,6 +619,7 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
+        exchange.answered(&record.verdict(answer.status()), record.elapsed(), &spent);
         closing::close_with(record, place, answer)
     }
 
@@ -606,6 +629,7 @@ impl Handler for Gate {
         let Ok(mut record) = self.house.audit.begin() else { return answer };
         record.client(peer.address);
         record.refused(audit::Outcome::Deny, misdeed.code(), None, None);
+        self.house.metrics.refused(&record.verdict(answer.status()));
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use crate::access::decide::Reason;
 use crate::audit::{Outcome, Record};
 use crate::message::Body;
+use crate::metrics::Verdict;
 use crate::mlflow::error::{self, ErrorCode};
 
 /// One no.
@@ -98,6 +99,12 @@ impl Form {
 }
 
 impl Refusal {
+    /// What is counted of it where no record can be written.
+    pub(super) fn verdict(&self) -> Verdict {
+        let outcome = self.outcome().as_str();
+        Verdict { call: None, outcome, status: self.status.as_u16(), reason: self.reason }
+    }
+
     /// A refusal by rule.
     #[must_use]
     pub fn new(

@@ -9,13 +9,14 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::{Fact, Told};
+use crate::metrics;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers one request. Never fails, never waits.
 pub(super) fn answer(method: &Method, uri: &Uri, headers: &HeaderMap, told: &Told) -> Response<Full<Bytes>> {
-    let known = matches!(uri.path(), "/livez" | "/readyz");
+    let known = matches!(uri.path(), "/livez" | "/readyz" | "/metrics");
     if !known {
         return say(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned());
     }
@@ -25,6 +26,9 @@ pub(super) fn answer(method: &Method, uri: &Uri, headers: &HeaderMap, told: &Tol
         return answer;
     }
     let (findings, besides) = match uri.path() {
+        "/metrics" => {
+            return say(StatusCode::OK, HeaderValue::from_static(metrics::CONTENT_TYPE), told.metrics.text());
+        }
         "/livez" => (vec![("workers", workers(told))], Vec::new()),
         _ => (told.ready.look(), told.ready.besides()),
     };
@@ -129,7 +133,8 @@ mod tests {
     fn told() -> Told {
         let ready = Readiness::default();
         ready.needs("store", || Ok(()));
-        Told { alive: Alive::default(), dead_after: Duration::from_secs(15), ready }
+        let metrics = metrics::Metrics::new();
+        Told { alive: Alive::default(), dead_after: Duration::from_secs(15), ready, metrics }
     }
 
     fn ask(told: &Told, method: &Method, target: &str) -> (u16, String) {
@@ -181,6 +186,14 @@ mod tests {
         drop(told.alive.expect("worker-1"));
         assert_eq!(get(&told, "/livez"), (503, "failing: workers\n".to_owned()));
         assert!(get(&told, "/livez?verbose").1.contains("worker-1"));
+    }
+
+    #[test]
+    fn numbers_are_open_metrics() {
+        let told = told();
+        let answer = answer(&Method::GET, &"/metrics?x".parse().unwrap(), &HeaderMap::new(), &told);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert!(get(&told, "/metrics").1.ends_with("# EOF\n"));
     }
 
     #[test]

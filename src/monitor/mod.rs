@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::alive::{Alive, Pulse};
 pub use self::ready::{Fact, Readiness};
+use crate::metrics::Metrics;
 
 /// Where the monitor listens, and how old what it knows may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Told {
     pub dead_after: Duration,
     /// Whether requests can be answered.
     pub ready: Readiness,
+    /// The numbers.
+    pub metrics: Metrics,
 }
 
 /// An open monitor. It closes when this is dropped.

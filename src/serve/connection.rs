@@ -71,8 +71,14 @@ pub(super) async fn serve<H: Handler>(
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 speak(worker, stream, Bytes::new(), http2, caller, ticket).await;
             }
-            Some(Err(error)) => tracing::debug!(%error, client = %caller.address(), "a TLS handshake failed"),
-            None => tracing::debug!(client = %caller.address(), "a TLS handshake took too long"),
+            Some(Err(error)) => {
+                worker.settings.counts.no_handshake();
+                tracing::debug!(%error, client = %caller.address(), "a TLS handshake failed");
+            }
+            None => {
+                worker.settings.counts.no_handshake();
+                tracing::debug!(client = %caller.address(), "a TLS handshake took too long");
+            }
         },
         (Door::Https, None) => tracing::error!("there is a TLS listener without a certificate"),
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Handler;
 use super::connection::{self, Worker};
+use super::counts::Counts;
 use super::front::Caller;
 use super::settings::Limits;
 use crate::message::Door;
@@ -69,14 +70,16 @@ pub(super) fn is_free(address: SocketAddr) -> io::Result<()> {
 pub(super) struct Crowd {
     most: usize,
     most_each: usize,
+    counts: Counts,
     all: AtomicUsize,
     // Locked when a connection begins and when it ends, never in between.
     each: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Crowd {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, counts: &Counts) -> Arc<Self> {
         Arc::new(Self {
+            counts: counts.clone(),
             most: limits.connections,
             most_each: limits.connections_per_address,
             all: AtomicUsize::new(0),
@@ -87,8 +90,10 @@ impl Crowd {
     /// Counts one more. `None`: there is not even room to say that there is none.
     pub(super) fn enter(self: &Arc<Self>, caller: &Caller) -> Option<Ticket> {
         let all = self.all.fetch_add(1, Ordering::SeqCst) + 1;
+        self.counts.one_came();
         let mut ticket = Ticket { crowd: Arc::clone(self), address: None, crowded: all > self.most };
         if all > self.most.saturating_add(TOLD) {
+            ticket.crowded = true;
             return None;
         }
         // A front's connections are those of many clients.
@@ -137,6 +142,10 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.crowd.all.fetch_sub(1, Ordering::SeqCst);
+        self.crowd.counts.one_left();
+        if self.crowded {
+            self.crowd.counts.one_is_too_many();
+        }
         if let Some(address) = self.address {
             let mut each = self.crowd.each.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = each.get_mut(&address) {
@@ -285,7 +294,8 @@ mod tests {
 
     #[test]
     fn the_crowd_is_bounded_in_all_and_for_each_address() {
-        let crowd = Crowd::new(&Limits { connections: 5, connections_per_address: 2, ..Limits::default() });
+        let crowd =
+            Crowd::new(&Limits { connections: 5, connections_per_address: 2, ..Limits::default() }, &Counts::default());
         let enter = |address: &str| crowd.enter(&caller(address)).unwrap();
         let mut inside = vec![enter("192.0.2.1:1"), enter("192.0.2.1:2")];
         assert!(inside.iter().all(|ticket| !ticket.is_crowded()));
@@ -303,14 +313,17 @@ mod tests {
 
     #[test]
     fn a_front_has_as_many_connections_as_the_house() {
-        let crowd = Crowd::new(&Limits { connections: 50, connections_per_address: 2, ..Limits::default() });
+        let crowd = Crowd::new(
+            &Limits { connections: 50, connections_per_address: 2, ..Limits::default() },
+            &Counts::default(),
+        );
         let inside: Vec<_> = (0..50).map(|_| crowd.enter(&caller("10.0.0.1:1")).unwrap()).collect();
         assert!(inside.iter().all(|ticket| !ticket.is_crowded()));
     }
 
     #[test]
     fn far_too_many_are_not_even_told() {
-        let crowd = Crowd::new(&Limits { connections_per_address: 1, ..Limits::default() });
+        let crowd = Crowd::new(&Limits { connections_per_address: 1, ..Limits::default() }, &Counts::default());
         let inside: Vec<_> = (0..=TOLD).map(|_| crowd.enter(&caller("192.0.2.1:1")).unwrap()).collect();
         assert!(crowd.enter(&caller("192.0.2.1:1")).is_none());
         assert!(crowd.enter(&caller("192.0.2.2:1")).is_some());

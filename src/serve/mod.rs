@@ -6,6 +6,7 @@
 
 mod body;
 mod connection;
+mod counts;
 mod drain;
 mod frames;
 mod framing;
@@ -32,6 +33,7 @@ use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use counts::Counts;
 pub use misdeed::Misdeed;
 pub use passed::{Passed, PassedFault};
 pub use settings::{Files, Https, Limits, Pair, Redirect, Settings};
@@ -188,7 +190,7 @@ pub fn start<H: Handler>(
     }
     settings.passed.is_used_up()?;
     let phase = Arc::new(Phase::default());
-    let crowd = Crowd::new(&settings.limits);
+    let crowd = Crowd::new(&settings.limits, &settings.counts);
     let settings = Arc::new(settings);
     let hsts = (!settings.hsts.is_zero())
         .then(|| HeaderValue::from_str(&format!("max-age={}", settings.hsts.as_secs())).ok())

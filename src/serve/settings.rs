@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::counts::Counts;
 use super::passed::Passed;
 use crate::acme::{Challenge, Desk};
 use crate::certificate::Expiry;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who is told when the certificate ends that is shown.
     pub expiry: Expiry,
+    /// Who counts connections.
+    pub counts: Counts,
     /// Who is told that the workers live and the doors are open.
     pub alive: Alive,
     /// Listening sockets that the service manager holds; what is not among them is bound by us.
@@ -48,6 +51,7 @@ impl Default for Settings {
             hsts: Duration::from_hours(365 * 24),
             limits: Limits::default(),
             expiry: Expiry::default(),
+            counts: Counts::default(),
             alive: Alive::default(),
             passed: Passed::default(),
         }

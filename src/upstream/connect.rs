@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::counts::Counts;
 use super::heard::Heard;
 use super::{Settings, Target, UpstreamError};
 
@@ -23,6 +24,8 @@ pub(super) struct Connector {
     pub(super) authority: HeaderValue,
     /// When the server was heard of.
     pub(super) heard: Heard,
+    /// How many connections there are.
+    pub(super) counts: Arc<Counts>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -34,15 +37,19 @@ impl Connector {
             Target::Https { host, .. } => Some(tls(settings, host)?),
             Target::Http { .. } | Target::Unix(_) => None,
         };
-        Ok(Self { settings: settings.clone(), authority, heard: Heard::default(), tls })
+        Ok(Self { settings: settings.clone(), authority, heard: Heard::default(), counts: Arc::default(), tls })
     }
 
     /// Opens one connection, within the connect timeout.
     pub(super) async fn connect(&self) -> Result<Wire, UpstreamError> {
-        match tokio::time::timeout(self.settings.connect_timeout, self.open()).await {
+        let opened = match tokio::time::timeout(self.settings.connect_timeout, self.open()).await {
             Ok(opened) => opened.map_err(UpstreamError::Down),
             Err(_) => Err(UpstreamError::ConnectTimeout),
+        };
+        if opened.is_err() {
+            self.counts.failed();
         }
+        opened
     }
 
     async fn open(&self) -> io::Result<Wire> {

@@ -15,6 +15,7 @@ use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
 
 use super::connect::Connector;
+use super::counts::Seat;
 use super::upload::Upload;
 use super::{UpstreamError, after};
 use crate::message::{Body, BodyError};
@@ -34,6 +35,8 @@ pub(super) struct Link {
     pub(super) timer: Timer,
     /// Since when it rests in the pool.
     pub(super) resting: Instant,
+    /// Whether it is counted as resting.
+    pub(super) seat: Seat,
 }
 
 #[expect(clippy::large_enum_variant, reason = "moved once, and only when something failed")]
@@ -56,7 +59,9 @@ impl Link {
             .await
             .map_err(UpstreamError::Broken)?;
         let driver: Driver = Box::pin(connection.with_upgrades());
-        Ok(Self { sender, driver: Some(SyncWrapper::new(driver)), timer: Timer::default(), resting: Instant::now() })
+        let seat = Seat::new(&connector.counts);
+        let (timer, resting) = (Timer::default(), Instant::now());
+        Ok(Self { sender, driver: Some(SyncWrapper::new(driver)), timer, resting, seat })
     }
 
     /// Whether it rested in the pool for at least `this_long`.

@@ -12,12 +12,14 @@
 
 mod answer;
 mod connect;
+mod counts;
 mod heard;
 mod link;
 mod pool;
 mod settings;
 mod upload;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,9 +28,11 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 
+pub use counts::Connections;
 pub use settings::{BadTarget, Settings, Target};
 
 use crate::message::{Body, BodyError};
+use crate::metrics::Spent;
 use crate::mlflow::ids::WorkspaceName;
 use connect::Connector;
 use link::{Failed, Link};
@@ -108,9 +112,11 @@ pub struct Asked {
 /// The client to MLflow. A clone shares the pool; [`Upstream::for_worker`] gives a pool of its own.
 #[derive(Clone)]
 pub struct Upstream {
-    connector: std::sync::Arc<Connector>,
+    connector: Arc<Connector>,
     pool: Pool,
     workspace: Option<WorkspaceName>,
+    /// Who wants to know how long this took.
+    spent: Option<Arc<Spent>>,
 }
 
 impl Upstream {
@@ -119,8 +125,8 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError::Settings`] if the CA file cannot be used or the name is no host name.
     pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
-        let connector = std::sync::Arc::new(Connector::new(settings)?);
-        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None })
+        let connector = Arc::new(Connector::new(settings)?);
+        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None, spent: None })
     }
 
     /// The same server with a pool of its own, for another worker thread.
@@ -129,9 +135,22 @@ impl Upstream {
         let settings = self.settings();
         Self {
             pool: Pool::new(settings.pool_size, settings.pool_idle),
-            connector: std::sync::Arc::clone(&self.connector),
+            connector: Arc::clone(&self.connector),
             workspace: None,
+            spent: None,
         }
+    }
+
+    /// The same client, whose waits for the server are written down.
+    #[must_use]
+    pub fn timed(&self, spent: &Arc<Spent>) -> Self {
+        Self { spent: Some(Arc::clone(spent)), ..self.clone() }
+    }
+
+    /// How many connections there are, of all clients that were made of one another.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.connector.counts.now()
     }
 
     /// The same client, whose every request names this workspace.
@@ -165,7 +184,11 @@ impl Upstream {
     /// # Errors
     /// See [`UpstreamError`]. Nothing is sent twice that may have been processed.
     pub async fn send(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
+        let began = Instant::now();
         let answer = self.exchange(request, first_byte).await;
+        if let Some(spent) = &self.spent {
+            spent.upstream(began.elapsed());
+        }
         if answer.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
             self.connector.heard.note();
         }

@@ -34,6 +34,7 @@ impl Pool {
         loop {
             let mut link = lock(&self.0).links.pop()?;
             if link.resting.elapsed() < self.0.idle && link.is_ready() {
+                link.seat.rest(false);
                 return Some(link);
             }
         }
@@ -50,6 +51,7 @@ impl Pool {
             if resting.links.len() >= self.0.most {
                 return;
             }
+            link.seat.rest(true);
             resting.links.push(link);
             !std::mem::replace(&mut resting.swept, true)
         };

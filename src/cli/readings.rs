@@ -1,0 +1,121 @@
+//! Which numbers do the rooms know, and under which names are they told?
+//!
+//! Read when somebody asks for `/metrics`; a request costs none of it. `docs/metrics.md` explains each.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::gate::House;
+use crate::metrics::Sample;
+use crate::monitor::Readiness;
+use crate::serve;
+use crate::upstream::Upstream;
+
+/// Names all of them.
+pub(super) fn tell(house: &Arc<House>, upstream: &Upstream, doors: &serve::Settings, ready: &Readiness) {
+    let metrics = &house.metrics;
+    let parts = ready.clone();
+    metrics.gauge("trackgate_ready", "1: this part is there, as in /readyz", move || {
+        parts.look().into_iter().map(|(part, fact)| Sample::truth(fact.is_ok()).with("part", part)).collect()
+    });
+    of_callers(house);
+    of_mlflow(house, upstream);
+    of_doors(house, doors);
+    let store = house.store.clone();
+    metrics.gauge(
+        "trackgate_store_snapshot_age_seconds",
+        "Since memory was known to be what the database holds",
+        move || vec![seconds(store.age())],
+    );
+    let audit = house.audit.health();
+    metrics.gauge("trackgate_audit_waiting", "Audit records that wait to be written", move || {
+        vec![number(audit.waiting())]
+    });
+    let audit = house.audit.health();
+    metrics.gauge("trackgate_audit_failing", "1: the audit log cannot be written", move || {
+        vec![Sample::truth(audit.is_failing())]
+    });
+}
+
+fn of_callers(house: &Arc<House>) {
+    let authenticator = Arc::clone(&house.authenticator);
+    house.metrics.counter("trackgate_cache", "Credentials that were known already, and others", move || {
+        let both = |(cache, hits, misses)| {
+            [("hit", hits), ("miss", misses)]
+                .map(|(result, count)| Sample::count(count).with("cache", cache).with("result", result))
+        };
+        authenticator.lookups().into_iter().flat_map(both).collect()
+    });
+    let authenticator = Arc::clone(&house.authenticator);
+    house.metrics.gauge("trackgate_issuer_keys_age_seconds", "Since the keys of an issuer were fetched", move || {
+        authenticator.ages_of_keys().into_iter().map(|(name, age)| seconds(age).with("issuer", name)).collect()
+    });
+}
+
+fn of_mlflow(house: &Arc<House>, upstream: &Upstream) {
+    let metrics = &house.metrics;
+    let pool = upstream.clone();
+    metrics.gauge("trackgate_upstream_connections", "Connections to MLflow", move || {
+        let now = pool.connections();
+        vec![Sample::count(now.busy).with("state", "busy"), Sample::count(now.idle).with("state", "idle")]
+    });
+    let pool = upstream.clone();
+    metrics.counter(
+        "trackgate_upstream_connects",
+        "Connections to MLflow that were opened, or could not be",
+        move || {
+            let now = pool.connections();
+            vec![Sample::count(now.opened).with("result", "opened"), Sample::count(now.failed).with("result", "failed")]
+        },
+    );
+    let heard = upstream.clone();
+    metrics.gauge("trackgate_upstream_silent_seconds", "Since MLflow answered without a fault of its own", move || {
+        heard.silent_for().map(seconds).into_iter().collect()
+    });
+    // The numbers are in the house: what they read must not keep it standing.
+    let answers = Arc::downgrade(house);
+    metrics.gauge("trackgate_mlflow_info", "Which MLflow is behind the gate", move || {
+        // Three numbers, or nothing: what the server says otherwise is no label.
+        let version = answers.upgrade().and_then(|house| house.answer.version());
+        version.map(|version| Sample::of(1.0).with("version", version.to_string())).into_iter().collect()
+    });
+}
+
+fn of_doors(house: &Arc<House>, doors: &serve::Settings) {
+    let metrics = &house.metrics;
+    let counts = doors.counts.clone();
+    metrics.gauge("trackgate_connections_open", "Connections of clients", move || vec![Sample::count(counts.open())]);
+    let counts = doors.counts.clone();
+    metrics.counter("trackgate_connections", "Connections of clients so far, by what became of them", move || {
+        let crowded = counts.crowded();
+        vec![
+            Sample::count(counts.accepted().saturating_sub(crowded)).with("result", "served"),
+            Sample::count(crowded).with("result", "crowded"),
+        ]
+    });
+    let counts = doors.counts.clone();
+    metrics.counter("trackgate_tls_handshakes_failed", "TLS handshakes that failed or took too long", move || {
+        vec![Sample::count(counts.handshakes_failed())]
+    });
+    let expiry = doors.expiry.clone();
+    metrics.gauge(
+        "trackgate_certificate_expiry_timestamp_seconds",
+        "When the certificate ends, since 1970",
+        move || {
+            let ends = expiry.get().and_then(|ends| ends.duration_since(UNIX_EPOCH).ok());
+            ends.map(seconds).into_iter().collect()
+        },
+    );
+    let alive = doors.alive.clone();
+    metrics.gauge("trackgate_workers_silent", "Workers that gave no sign of life for 15 seconds", move || {
+        vec![number(alive.silent_for(Duration::from_secs(15)).len())]
+    });
+}
+
+fn seconds(time: Duration) -> Sample {
+    Sample::of(time.as_secs_f64())
+}
+
+fn number(count: usize) -> Sample {
+    Sample::count(u64::try_from(count).unwrap_or(u64::MAX))
+}
