@@ -30,6 +30,7 @@ mod login;
 mod million;
 mod monitor;
 mod names;
+mod numbers;
 mod oauth;
 mod own_pages;
 mod own_wider;

@@ -114,6 +114,8 @@ certificate = {certificate}
 private_key = {key}
 # A throw-away certificate must not teach a browser to insist on https for all of localhost.
 hsts = "0s"
+# Health and numbers; the log says at which port.
+monitor = "127.0.0.1:0"
 
 [upstream]
 url = {upstream}
