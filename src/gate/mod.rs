@@ -179,9 +179,16 @@ impl Gate {
         };
         if let Some(principal) = &principal {
             let user = &principal.identity.user;
-            match &classified {
-                Classified::Call(call) if !call.is_local() => *place = Some(house.limits.place(user).await?),
-                Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => house.limits.pace(user).await?,
+            let began = Instant::now();
+            let turn = match &classified {
+                Classified::Call(call) if !call.is_local() => house.limits.place(user).await.map(Some),
+                Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => {
+                    house.limits.pace(user).await.map(|()| None)
+                }
+            };
+            self.spent.queue(began.elapsed());
+            if let Some(held) = turn? {
+                *place = Some(held);
             }
         }
         let call = match classified {

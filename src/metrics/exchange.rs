@@ -53,6 +53,7 @@ pub struct Exchange {
 pub struct Spent {
     upstream: AtomicU64,
     client: AtomicU64,
+    queue: AtomicU64,
 }
 
 impl Spent {
@@ -64,6 +65,13 @@ impl Spent {
     /// The client's body was waited for.
     pub fn client(&self, time: Duration) {
         self.client.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    /// It was not this caller's turn. What is too short for a wait is work of our own.
+    pub fn queue(&self, time: Duration) {
+        if time >= Duration::from_millis(1) {
+            self.queue.fetch_add(nanos(time), Ordering::Relaxed);
+        }
     }
 }
 
@@ -100,16 +108,17 @@ impl Exchange {
     pub fn answered(mut self, verdict: &Verdict, all: Duration, spent: &Spent) {
         self.open = false;
         let inner = &self.metrics.0;
-        let (upstream, client) = (spent.upstream.load(Ordering::Relaxed), spent.client.load(Ordering::Relaxed));
-        // Questions that were asked side by side count each: then nothing may be left for ourselves.
-        let ours = nanos(all).saturating_sub(upstream).saturating_sub(client);
+        let mut ours = nanos(all);
+        let waits = [(&inner.upstream, &spent.upstream), (&inner.client, &spent.client), (&inner.queue, &spent.queue)];
+        for (histogram, wait) in waits {
+            let wait = wait.load(Ordering::Relaxed);
+            if wait > 0 {
+                observe(histogram, wait);
+            }
+            // Questions that were asked side by side count each: then nothing may be left for ourselves.
+            ours = ours.saturating_sub(wait);
+        }
         observe(&inner.gate, ours);
-        if upstream > 0 {
-            observe(&inner.upstream, upstream);
-        }
-        if client > 0 {
-            observe(&inner.client, client);
-        }
         self.metrics.count(verdict);
     }
 }

@@ -48,6 +48,7 @@ struct Inner {
     gate: Histogram,
     upstream: Histogram,
     client: Histogram,
+    queue: Histogram,
 }
 
 impl fmt::Debug for Metrics {
@@ -72,20 +73,20 @@ impl Metrics {
         let in_flight = Gauge::default();
         let seconds = Family::<Part, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(BOUNDS));
         let part = |part| seconds.get_or_create_owned(&Part { part });
-        let (gate, upstream, client) = (part("gate"), part("upstream"), part("client"));
+        let (gate, upstream, client, queue) = (part("gate"), part("upstream"), part("client"), part("queue"));
         registry.register("trackgate_requests", "Requests that were answered, by call and outcome", requests.clone());
         registry.register("trackgate_decisions", "Requests by the reason of their outcome", decisions.clone());
         registry.register("trackgate_requests_in_flight", "Requests under way", in_flight.clone());
         registry.register(
             "trackgate_request_seconds",
-            "Time until an answer's head: ours, MLflow's, and the wait for the client's body",
+            "Time until an answer's head: ours, MLflow's, the wait for the client's body, and for the caller's turn",
             seconds,
         );
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("trackgate_build", "Which Trackgate this is", version);
         process::register(&mut registry);
         let registry = RwLock::new(registry);
-        Self(Arc::new(Inner { registry, requests, decisions, in_flight, gate, upstream, client }))
+        Self(Arc::new(Inner { registry, requests, decisions, in_flight, gate, upstream, client, queue }))
     }
 
     /// A number that rises and falls, read when somebody asks. `name` has its unit at its end.
