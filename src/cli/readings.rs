@@ -2,25 +2,41 @@
 //!
 //! Read when somebody asks for `/metrics`; a request costs none of it. `docs/metrics.md` explains each.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
+
+use crate::authenticate::Authenticator;
 use crate::gate::House;
-use crate::metrics::Sample;
+use crate::metrics::{Metrics, Sample};
 use crate::monitor::Readiness;
 use crate::serve;
 use crate::upstream::Upstream;
 
+/// The house that stands, for those who must not keep it standing: the numbers are in it.
+type Standing = Weak<ArcSwap<House>>;
+
 /// Names all of them.
-pub(super) fn tell(house: &Arc<House>, upstream: &Upstream, doors: &serve::Settings, ready: &Readiness) {
+pub(super) fn tell(live: &Arc<ArcSwap<House>>, upstream: &Upstream, doors: &serve::Settings, ready: &Readiness) {
+    let house = live.load();
     let metrics = &house.metrics;
     let parts = ready.clone();
     metrics.gauge("trackgate_ready", "1: this part is there, as in /readyz", move || {
         parts.look().into_iter().map(|(part, fact)| Sample::truth(fact.is_ok()).with("part", part)).collect()
     });
-    of_callers(house);
-    of_mlflow(house, upstream);
-    of_doors(house, doors);
+    let besides = ready.clone();
+    metrics.gauge(
+        "trackgate_config_reload_success",
+        "1: the configuration that was read last is in force",
+        move || {
+            let told = besides.besides().into_iter().find(|(name, _)| *name == "configuration");
+            told.map(|(_, fact)| Sample::truth(fact.is_ok())).into_iter().collect()
+        },
+    );
+    of_callers(metrics, &Arc::downgrade(live));
+    of_mlflow(metrics, &Arc::downgrade(live), upstream);
+    of_doors(metrics, doors);
     let store = house.store.clone();
     metrics.gauge(
         "trackgate_store_snapshot_age_seconds",
@@ -37,23 +53,29 @@ pub(super) fn tell(house: &Arc<House>, upstream: &Upstream, doors: &serve::Setti
     });
 }
 
-fn of_callers(house: &Arc<House>) {
-    let authenticator = Arc::clone(&house.authenticator);
-    house.metrics.counter("trackgate_cache", "Credentials that were known already, and others", move || {
+/// The room that recognises callers, as long as there is a house.
+fn authenticator(standing: &Standing) -> Option<Arc<Authenticator>> {
+    Some(Arc::clone(&standing.upgrade()?.load().authenticator))
+}
+
+fn of_callers(metrics: &Metrics, standing: &Standing) {
+    let house = Weak::clone(standing);
+    metrics.counter("trackgate_cache", "Credentials that were known already, and others", move || {
         let both = |(cache, hits, misses)| {
             [("hit", hits), ("miss", misses)]
                 .map(|(result, count)| Sample::count(count).with("cache", cache).with("result", result))
         };
-        authenticator.lookups().into_iter().flat_map(both).collect()
+        let lookups = authenticator(&house).map(|room| room.lookups());
+        lookups.into_iter().flatten().flat_map(both).collect()
     });
-    let authenticator = Arc::clone(&house.authenticator);
-    house.metrics.gauge("trackgate_issuer_keys_age_seconds", "Since the keys of an issuer were fetched", move || {
-        authenticator.ages_of_keys().into_iter().map(|(name, age)| seconds(age).with("issuer", name)).collect()
+    let house = Weak::clone(standing);
+    metrics.gauge("trackgate_issuer_keys_age_seconds", "Since the keys of an issuer were fetched", move || {
+        let ages = authenticator(&house).map(|room| room.ages_of_keys());
+        ages.into_iter().flatten().map(|(name, age)| seconds(age).with("issuer", name)).collect()
     });
 }
 
-fn of_mlflow(house: &Arc<House>, upstream: &Upstream) {
-    let metrics = &house.metrics;
+fn of_mlflow(metrics: &Metrics, standing: &Standing, upstream: &Upstream) {
     let pool = upstream.clone();
     metrics.gauge("trackgate_upstream_connections", "Connections to MLflow", move || {
         let now = pool.connections();
@@ -72,17 +94,15 @@ fn of_mlflow(house: &Arc<House>, upstream: &Upstream) {
     metrics.gauge("trackgate_upstream_silent_seconds", "Since MLflow answered without a fault of its own", move || {
         heard.silent_for().map(seconds).into_iter().collect()
     });
-    // The numbers are in the house: what they read must not keep it standing.
-    let answers = Arc::downgrade(house);
+    let house = Weak::clone(standing);
     metrics.gauge("trackgate_mlflow_info", "Which MLflow is behind the gate", move || {
         // Three numbers, or nothing: what the server says otherwise is no label.
-        let version = answers.upgrade().and_then(|house| house.answer.version());
+        let version = house.upgrade().and_then(|live| live.load().answer.version());
         version.map(|version| Sample::of(1.0).with("version", version.to_string())).into_iter().collect()
     });
 }
 
-fn of_doors(house: &Arc<House>, doors: &serve::Settings) {
-    let metrics = &house.metrics;
+fn of_doors(metrics: &Metrics, doors: &serve::Settings) {
     let counts = doors.counts.clone();
     metrics.gauge("trackgate_connections_open", "Connections of clients", move || vec![Sample::count(counts.open())]);
     let counts = doors.counts.clone();

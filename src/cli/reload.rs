@@ -145,6 +145,7 @@ impl Reload {
             answer: old.answer.with(config.answer),
             limits,
             news: Arc::clone(&old.news),
+            metrics: old.metrics.clone(),
         };
         let new = Arc::new(build(config, ground, &self.seal, &self.clock)?);
         let fetching = fetch(&new.authenticator);

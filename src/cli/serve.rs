@@ -100,12 +100,14 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         answer: crate::answer::Shared::new(config.answer, Arc::clone(&seal), clock.clone()),
         limits: Arc::new(Limits::new(&config.rates)),
         news: Arc::new(News::default()),
+        metrics: Metrics::new(),
     };
     let house = Arc::new(build(config, ground, &seal, &clock)?);
     let fetching = Some(fetch(&house.authenticator));
     let tunnels = house.forward.tunnels.clone();
     let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
     let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
+    readings::tell(&live, &upstream, &serve, &ready);
     Ok(Assembled {
         house,
         live,
@@ -132,6 +134,7 @@ pub(super) struct Ground {
     pub(super) answer: crate::answer::Shared,
     pub(super) limits: Arc<Limits>,
     pub(super) news: Arc<News>,
+    pub(super) metrics: Metrics,
 }
 
 /// The rooms as the settings want them, on what stays.
@@ -305,10 +308,13 @@ fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reac
         Some(silent) if silent > reachable_for => Err(format!("MLflow last answered {} s ago", silent.as_secs())),
         Some(_) => Ok(()),
     });
-    let standing = Arc::clone(live);
-    ready.needs("keys", move || match standing.load().authenticator.without_keys() {
-        missing if missing.is_empty() => Ok(()),
-        missing => Err(format!("there are no keys of {}", missing.join(", "))),
+    // The house has the audit log, whose writer ends only when nobody could write any more.
+    let standing = Arc::downgrade(live);
+    ready.needs("keys", move || {
+        let Some(live) = standing.upgrade() else { return Ok(()) };
+        let house = live.load();
+        let missing = house.authenticator.without_keys();
+        if missing.is_empty() { Ok(()) } else { Err(format!("there are no keys of {}", missing.join(", "))) }
     });
     // Not the log itself: its writer ends only when nobody could write any more.
     let audit = house.audit.health();

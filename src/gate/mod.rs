@@ -105,7 +105,7 @@ impl Default for Bodies {
     }
 }
 
-/// One worker's gate: the shared house, and a pool of connections of its own. A clone shares both.
+/// The gate for one request: the house that stands, and its worker's pool of connections. A clone shares both.
 #[derive(Clone)]
 pub struct Gate {
     house: Arc<House>,
@@ -115,15 +115,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for one worker.
+    /// A gate for one request.
     #[must_use]
     pub fn new(house: Arc<House>, upstream: Upstream) -> Self {
-        Self { house, upstream, spent: Arc::default() }
-    }
-
-    /// The same gate for one request, whose waits are written down.
-    fn for_one(&self, spent: &Arc<Spent>) -> Self {
-        Self { house: Arc::clone(&self.house), upstream: self.upstream.timed(spent), spent: Arc::clone(spent) }
+        let spent = Arc::default();
+        Self { house, upstream: upstream.timed(&spent), spent }
     }
 
     /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
@@ -589,8 +585,6 @@ impl Handler for Gate {
             }
         };
         let exchange = self.house.metrics.begin();
-        let spent = Arc::new(Spent::default());
-        let gate = self.for_one(&spent);
         let peer_address = peer.address;
         record.arrived(peer_address, request.method(), uri.path());
         let trace = TraceContext::of(request.headers());
@@ -598,7 +592,7 @@ impl Handler for Gate {
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
         let mut place = None;
-        let walk = gate.walk(peer, request, &mut record, &mut place);
+        let walk = self.walk(peer, request, &mut record, &mut place);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
@@ -626,7 +620,7 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        exchange.answered(&record.verdict(answer.status()), record.elapsed(), &spent);
+        exchange.answered(&record.verdict(answer.status()), record.elapsed(), &self.spent);
         closing::close_with(record, place, answer)
     }
 

@@ -143,8 +143,8 @@ impl Upstream {
 
     /// The same client, whose waits for the server are written down.
     #[must_use]
-    pub fn timed(&self, spent: &Arc<Spent>) -> Self {
-        Self { spent: Some(Arc::clone(spent)), ..self.clone() }
+    pub fn timed(self, spent: &Arc<Spent>) -> Self {
+        Self { spent: Some(Arc::clone(spent)), ..self }
     }
 
     /// How many connections there are, of all clients that were made of one another.
