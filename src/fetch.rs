@@ -99,11 +99,7 @@ impl Fetcher {
     /// # Errors
     /// [`BadTrust`] when there is nobody to trust.
     pub fn new(settings: &Settings) -> Result<Self, BadTrust> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(settings)?)
-            .with_no_client_auth();
+        let tls = tls(settings)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(settings.connect));
@@ -248,6 +244,18 @@ pub fn is_metadata(url: &Url) -> bool {
 #[must_use]
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect()
+}
+
+/// How TLS is spoken to whom the settings trust.
+///
+/// # Errors
+/// [`BadTrust`] when there is nobody to trust.
+pub fn tls(settings: &Settings) -> Result<ClientConfig, BadTrust> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(settings)?)
+        .with_no_client_auth())
 }
 
 fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {

@@ -461,3 +461,72 @@ fn service_accounts_have_owners_and_tokens_and_take_nobodys_name() {
     assert_eq!(place.says("account list"), "there are no service accounts\n");
     assert_eq!(place.says("token list"), "there are no tokens\n", "they went with it");
 }
+
+#[test]
+fn a_backup_is_made_looked_at_and_put_back_and_mistakes_are_told() {
+    let place = Place::new();
+    let file = place.0.join("store.backup");
+    let file = file.display();
+    assert!(place.fails(&format!("store backup {file}"), 1).contains("there is no database in"));
+    place.says("user add alice@example.com --admin");
+    place.says("grant add user:alice@example.com experiment 1 EDIT");
+    let said = place.says(&format!("store backup {file}"));
+    assert!(said.contains("1  grants") && said.contains("keep it as secret as the store"), "{said}");
+    assert!(place.fails(&format!("store backup {file}"), 1).contains("`--force`"));
+    place.says(&format!("store backup {file} --force"));
+    assert!(place.says(&format!("store restore {file} --dry-run")).contains("the backup is whole"));
+    place.says("grant add user:alice@example.com experiment 2 EDIT");
+    assert!(place.fails(&format!("store restore {file}"), 1).contains("`--replace`"));
+    let said = place.says(&format!("store restore {file} --replace"));
+    assert!(said.contains("gone are the changes") && said.contains("restored."), "{said}");
+    let listed = place.says("grant list");
+    assert!(listed.contains("experiment  1") && !listed.contains("experiment  2"), "{listed}");
+    // Another place, by a folder; and through a pipe.
+    let other = place.0.join("other");
+    place.says(&format!("store restore {file} --to {}", other.display()));
+    assert_eq!(fs::metadata(other.join("trackgate.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    let piped = place.run("store backup -");
+    assert!(piped.status.success() && piped.stdout.starts_with(&[0x1f, 0x8b]));
+    fs::write(place.0.join("cut.backup"), &piped.stdout[..piped.stdout.len() - 9]).unwrap();
+    let cut = place.0.join("cut.backup");
+    assert!(place.fails(&format!("store restore {} --replace", cut.display()), 1).contains("damaged"));
+    assert!(place.fails("store restore /etc/hostname --dry-run", 1).contains("no backup of a Trackgate store"));
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_whole_is_a_failure() {
+    let place = Place::new();
+    place.says("user add alice@example.com");
+    let line = format!(
+        "{} --config {} store backup - > /dev/full",
+        env!("CARGO_BIN_EXE_trackgate"),
+        place.0.join("trackgate.toml").display()
+    );
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot be written") && said.contains("No space left on device"), "{said}");
+    let said = place.fails("store backup /nowhere/at/all", 1);
+    assert!(said.contains("cannot be written") && said.contains("nothing is left of it"), "{said}");
+}
+
+#[test]
+fn init_writes_a_configuration_that_is_read_overwrites_nothing_and_asks_nobody_who_is_not_there() {
+    let place = Place::new();
+    let init = "init --for vm --url https://mlflow.example.com --client-id 1234 --domain example.com";
+    assert!(place.fails(init, 1).contains("--force"), "there is a file already");
+    fs::remove_file(place.0.join("trackgate.toml")).unwrap();
+    let said = place.fails("init --for vm", 1);
+    assert!(said.contains("--url") && said.contains("--client-id"), "{said}");
+    assert!(!place.0.join("trackgate.toml").exists());
+    let said = place.says(init);
+    assert!(said.contains("https://mlflow.example.com/trackgate/callback/google"), "{said}");
+    assert!(said.contains("check") && said.contains("doctor --url https://mlflow.example.com"), "{said}");
+    assert!(place.says("config print").contains("public_url = \"https://mlflow.example.com"));
+    place.says(&format!("{init} --force"));
+    let fault = place.fails(&format!("{init} --force --url not-an-address"), 2);
+    assert!(fault.contains("--url"), "{fault}");
+    let fault = place.fails("init --for vm --url mlflow --client-id 1 --force", 1);
+    assert!(fault.contains("no file was written") && fault.contains("public_url"), "{fault}");
+    assert!(place.says("config print").contains("public_url = \"https://mlflow.example.com"), "the old one stays");
+}

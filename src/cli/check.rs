@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
-use super::{Ended, say, sentence};
+use super::{Ended, outside, say, sentence};
 use crate::acme;
 use crate::answer::ask_version;
 use crate::authenticate::iap;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
+use crate::certificate::Facts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{self, Directory};
@@ -51,9 +54,10 @@ impl Check {
             }
         };
         tell("configuration", Ok(format!("{} has no faults", path.display())))?;
-        if let Some(https) = config.serve.https.as_ref().filter(|https| https.pair.files().is_some()) {
-            let pair = serve::check_certificate(https).map(|()| "fits its key".to_owned());
-            tell("certificate", pair.map_err(Into::into))?;
+        if let Some(https) = &config.serve.https
+            && let Some(files) = https.pair.files()
+        {
+            tell("certificate", certificate(https, files))?;
         }
         tell("database", database(&config).await)?;
         if let Some(settings) = &config.acme {
@@ -120,6 +124,15 @@ async fn authority(settings: &acme::Settings) -> anyhow::Result<String> {
     let terms = seen.terms.map(|terms| format!(", by its terms: {terms}")).unwrap_or_default();
     let suggests = if seen.suggests { ", and suggests when to renew" } else { "" };
     Ok(format!("{} takes orders{terms}{suggests}", settings.directory))
+}
+
+/// Whether it fits its key, and has long enough left.
+fn certificate(https: &serve::Https, files: &serve::Files) -> anyhow::Result<String> {
+    serve::check_certificate(https)?;
+    let shown = CertificateDer::from_pem_file(&files.certificate).context("its file cannot be read")?;
+    let (good, words) = outside::left(&Facts::of(&shown)?, Clock::System.now());
+    anyhow::ensure!(good, "{words}");
+    Ok(format!("fits its key, {words}"))
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::connect::{Iap, around, audience};
 use super::say;
-use crate::client::{Client, ClientFault, Folder, LoggedOut, Server, Step, Way, Who, browser};
+use crate::client::{Beside, Client, ClientFault, Folder, LoggedOut, Server, Step, Way, Who, browser};
 use crate::clock::Clock;
 use crate::connect::source::choice::Kind;
 use crate::connect::source::{Source, SourceFault};
@@ -24,7 +25,7 @@ use crate::fetch::{self, Fetcher};
 #[derive(Debug, Args)]
 pub(super) struct Reach {
     /// Certificates (PEM) to trust instead of the system's, for servers with a private CA.
-    #[arg(long, value_name = "FILE", env = "TRACKGATE_CA_FILE")]
+    #[arg(long, value_name = "FILE", env = "TRACKGATE_CA_FILE", visible_alias = "ca")]
     ca_file: Option<PathBuf>,
     #[command(flatten)]
     iap: Iap,
@@ -107,10 +108,24 @@ fn environment(name: &str) -> Option<OsString> {
 
 impl Reach {
     fn client(self) -> anyhow::Result<Client> {
+        self.client_for()
+    }
+
+    /// A client of this machine's logins.
+    pub(super) fn client_for(&self) -> anyhow::Result<Client> {
         let folder = Folder::of(environment).map_err(ClientFault::from)?;
+        Ok(Client::behind(self.beside()?, folder, self.ca_file(), Clock::System)?)
+    }
+
+    /// Whom to trust, if not the system's authorities.
+    pub(super) fn ca_file(&self) -> Option<PathBuf> {
+        self.ca_file.clone()
+    }
+
+    /// What a proxy before the server wants.
+    pub(super) fn beside(&self) -> anyhow::Result<Option<Arc<dyn Beside>>> {
         let fetcher = Fetcher::new(&fetch::Settings::default())?;
-        let beside = self.iap.beside(&around(None, false), &fetcher)?;
-        Ok(Client::behind(beside, folder, self.ca_file, Clock::System)?)
+        Ok(self.iap.beside(&around(None, false), &fetcher)?)
     }
 }
 
@@ -292,7 +307,7 @@ async fn by_source(client: &Client, server: &Server, source: &dyn Source) -> any
 }
 
 /// A file that cannot be read is somebody's login all the same: what is wrong with it is told then.
-fn is_logged_in(client: &Client, server: &Server) -> bool {
+pub(super) fn is_logged_in(client: &Client, server: &Server) -> bool {
     client.credentials().read().and_then(|document| document.find(server)).map_or(true, |found| found.is_some())
 }
 

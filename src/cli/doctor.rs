@@ -2,7 +2,7 @@
 //!
 //! Routes are compared with the table, for a server that runs or one that is to be installed: from a list, or by asking
 //! an installed server's Python. Without either, everything that `trackgate check` looks at is looked at, and then what belongs
-//! to nobody and which grants are on nothing.
+//! to nobody and which grants are on nothing. With `--url` all of the chain is looked at from outside (`outside`).
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::check::Check;
+use super::outside::Outside;
 use super::{Ended, open_store, orphans, say, sentence};
 use crate::config::Config;
 use crate::mlflow::version::Version;
@@ -31,6 +32,8 @@ pub(super) struct Doctor {
     /// Print the script that lists routes, to run it where MLflow is and Trackgate is not.
     #[arg(long, conflicts_with_all = ["routes", "python"])]
     list_script: bool,
+    #[command(flatten)]
+    outside: Outside,
 }
 
 impl Doctor {
@@ -38,6 +41,9 @@ impl Doctor {
         if self.list_script {
             say::out(LIST_ROUTES)?;
             return Ok(Ended::Well);
+        }
+        if self.outside.is_wanted() {
+            return self.outside.run().await;
         }
         match (self.routes, self.python) {
             (Some(file), _) => {

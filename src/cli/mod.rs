@@ -19,7 +19,9 @@ mod explain_token;
 mod given;
 mod grants;
 mod import;
+mod init;
 mod orphans;
+mod outside;
 mod people;
 mod policy;
 mod readings;
@@ -75,11 +77,13 @@ enum Command {
     /// Open the gate. SIGTERM and SIGINT close it in order, SIGHUP reads the configuration and the certificate again
     /// and reopens the audit log.
     Serve,
+    /// Write a configuration, by flags or by a few questions on a terminal.
+    Init(Box<init::Init>),
     /// Read the configuration and report every fault; try certificate, database, issuers and MLflow.
     Check(check::Check),
     /// Say whether an MLflow server gets on with this gate: which of its routes the table lacks, or all that `check` tries, what has
-    /// no owner, and grants on what no longer exists.
-    Doctor(doctor::Doctor),
+    /// no owner, and grants on what no longer exists. With `--url`, look at a server from outside.
+    Doctor(Box<doctor::Doctor>),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -250,6 +254,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
     match line.command {
         Command::Serve => open_gate(&line.config),
         Command::Routes(routes) => routes.run(),
+        Command::Init(init) => init.run(&line.config),
         Command::Check(check) => block_on(check.run(&line.config)),
         Command::Doctor(doctor) => block_on(doctor.run(&line.config)),
         Command::Config(ConfigCommand::Print) => {

@@ -26,6 +26,9 @@ use crate::gate::clean::{self, Hosts};
 use crate::serve::{Files, Https, Limits, Pair, Redirect};
 use crate::{answer, audit, authenticate, monitor, pages, resolve, serve, store, telemetry, upstream};
 
+/// The version of the file's keys. It grows when a file of before would mean something else.
+const VERSION: u32 = 1;
+
 /// Where the state is unless the file says otherwise.
 const STATE_DIR: &str = "/var/lib/trackgate";
 
@@ -43,6 +46,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     }
     let root = Section::root(table.get_ref(), &report);
 
+    config_version(&root);
     let public_url: Option<PublicUrl> = root.must("public_url", "\"https://mlflow.example.com\"");
     let extra_hosts = root.or("extra_hosts", Vec::<HostName>::new());
     let state_dir: PathBuf = root.or("state_dir", PathBuf::from(STATE_DIR));
@@ -115,6 +119,24 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         keys: report.asked.into_inner(),
     });
     (config, report.faults.into_inner())
+}
+
+/// A file that says for which version it was written is not misread by another.
+fn config_version(root: &Section<'_>) {
+    let version = root.or("config_version", VERSION);
+    if version > VERSION {
+        root.fault(
+            "config_version",
+            format!("is {version}, of a newer Trackgate; this one reads {VERSION}"),
+            Some("use the newer program, or its predecessor's file"),
+        );
+    } else if version < VERSION {
+        root.fault(
+            "config_version",
+            format!("is {version}; this program reads {VERSION}"),
+            Some("change what the other faults name, then the number; CHANGELOG.md tells what is new"),
+        );
+    }
 }
 
 fn listen(

@@ -69,17 +69,42 @@ pub(super) trait Reads: Sized {
     fn show(&self) -> String;
 }
 
+/// A key of an earlier version, as `listen.https` or `issuer.name`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved {
+    /// What it was.
+    pub(super) old: &'static str,
+    /// What to do about it: "is called `limits.x` now", "is gone, as ...".
+    pub(super) now: &'static str,
+}
+
+/// Every key that a version had and no longer has. Whoever renames or removes one adds a line.
+const MOVED: &[Moved] = &[];
+
 /// All that is known of the file so far.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     text: &'a str,
+    moved: &'static [Moved],
     pub(super) faults: RefCell<Vec<Fault>>,
     pub(super) asked: RefCell<Vec<Asked>>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, faults: RefCell::default(), asked: RefCell::default() }
+        Self::with(text, MOVED)
+    }
+
+    /// The same, where these keys are of earlier versions.
+    pub(super) fn with(text: &'a str, moved: &'static [Moved]) -> Self {
+        Self { text, moved, faults: RefCell::default(), asked: RefCell::default() }
+    }
+
+    /// What became of a key of an earlier version.
+    fn moved(&self, key: &str) -> Option<&'static str> {
+        // Of a list, each table has the same keys.
+        let plain: String = key.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+        self.moved.iter().find(|moved| moved.old == plain).map(|moved| moved.now)
     }
 
     /// The line of a place in the file.
@@ -214,7 +239,9 @@ impl<'a> Section<'a> {
             if names.contains(&written) {
                 continue;
             }
-            let hint = if let Some(near) = nearest(written, &names) {
+            let hint = if let Some(now) = self.report.moved(&self.key(written)) {
+                format!("it {now}")
+            } else if let Some(near) = nearest(written, &names) {
                 format!("did you mean `{near}`?")
             } else {
                 let mut sorted = names.clone();

@@ -514,3 +514,44 @@ fn groups_from_google_are_for_addresses_that_somebody_may_vouch_for() {
         assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:?}");
     }
 }
+
+#[test]
+fn a_file_of_another_version_is_told_so() {
+    let of = |version: &str| format!("config_version = {version}\n{MINIMAL}");
+    Config::parse(&of("1")).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let newer = faults(&of("2"));
+    assert!(newer.iter().any(|fault| fault.contains("of a newer Trackgate; this one reads 1")), "{newer:?}");
+    let older = faults(&of("0"));
+    assert!(older.iter().any(|fault| fault.contains("`config_version` is 0; this program reads 1")), "{older:?}");
+    assert!(!faults(&of("\"1\"")).is_empty());
+}
+
+/// No key was renamed so far: these are keys of a version that never was.
+#[test]
+fn a_key_of_an_earlier_version_is_told_what_became_of_it() {
+    use super::reader::{Moved, Report, Section};
+    const MOVED: &[Moved] = &[
+        Moved { old: "door.cert", now: "is called `door.certificate` now" },
+        Moved { old: "issuer.secret", now: "is gone: name a file with `issuer.secret_file`" },
+    ];
+    let text = "[door]\ncert = \"a\"\ncetificate = \"b\"\n[[issuer]]\n[[issuer]]\nsecret = \"x\"\n";
+    let report = Report::with(text, MOVED);
+    let (table, _) = toml::de::DeTable::parse_recoverable(text);
+    let root = Section::root(table.get_ref(), &report);
+    let door = root.section("door");
+    let _: Option<PathBuf> = door.maybe("certificate");
+    door.finish();
+    for issuer in root.sections("issuer") {
+        issuer.finish();
+    }
+    root.finish();
+    let told: Vec<String> = report.faults.into_inner().iter().map(Fault::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "line 2: `door.cert` is not a key; it is called `door.certificate` now",
+            "line 3: `door.cetificate` is not a key; did you mean `certificate`?",
+            "line 6: `issuer[2].secret` is not a key; it is gone: name a file with `issuer.secret_file`",
+        ]
+    );
+}

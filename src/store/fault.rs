@@ -36,6 +36,18 @@ pub enum StoreFault {
     /// A migration that was applied is not the one this program has.
     #[error("the database was made by a changed migration {0}")]
     SchemaForeign(i64),
+    /// A step of the schema could not be made; the step is one transaction.
+    #[error(
+        "step {version} of the schema could not be made, and nothing of it is left: {error}. The version of Trackgate from before \
+         the upgrade still starts with this database; look at what is in the way, or restore a backup"
+    )]
+    Unmigrated {
+        /// Which step.
+        version: i64,
+        /// What the database said.
+        #[source]
+        error: sqlx::Error,
+    },
     /// The state directory does not keep others out.
     #[error("the state directory `{}` {why}", path.display())]
     Place {
@@ -137,6 +149,7 @@ impl StoreFault {
             | Self::ReadOnly(_)
             | Self::SchemaNewer(_)
             | Self::SchemaForeign(_)
+            | Self::Unmigrated { .. }
             | Self::Place { .. }
             | Self::TooSlow
             | Self::Overloaded
@@ -245,7 +258,12 @@ impl From<MigrateError> for StoreFault {
                 Self::SchemaNewer(version)
             }
             MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => Self::SchemaForeign(version),
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::from(error),
+            MigrateError::Execute(error) => Self::from(error),
+            MigrateError::ExecuteMigration(error, version) => match Self::from(error) {
+                Self::Broken(error) => Self::Unmigrated { version, error },
+                // A full disk or a lock is what it is, whatever was to be done.
+                known => known,
+            },
             other => Self::Broken(sqlx::Error::Migrate(Box::new(other))),
         }
     }

@@ -134,6 +134,19 @@ fn a_person_signs_in_from_their_own_machine_and_the_blocks_of_the_docs_run() {
         assert!(out.contains(OWNER.email), "{out}");
     }
 
+    // The whole chain from outside: the gate, its certificate, MLflow behind it, and who one is.
+    let told = machine.says(&format!("doctor --url {url}"));
+    for line in [
+        "ok    certificate: good for ",
+        "ok    sign-in: Trackgate ",
+        "ok    without a credential: MLflow's API refuses (401)",
+        "ok    credential: the login",
+        &format!("ok    whoami: {} (by token)", OWNER.email),
+        "ok    MLflow: version ",
+    ] {
+        assert!(told.contains(line), "`{line}` is not in:\n{told}");
+    }
+
     blocks_of_the_docs_run(&machine);
 
     let token = machine.says("token print");

@@ -32,6 +32,7 @@ mod monitor;
 mod names;
 mod numbers;
 mod oauth;
+mod outside;
 mod own_pages;
 mod own_wider;
 mod passing;

@@ -404,7 +404,7 @@ async fn a_backup_of_any_older_schema_is_brought_to_the_newest(place: Place) {
 }
 
 /// Makes the steps of the schema up to this one.
-async fn at_schema(place: &Place, version: i64) {
+pub(super) async fn at_schema(place: &Place, version: i64) {
     let mut link = match &place.1 {
         Engine::Sqlite => {
             let file = place::prepare(&place.0).unwrap();
@@ -420,7 +420,7 @@ async fn at_schema(place: &Place, version: i64) {
 
 impl Place {
     /// Writes without bringing the schema to the newest.
-    async fn write_raw(&self, statement: &'static str) {
+    pub(super) async fn write_raw(&self, statement: &'static str) {
         match &self.1 {
             Engine::Sqlite => {
                 let file = self.0.join("trackgate.db");
@@ -433,7 +433,7 @@ impl Place {
     }
 
     /// The newest step of the schema that was made.
-    async fn version(&self) -> i64 {
+    pub(super) async fn version(&self) -> i64 {
         let newest = "SELECT MAX(version) FROM _sqlx_migrations";
         match &self.1 {
             Engine::Sqlite => {

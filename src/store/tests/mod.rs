@@ -8,6 +8,7 @@ mod cluster;
 mod kill;
 mod logins;
 mod reconnect;
+mod upgrade;
 mod replicas;
 mod requests;
 mod roles;

@@ -1,0 +1,370 @@
+//! `trackgate init`: how does somebody come to a configuration?
+//!
+//! By a few flags, or on a terminal by a few questions for what the flags leave open. Where nobody sits at a terminal nothing is
+//! asked: what is missing is named. What is written is read again before it is kept, so that it has no faults.
+
+mod written;
+
+use std::cell::RefCell;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use uuid::Uuid;
+
+use self::written::{Answers, Database, Issuer, written};
+use super::{Ended, say};
+use crate::config::Config;
+
+/// Where the gate will stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Place {
+    /// A machine of its own, with its own certificate.
+    Vm,
+    /// A machine behind Google's load balancer and Identity-Aware Proxy.
+    VmIap,
+    /// Cloud Run.
+    CloudRun,
+    /// Google Kubernetes Engine, or another Kubernetes.
+    Gke,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+  trackgate init --for vm --url https://mlflow.example.com --client-id 1234.apps.googleusercontent.com \\
+      --domain example.com --admin alice@example.com
+  trackgate init --for vm-iap --url https://mlflow.example.com --domain example.com \\
+      --iap-audience /projects/123/global/backendServices/456
+
+The file goes where `--config` says. On a terminal, what is missing is asked for.")]
+pub(super) struct Init {
+    /// Where the gate will stand.
+    #[arg(long = "for", value_name = "PLACE")]
+    place: Option<Place>,
+    /// The address that people and programs will use, such as `https://mlflow.example.com`.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Who signs people in: `google`, or the address of another OpenID Connect issuer. `none`: IAP alone. Without: google; behind
+    /// IAP, none.
+    #[arg(long, value_name = "ISSUER")]
+    issuer: Option<String>,
+    /// The OAuth client of Trackgate's at the issuer.
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// The file with that client's secret.
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// A domain of the people who may sign in; may be given several times. Without, with Google: anybody who has an account.
+    #[arg(long = "domain", value_name = "DOMAIN")]
+    domains: Vec<String>,
+    /// What IAP's assertions are for: /projects/NUMBER/global/backendServices/ID, or on Cloud Run
+    /// /projects/NUMBER/locations/REGION/services/NAME.
+    #[arg(long, value_name = "AUDIENCE")]
+    iap_audience: Option<String>,
+    /// The PostgreSQL database that keeps grants, such as `postgres://trackgate@10.0.0.3/trackgate`. `none`: a SQLite file, for
+    /// one gate with a disk that lasts.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// The file with the database's password.
+    #[arg(long, value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
+    /// The certificate of the authority that vouches for the database's server.
+    #[arg(long, value_name = "FILE")]
+    database_ca: Option<PathBuf>,
+    /// Where MLflow is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
+    mlflow: String,
+    /// An administrator; may be given several times.
+    #[arg(long = "admin", value_name = "USER")]
+    admins: Vec<String>,
+    /// The certificate with its chain (PEM), where TLS ends at Trackgate.
+    #[arg(long, value_name = "FILE", default_value = "/etc/trackgate/tls/cert.pem")]
+    certificate: PathBuf,
+    /// Its key.
+    #[arg(long, value_name = "FILE", default_value = "/etc/trackgate/tls/key.pem")]
+    private_key: PathBuf,
+    /// No listener for /livez, /readyz and /metrics.
+    #[arg(long)]
+    no_monitor: bool,
+    /// Ask nothing, also on a terminal.
+    #[arg(long)]
+    non_interactive: bool,
+    /// Put the file in the place of one that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Init {
+    pub(super) fn run(self, file: &Path) -> anyhow::Result<Ended> {
+        if file.exists() && !self.force {
+            bail!("there is a file `{}` already; `--force` puts a new one in its place", file.display());
+        }
+        let (force, asks) =
+            (self.force, !self.non_interactive && io::stdin().is_terminal() && io::stderr().is_terminal());
+        let mut people = People { from: io::stdin().lock(), to: io::stderr() };
+        let answers = self.answers(if asks { Some(&mut people) } else { None })?;
+        let text = written(&answers);
+        if let Err(faults) = Config::parse(&text) {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            bail!("no file was written, since it would have faults: {}", faults.join("; "));
+        }
+        keep(file, &text, force).with_context(|| format!("`{}` cannot be written", file.display()))?;
+        say::line(format!("written: {}", file.display()))?;
+        for step in written::steps(&answers, file) {
+            say::line(format!("- {step}"))?;
+        }
+        Ok(Ended::Well)
+    }
+
+    /// What is known, and what is answered.
+    fn answers<R: BufRead, W: Write>(self, mut people: Option<&mut People<R, W>>) -> anyhow::Result<Answers> {
+        let missing = RefCell::new(Vec::new());
+        let mut ask = |given: Option<String>, flag: &'static str, question: &str, default: Option<&str>| {
+            if let Some(given) = given {
+                return Ok::<_, io::Error>(Some(given));
+            }
+            match (&mut people, default) {
+                (Some(people), default) => people.ask(question, default),
+                (None, Some(default)) => Ok(Some(default.to_owned())),
+                (None, None) => {
+                    missing.borrow_mut().push(flag);
+                    Ok(None)
+                }
+            }
+        };
+        let place = self.place.and_then(|place| Some(place.to_possible_value()?.get_name().to_owned()));
+        let place =
+            ask(place, "--for", "Where will it stand: vm, vm-iap, cloud-run or gke?", None)?.unwrap_or_default();
+        let place = Place::from_str(&place, false).unwrap_or_else(|_| {
+            if !place.is_empty() {
+                missing.borrow_mut().push("--for (vm, vm-iap, cloud-run or gke)");
+            }
+            Place::Vm
+        });
+        let url = ask(
+            self.url,
+            "--url",
+            "Under which address will people reach it, such as https://mlflow.example.com?",
+            None,
+        )?;
+        let url = url.unwrap_or_default().trim_end_matches('/').to_owned();
+        let behind_iap = match (self.iap_audience, place) {
+            (Some(audience), _) => Some(audience),
+            (None, Place::VmIap) => ask(
+                None,
+                "--iap-audience",
+                "What is IAP's audience (/projects/NUMBER/global/backendServices/ID)?",
+                None,
+            )?,
+            (None, Place::CloudRun | Place::Gke) => {
+                let question = "IAP's audience, if IAP stands in front; nothing otherwise?";
+                ask(None, "--iap-audience", question, Some(""))?
+            }
+            (None, Place::Vm) => None,
+        };
+        let iap_audience = behind_iap.filter(|audience| !audience.is_empty());
+        let usual = if iap_audience.is_some() { "none" } else { "google" };
+        let issuer =
+            ask(self.issuer, "--issuer", "Who signs people in: google, an issuer's address, or none?", Some(usual))?;
+        let issuer = match issuer.unwrap_or_default().as_str() {
+            "none" => None,
+            issuer => {
+                let client_id = ask(self.client_id, "--client-id", "The client id of Trackgate at the issuer?", None)?
+                    .unwrap_or_default();
+                let file = self.client_secret_file.unwrap_or_else(|| "/etc/trackgate/oidc-client-secret".into());
+                Some(Issuer { google: issuer == "google", address: issuer.to_owned(), client_id, secret_file: file })
+            }
+        };
+        let mut domains = self.domains;
+        if domains.is_empty()
+            && let Some(given) = ask(
+                None,
+                "--domain",
+                "The domains of the people who may sign in, such as example.com; nothing: any?",
+                Some(""),
+            )?
+        {
+            domains = given.split([',', ' ']).filter(|domain| !domain.is_empty()).map(str::to_owned).collect();
+        }
+        let needs_database = place == Place::CloudRun;
+        let question =
+            "The PostgreSQL database, such as postgres://trackgate@10.0.0.3/trackgate (none: a SQLite file)?";
+        let default = if needs_database { None } else { Some("none") };
+        let database = match ask(self.database, "--database", question, default)?.unwrap_or_default().as_str() {
+            "none" | "" if needs_database => {
+                missing.borrow_mut().push("--database (Cloud Run has no disk that lasts)");
+                None
+            }
+            "none" | "" => None,
+            url => {
+                Some(Database { url: url.to_owned(), password_file: self.database_password_file, ca: self.database_ca })
+            }
+        };
+        let mut admins = self.admins;
+        if admins.is_empty()
+            && let Some(given) = ask(None, "--admin", "The first administrator, such as alice@example.com?", Some(""))?
+        {
+            admins = given.split([',', ' ']).filter(|admin| !admin.is_empty()).map(str::to_owned).collect();
+        }
+        let missing = missing.into_inner();
+        if !missing.is_empty() {
+            bail!("not known without being asked: {}", missing.join(", "));
+        }
+        if issuer.is_none() && iap_audience.is_none() {
+            bail!("nobody could sign in: without IAP an issuer is needed (--issuer)");
+        }
+        Ok(Answers {
+            place,
+            url,
+            issuer,
+            domains,
+            iap_audience,
+            database,
+            mlflow: self.mlflow,
+            admins,
+            certificate: self.certificate,
+            private_key: self.private_key,
+            monitor: !self.no_monitor,
+        })
+    }
+}
+
+/// Whoever is asked.
+struct People<R, W> {
+    from: R,
+    to: W,
+}
+
+impl<R: BufRead, W: Write> People<R, W> {
+    /// Asks until there is an answer. Whoever ends the input has had enough.
+    fn ask(&mut self, question: &str, default: Option<&str>) -> io::Result<Option<String>> {
+        loop {
+            match default {
+                Some(default) if !default.is_empty() => write!(self.to, "{question} [{default}] ")?,
+                _ => write!(self.to, "{question} ")?,
+            }
+            self.to.flush()?;
+            let mut answer = String::new();
+            if self.from.read_line(&mut answer)? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer; nothing was written"));
+            }
+            match (answer.trim(), default) {
+                ("", Some(default)) => return Ok(Some(default.to_owned())),
+                ("", None) => {}
+                (answer, _) => return Ok(Some(answer.to_owned())),
+            }
+        }
+    }
+}
+
+/// Writes the file beside its place and names it when it is whole. There is no secret in it.
+fn keep(file: &Path, text: &str, force: bool) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let draft = folder.join(format!(".trackgate.{}.part", Uuid::new_v4().simple()));
+    let result = (|| {
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&draft)?;
+        out.write_all(text.as_bytes())?;
+        out.sync_all()?;
+        if file.exists() && !force {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&draft, file)
+    })();
+    if result.is_err() {
+        // What is wrong is told already.
+        let _ = fs::remove_file(&draft);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        init: Init,
+    }
+
+    fn answers(line: &str, typed: Option<&str>) -> anyhow::Result<(Answers, String)> {
+        let line = Line::parse_from(["init"].into_iter().chain(line.split_whitespace()));
+        let mut asked = Vec::new();
+        let mut people = People { from: typed.unwrap_or_default().as_bytes(), to: &mut asked };
+        let answers = line.init.answers(typed.is_some().then_some(&mut people))?;
+        Ok((answers, String::from_utf8(asked).unwrap()))
+    }
+
+    /// Every place, with each issuer, with and without IAP, on either database, with and without a monitor.
+    #[test]
+    fn what_is_written_for_each_place_is_read_without_a_fault() {
+        let mut tried = 0;
+        for place in ["vm", "vm-iap", "cloud-run", "gke"] {
+            for issuer in ["google", "https://login.example.com/realms/team", "none"] {
+                for iap in ["", "--iap-audience /projects/123/global/backendServices/456"] {
+                    for database in ["", "--database postgres://trackgate@10.0.0.3/trackgate --database-ca /etc/ca.pem"]
+                    {
+                        for more in
+                            ["", "--no-monitor --domain example.com --domain example.org --admin alice@example.com"]
+                        {
+                            let line = format!(
+                                "--for {place} --url https://mlflow.example.com --issuer {issuer} --client-id id {iap} \
+                                 {database} {more}"
+                            );
+                            let Ok((answers, _)) = answers(&line, None) else {
+                                let iap = !iap.is_empty();
+                                assert!(
+                                    (!iap && (issuer == "none" || place == "vm-iap"))
+                                        || (place == "cloud-run" && database.is_empty()),
+                                    "{line}"
+                                );
+                                continue;
+                            };
+                            let text = written(&answers);
+                            let config =
+                                Config::parse(&text).unwrap_or_else(|faults| panic!("{line}: {faults:?}\n{text}"));
+                            assert_eq!(config.authenticate.iap.is_some(), !iap.is_empty(), "{line}");
+                            assert_eq!(config.authenticate.issuers.len(), usize::from(issuer != "none"), "{line}");
+                            assert_eq!(config.monitor.address.is_some(), !more.contains("no-monitor"), "{line}");
+                            let postgres = matches!(config.store.engine, crate::store::Engine::Postgres(_));
+                            assert_eq!(postgres, !database.is_empty(), "{line}");
+                            assert_eq!(config.serve.https.is_some(), place.starts_with("vm"), "{line}");
+                            tried += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(tried > 50, "{tried}");
+    }
+
+    #[test]
+    fn nobody_is_asked_where_nobody_sits_and_what_is_missing_is_named() {
+        let fault = answers("", None).unwrap_err().to_string();
+        assert!(["--for", "--url", "--client-id"].iter().all(|flag| fault.contains(flag)), "{fault}");
+        let fault = answers("--for vm-iap --url https://m.example.com", None).unwrap_err().to_string();
+        assert!(fault.contains("--iap-audience") && !fault.contains("--client-id"), "{fault}");
+        let fault = answers("--for cloud-run --url https://m.example.com --client-id x", None).unwrap_err().to_string();
+        assert!(fault.contains("--database"), "{fault}");
+        let fault = answers("--for vm --url https://m.example.com --issuer none", None).unwrap_err().to_string();
+        assert!(fault.contains("nobody could sign in"), "{fault}");
+    }
+
+    #[test]
+    fn on_a_terminal_what_the_flags_leave_open_is_asked() {
+        let typed = "vm\nhttps://mlflow.example.com/\n\n1234\nexample.com, example.org\n\n\n";
+        let (given, asked) = answers("--admin root@example.com", Some(typed)).unwrap();
+        assert_eq!(given.place, Place::Vm);
+        assert_eq!((given.url.as_str(), given.domains.len()), ("https://mlflow.example.com", 2));
+        assert!(given.issuer.is_some_and(|issuer| issuer.google && issuer.client_id == "1234"));
+        assert!(given.database.is_none());
+        assert!(!asked.contains("administrator"), "what is known is not asked: {asked}");
+        assert!(answers("", Some("vm\n")).unwrap_err().to_string().contains("no answer"));
+    }
+}

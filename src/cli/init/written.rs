@@ -1,0 +1,272 @@
+//! What stands in the file that `trackgate init` writes, and what is to be done next?
+//!
+//! Only what matters for the place; every other key, with its default, stands in `config/example.toml`. What is the same for
+//! these places in `deploy/` is the same here.
+
+use std::path::{Path, PathBuf};
+
+use super::Place;
+
+/// Google's load balancers and health checks come from there
+/// (<https://cloud.google.com/load-balancing/docs/firewall-rules>).
+const FRONTS: &str = "[\"130.211.0.0/22\", \"35.191.0.0/16\"]";
+
+/// What is known of the place.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) place: Place,
+    pub(super) url: String,
+    pub(super) issuer: Option<Issuer>,
+    pub(super) domains: Vec<String>,
+    pub(super) iap_audience: Option<String>,
+    pub(super) database: Option<Database>,
+    pub(super) mlflow: String,
+    pub(super) admins: Vec<String>,
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+    pub(super) monitor: bool,
+}
+
+/// Who signs people in.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    pub(super) google: bool,
+    pub(super) address: String,
+    pub(super) client_id: String,
+    pub(super) secret_file: PathBuf,
+}
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) url: String,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) ca: Option<PathBuf>,
+}
+
+fn text(value: &str) -> String {
+    toml::Value::String(value.to_owned()).to_string()
+}
+
+fn path(value: &Path) -> String {
+    text(&value.to_string_lossy())
+}
+
+fn list(values: &[String]) -> String {
+    let values: Vec<String> = values.iter().map(|value| text(value)).collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// The file.
+pub(super) fn written(answers: &Answers) -> String {
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    line(
+        "# Trackgate's configuration. Keys that are not here have their defaults; `config/example.toml` has all of them, and",
+    );
+    line(
+        "# `trackgate check` reports what is wrong with this file. No secret stands in it: it names files that hold them.",
+    );
+    line("");
+    line("# The address that people and programs use.");
+    line(&format!("public_url = {}", text(&answers.url)));
+    match (&answers.database, answers.place) {
+        (Some(_), Place::CloudRun | Place::Gke) => {
+            line("# In memory or on a small volume: what must last is in PostgreSQL.")
+        }
+        (Some(_), _) => line("# Keys; what must last is in PostgreSQL."),
+        (None, _) => {
+            line("# The database and the keys: on a disk that lasts. Back it up with `trackgate store backup`.")
+        }
+    }
+    line("state_dir = \"/var/lib/trackgate\"");
+    store(answers, &mut line);
+    listen(answers, &mut line);
+    line("");
+    line("[upstream]");
+    line("# MLflow, which nobody else can reach. unix:/run/mlflow/mlflow.sock goes too.");
+    line(&format!("url = {}", text(&answers.mlflow)));
+    who(answers, &mut line);
+    line("");
+    line("[access]");
+    line("# They may do everything; others are given what they need (`trackgate grant`).");
+    line(&format!("admins = {}", list(&answers.admins)));
+    line("# \"USE\" lets everybody who signs in create experiments and models.");
+    line("default_workspace_permission = \"NO_PERMISSIONS\"");
+    line("");
+    line("[audit]");
+    if is_machine(answers.place) {
+        line("# One line of JSON for each request.");
+        line("file = \"/var/log/trackgate/audit.jsonl\"");
+    } else {
+        line("# One line of JSON for each request, to standard output, which the platform keeps.");
+        line("file = \"-\"");
+    }
+    line("");
+    line("[log]");
+    line("# Google Cloud Logging's fields; \"human\" for reading in a terminal.");
+    line("format = \"json\"");
+    out
+}
+
+fn is_machine(place: Place) -> bool {
+    matches!(place, Place::Vm | Place::VmIap)
+}
+
+fn store(answers: &Answers, line: &mut impl FnMut(&str)) {
+    let Some(database) = &answers.database else { return };
+    line("");
+    line("[store]");
+    line("# Shared by all gates. TLS is verified, with the server's name.");
+    line(&format!("url = {}", text(&database.url)));
+    let default = Path::new("/etc/trackgate/database-password");
+    line(&format!("password_file = {}", path(database.password_file.as_deref().unwrap_or(default))));
+    match &database.ca {
+        Some(ca) => line(&format!("ca_file = {}", path(ca))),
+        None => line("# ca_file = \"/etc/trackgate/database-ca.pem\""),
+    }
+}
+
+fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
+    let monitor_everywhere = answers.place != Place::Vm;
+    line("");
+    line("[listen]");
+    match answers.place {
+        Place::Vm => {
+            line("https = \"[::]:443\"");
+            line("redirect = \"[::]:80\"");
+        }
+        Place::VmIap => {
+            line("# Between Google's front and us; it takes a certificate of the machine's own making.");
+            line("https = \"[::]:8443\"");
+        }
+        Place::CloudRun => line("plain = \"0.0.0.0:8080\""),
+        Place::Gke => {
+            line("# TLS ends at the Gateway or Ingress in front.");
+            line("plain = \"0.0.0.0:8080\"");
+        }
+    }
+    if is_machine(answers.place) {
+        line("# Read again when they change.");
+        line(&format!("certificate = {}", path(&answers.certificate)));
+        line(&format!("private_key = {}", path(&answers.private_key)));
+    }
+    match answers.place {
+        Place::Vm => {}
+        Place::VmIap | Place::Gke => {
+            line("# Google's load balancers, which say whose request it is.");
+            line(&format!("trusted_proxies = {FRONTS}"));
+        }
+        Place::CloudRun => {
+            line("# Cloud Run's own front, as an instance sees it.");
+            line("trusted_proxies = [\"169.254.0.0/16\"]");
+        }
+    }
+    if answers.monitor {
+        line("# /livez, /readyz and /metrics: for probes and Prometheus, never for the street.");
+        line(&format!("monitor = \"{}:9477\"", if monitor_everywhere { "0.0.0.0" } else { "127.0.0.1" }));
+    }
+    if answers.place != Place::Vm {
+        line("");
+        line("[limits]");
+        line("# Google's front keeps connections for 600 s; whoever closes first must be the front.");
+        line("keep_alive = \"620s\"");
+        line("# All people come from the same few addresses.");
+        line("connections_per_address = 5000");
+        if answers.place == Place::CloudRun {
+            line("# Cloud Run ends an instance 10 s after SIGTERM.");
+            line("drain = \"8s\"");
+            line("drain_accept = \"0s\"");
+        }
+    }
+}
+
+fn who(answers: &Answers, line: &mut impl FnMut(&str)) {
+    if let Some(audience) = &answers.iap_audience {
+        line("");
+        line("# Google's Identity-Aware Proxy says who comes, on this listener; its signature is checked.");
+        line("[iap]");
+        line(&format!("audiences = [{}]", text(audience)));
+        line(&format!("listener = \"{}\"", if is_machine(answers.place) { "https" } else { "plain" }));
+        if answers.domains.is_empty() {
+            line("# Domains of the people who may come; empty: all whom IAP lets through.");
+        }
+        line(&format!("hosted_domains = {}", list(&answers.domains)));
+    }
+    let Some(issuer) = &answers.issuer else { return };
+    line("");
+    line("[[issuer]]");
+    if issuer.google {
+        line("name = \"google\"");
+        line("title = \"Google\"");
+        line("issuer = \"https://accounts.google.com\"");
+    } else {
+        line("name = \"sso\"");
+        line("title = \"Single sign-on\"");
+        line(&format!("issuer = {}", text(&issuer.address)));
+        line("# The claim with people's groups, if the issuer sends one.");
+        line("# groups_claim = \"groups\"");
+    }
+    if answers.domains.is_empty() {
+        line("# Domains of the people who may sign in; empty: anybody who has an account there.");
+    }
+    line(&format!("hosted_domains = {}", list(&answers.domains)));
+    line("");
+    line("[issuer.login]");
+    line(&format!("# The client's redirect address is {}/trackgate/callback/{}", answers.url, issuer.name()));
+    line(&format!("client_id = {}", text(&issuer.client_id)));
+    line(&format!("client_secret_file = {}", path(&issuer.secret_file)));
+    line("");
+    line("[issuer.bearer]");
+    line("# ID tokens for these audiences let programs in: service accounts, CI.");
+    line(&format!("audiences = [{}]", text(&answers.url)));
+}
+
+impl Issuer {
+    fn name(&self) -> &'static str {
+        if self.google { "google" } else { "sso" }
+    }
+}
+
+/// What is to be done next.
+pub(super) fn steps(answers: &Answers, file: &Path) -> Vec<String> {
+    let mut steps = Vec::new();
+    if let Some(issuer) = &answers.issuer {
+        steps.push(format!(
+            "at the issuer, let the client redirect to {}/trackgate/callback/{}, and put its secret into {} (mode 0640)",
+            answers.url,
+            issuer.name(),
+            issuer.secret_file.display()
+        ));
+    }
+    if let Some(database) = &answers.database {
+        let default = Path::new("/etc/trackgate/database-password");
+        let password = database.password_file.as_deref().unwrap_or(default);
+        steps.push(format!("put the database's password into {} (mode 0640)", password.display()));
+    }
+    if is_machine(answers.place) {
+        steps.push(format!(
+            "put the certificate into {} and its key into {}",
+            answers.certificate.display(),
+            answers.private_key.display()
+        ));
+    }
+    if answers.admins.is_empty() {
+        steps.push("name an administrator: `access.admins`, or `trackgate user add NAME --admin`".to_owned());
+    }
+    steps.push(format!("trackgate --config {} check", file.display()));
+    steps.push(match answers.place {
+        Place::Vm | Place::VmIap => "systemctl enable --now trackgate".to_owned(),
+        Place::CloudRun => {
+            "mount the file as a secret at /etc/trackgate/trackgate.toml and deploy (docs/gcp.md)".to_owned()
+        }
+        Place::Gke => {
+            "put what it says into the chart's `config` values (deploy/helm/trackgate), and install it".to_owned()
+        }
+    });
+    steps.push(format!("trackgate doctor --url {}", answers.url));
+    steps
+}
