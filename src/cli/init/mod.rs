@@ -5,7 +5,6 @@
 
 mod written;
 
-use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -120,98 +119,45 @@ impl Init {
     }
 
     /// What is known, and what is answered.
-    fn answers<R: BufRead, W: Write>(self, mut people: Option<&mut People<R, W>>) -> anyhow::Result<Answers> {
-        let missing = RefCell::new(Vec::new());
-        let mut ask = |given: Option<String>, flag: &'static str, question: &str, default: Option<&str>| {
-            if let Some(given) = given {
-                return Ok::<_, io::Error>(Some(given));
-            }
-            match (&mut people, default) {
-                (Some(people), default) => people.ask(question, default),
-                (None, Some(default)) => Ok(Some(default.to_owned())),
-                (None, None) => {
-                    missing.borrow_mut().push(flag);
-                    Ok(None)
-                }
-            }
-        };
-        let place = self.place.and_then(|place| Some(place.to_possible_value()?.get_name().to_owned()));
-        let place =
-            ask(place, "--for", "Where will it stand: vm, vm-iap, cloud-run or gke?", None)?.unwrap_or_default();
-        let place = Place::from_str(&place, false).unwrap_or_else(|_| {
-            if !place.is_empty() {
-                missing.borrow_mut().push("--for (vm, vm-iap, cloud-run or gke)");
-            }
-            Place::Vm
-        });
-        let url = ask(
-            self.url,
-            "--url",
-            "Under which address will people reach it, such as https://mlflow.example.com?",
-            None,
-        )?;
-        let url = url.unwrap_or_default().trim_end_matches('/').to_owned();
-        let behind_iap = match (self.iap_audience, place) {
-            (Some(audience), _) => Some(audience),
-            (None, Place::VmIap) => ask(
-                None,
-                "--iap-audience",
-                "What is IAP's audience (/projects/NUMBER/global/backendServices/ID)?",
-                None,
-            )?,
-            (None, Place::CloudRun | Place::Gke) => {
-                let question = "IAP's audience, if IAP stands in front; nothing otherwise?";
-                ask(None, "--iap-audience", question, Some(""))?
-            }
-            (None, Place::Vm) => None,
-        };
-        let iap_audience = behind_iap.filter(|audience| !audience.is_empty());
+    fn answers<R: BufRead, W: Write>(self, people: Option<&mut People<R, W>>) -> anyhow::Result<Answers> {
+        let mut asking = Asking { people, missing: Vec::new() };
+        let place = asking.place(self.place)?;
+        let question = "Under which address will people reach it, such as https://mlflow.example.com?";
+        let url = asking.ask(self.url, "--url", question, None)?.trim_end_matches('/').to_owned();
+        let iap_audience = asking.iap_audience(self.iap_audience, place)?;
         let usual = if iap_audience.is_some() { "none" } else { "google" };
-        let issuer =
-            ask(self.issuer, "--issuer", "Who signs people in: google, an issuer's address, or none?", Some(usual))?;
-        let issuer = match issuer.unwrap_or_default().as_str() {
+        let question = "Who signs people in: google, an issuer's address, or none?";
+        let issuer = match asking.ask(self.issuer, "--issuer", question, Some(usual))?.as_str() {
             "none" => None,
-            issuer => {
-                let client_id = ask(self.client_id, "--client-id", "The client id of Trackgate at the issuer?", None)?
-                    .unwrap_or_default();
-                let file = self.client_secret_file.unwrap_or_else(|| "/etc/trackgate/oidc-client-secret".into());
-                Some(Issuer { google: issuer == "google", address: issuer.to_owned(), client_id, secret_file: file })
-            }
+            issuer => Some(Issuer {
+                google: issuer == "google",
+                address: issuer.to_owned(),
+                client_id: asking.ask(
+                    self.client_id,
+                    "--client-id",
+                    "The client id of Trackgate at the issuer?",
+                    None,
+                )?,
+                secret_file: self.client_secret_file.unwrap_or_else(|| "/etc/trackgate/oidc-client-secret".into()),
+            }),
         };
-        let mut domains = self.domains;
-        if domains.is_empty()
-            && let Some(given) = ask(
-                None,
-                "--domain",
-                "The domains of the people who may sign in, such as example.com; nothing: any?",
-                Some(""),
-            )?
-        {
-            domains = given.split([',', ' ']).filter(|domain| !domain.is_empty()).map(str::to_owned).collect();
-        }
-        let needs_database = place == Place::CloudRun;
+        let question = "The domains of the people who may sign in, such as example.com; nothing: any?";
+        let domains = asking.several(self.domains, "--domain", question)?;
         let question =
             "The PostgreSQL database, such as postgres://trackgate@10.0.0.3/trackgate (none: a SQLite file)?";
-        let default = if needs_database { None } else { Some("none") };
-        let database = match ask(self.database, "--database", question, default)?.unwrap_or_default().as_str() {
-            "none" | "" if needs_database => {
-                missing.borrow_mut().push("--database (Cloud Run has no disk that lasts)");
-                None
-            }
+        let default = if place == Place::CloudRun { None } else { Some("none") };
+        let database = match asking.ask(self.database, "--database", question, default)?.as_str() {
             "none" | "" => None,
             url => {
                 Some(Database { url: url.to_owned(), password_file: self.database_password_file, ca: self.database_ca })
             }
         };
-        let mut admins = self.admins;
-        if admins.is_empty()
-            && let Some(given) = ask(None, "--admin", "The first administrator, such as alice@example.com?", Some(""))?
-        {
-            admins = given.split([',', ' ']).filter(|admin| !admin.is_empty()).map(str::to_owned).collect();
+        let admins = asking.several(self.admins, "--admin", "The first administrator, such as alice@example.com?")?;
+        if !asking.missing.is_empty() {
+            bail!("not known without being asked: {}", asking.missing.join(", "));
         }
-        let missing = missing.into_inner();
-        if !missing.is_empty() {
-            bail!("not known without being asked: {}", missing.join(", "));
+        if place == Place::CloudRun && database.is_none() {
+            bail!("Cloud Run has no disk that lasts: a PostgreSQL database is needed (--database)");
         }
         if issuer.is_none() && iap_audience.is_none() {
             bail!("nobody could sign in: without IAP an issuer is needed (--issuer)");
@@ -232,6 +178,65 @@ impl Init {
     }
 }
 
+/// What becomes of what no flag says: it is asked, it has a default, or it is missing.
+struct Asking<'p, R, W> {
+    people: Option<&'p mut People<R, W>>,
+    missing: Vec<&'static str>,
+}
+
+impl<R: BufRead, W: Write> Asking<'_, R, W> {
+    fn ask(
+        &mut self,
+        given: Option<String>,
+        flag: &'static str,
+        question: &str,
+        default: Option<&str>,
+    ) -> io::Result<String> {
+        match (given, &mut self.people, default) {
+            (Some(given), _, _) => Ok(given),
+            (None, Some(people), default) => people.ask(question, default),
+            (None, None, Some(default)) => Ok(default.to_owned()),
+            (None, None, None) => {
+                self.missing.push(flag);
+                Ok(String::new())
+            }
+        }
+    }
+
+    fn several(&mut self, given: Vec<String>, flag: &'static str, question: &str) -> io::Result<Vec<String>> {
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        let answer = self.ask(None, flag, question, Some(""))?;
+        Ok(answer.split([',', ' ']).filter(|one| !one.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn place(&mut self, given: Option<Place>) -> anyhow::Result<Place> {
+        if let Some(place) = given {
+            return Ok(place);
+        }
+        let answer = self.ask(None, "--for", "Where will it stand: vm, vm-iap, cloud-run or gke?", None)?;
+        if answer.is_empty() {
+            // It is missing, and told of with all else that is.
+            return Ok(Place::Vm);
+        }
+        Place::from_str(&answer, true)
+            .map_err(|_| anyhow::anyhow!("`{answer}` is none of vm, vm-iap, cloud-run and gke"))
+    }
+
+    fn iap_audience(&mut self, given: Option<String>, place: Place) -> io::Result<Option<String>> {
+        if given.is_some() || place == Place::Vm {
+            return Ok(given);
+        }
+        let (question, default) = if place == Place::VmIap {
+            ("What is IAP's audience (/projects/NUMBER/global/backendServices/ID)?", None)
+        } else {
+            ("IAP's audience, if IAP stands in front; nothing otherwise?", Some(""))
+        };
+        Ok(Some(self.ask(None, "--iap-audience", question, default)?).filter(|audience| !audience.is_empty()))
+    }
+}
+
 /// Whoever is asked.
 struct People<R, W> {
     from: R,
@@ -240,7 +245,7 @@ struct People<R, W> {
 
 impl<R: BufRead, W: Write> People<R, W> {
     /// Asks until there is an answer. Whoever ends the input has had enough.
-    fn ask(&mut self, question: &str, default: Option<&str>) -> io::Result<Option<String>> {
+    fn ask(&mut self, question: &str, default: Option<&str>) -> io::Result<String> {
         loop {
             match default {
                 Some(default) if !default.is_empty() => write!(self.to, "{question} [{default}] ")?,
@@ -252,9 +257,9 @@ impl<R: BufRead, W: Write> People<R, W> {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer; nothing was written"));
             }
             match (answer.trim(), default) {
-                ("", Some(default)) => return Ok(Some(default.to_owned())),
+                ("", Some(default)) => return Ok(default.to_owned()),
                 ("", None) => {}
-                (answer, _) => return Ok(Some(answer.to_owned())),
+                (answer, _) => return Ok(answer.to_owned()),
             }
         }
     }

@@ -75,11 +75,11 @@ pub(super) fn written(answers: &Answers) -> String {
     line(&format!("public_url = {}", text(&answers.url)));
     match (&answers.database, answers.place) {
         (Some(_), Place::CloudRun | Place::Gke) => {
-            line("# In memory or on a small volume: what must last is in PostgreSQL.")
+            line("# In memory or on a small volume: what must last is in PostgreSQL.");
         }
         (Some(_), _) => line("# Keys; what must last is in PostgreSQL."),
         (None, _) => {
-            line("# The database and the keys: on a disk that lasts. Back it up with `trackgate store backup`.")
+            line("# The database and the keys: on a disk that lasts. Back it up with `trackgate store backup`.");
         }
     }
     line("state_dir = \"/var/lib/trackgate\"");

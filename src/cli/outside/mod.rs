@@ -21,7 +21,7 @@ use super::client::Reach;
 use super::connect::{around, audience};
 use super::{Ended, say};
 use crate::certificate::Facts;
-use crate::client::{ClientFault, Server, Who, harmless};
+use crate::client::{Server, Who, harmless};
 use crate::clock::Clock;
 use crate::connect::source::choice::Kind;
 use crate::connect::source::{Credential, SourceFault};
@@ -56,7 +56,8 @@ pub(super) struct Outside {
 /// One thing that was found.
 #[derive(Debug, Serialize)]
 struct Finding {
-    finding: &'static str,
+    #[serde(rename = "finding")]
+    kind: &'static str,
     what: &'static str,
     words: String,
 }
@@ -74,7 +75,7 @@ impl Findings {
         if !self.json {
             say::line(format!("{finding:<5} {what}: {words}"))?;
         }
-        self.found.push(Finding { finding, what, words });
+        self.found.push(Finding { kind: finding, what, words });
         Ok(())
     }
 
@@ -109,7 +110,7 @@ impl Outside {
         url.set_path(&path);
         let mut findings = Findings { json: self.json, found: Vec::new() };
         self.examine(&url, &path, &mut findings).await?;
-        let faults = findings.found.iter().filter(|one| one.finding == "FAULT").count();
+        let faults = findings.found.iter().filter(|one| one.kind == "FAULT").count();
         if self.json {
             say::json(&serde_json::json!({"url": url.as_str(), "faults": faults, "findings": findings.found}))?;
         }
@@ -230,8 +231,7 @@ impl Outside {
         let around = around(token_file, logged_in);
         let mlflow = std::env::var("MLFLOW_TRACKING_TOKEN").ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
         let kind = match (self.credential, around.first()) {
-            (Some(kind), _) => kind,
-            (None, kind @ (Kind::Env | Kind::File)) => kind,
+            (Some(kind), _) | (None, kind @ (Kind::Env | Kind::File)) => kind,
             (None, _) if mlflow.is_some() => {
                 let token = mlflow.unwrap_or_default();
                 let credential =
@@ -243,7 +243,7 @@ impl Outside {
             (None, _) => return Ok(None),
         };
         if kind == Kind::Login {
-            let fresh = client.fresh(server).await.map_err(ClientFault::from)?;
+            let fresh = client.fresh(server).await?;
             let field = Zeroizing::new(format!("Bearer {}", secrecy::ExposeSecret::expose_secret(&fresh.secret)));
             return Ok(Some(("the login".to_owned(), HeaderValue::from_str(&field)?)));
         }
