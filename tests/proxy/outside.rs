@@ -107,7 +107,7 @@ async fn a_chain_that_is_in_order_is_said_so_by_strangers_and_with_a_credential(
         assert!(said.contains("ok    MLflow: version 3.17.2 answers through the gate"), "{said}");
     }
     let (code, said) =
-        doctor(folder.path(), &authority, https, &http, &[("TRACKGATE_TOKEN", "tgp_AAAAAAAA_wrong-and-secret")]).await;
+        doctor(folder.path(), &authority, https, &http, &[("TRACKGATE_TOKEN", "wrong-and-secret")]).await;
     assert_eq!(code, 5, "{said}");
     assert!(said.contains("FAULT whoami: it answers 401") && !said.contains("wrong-and-secret"), "{said}");
 

@@ -159,7 +159,8 @@ fn judged(error: io::Error, host: String) -> Deaf {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Deaf::OtherName(host)
             }
-            CertificateError::UnknownIssuer => Deaf::UnknownIssuer,
+            // An authority of the same name with another key is another one.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Deaf::UnknownIssuer,
             _ => Deaf::NoTls(error),
         },
         _ => Deaf::NoTls(error),

@@ -183,7 +183,7 @@ impl Outside {
                 shown.push((AUTHORIZATION, field));
             }
             Ok(None) => {}
-            Err(error) => findings.fault("credential", super::sentence(&error))?,
+            Err(error) => return findings.fault("credential", super::sentence(&error)),
         }
         let beside = self.reach.beside()?;
         if let Some(beside) = beside {
