@@ -74,7 +74,7 @@ async fn gate(authority: &Authority, folder: &Path, days: i64) -> Gate {
         let address = "127.0.0.1:0".parse().unwrap();
         let pair = Pair::Files(Files { certificate, private_key, poll: Duration::from_hours(1) });
         config.serve.https = Some(Https { address, pair });
-        config.serve.redirect = Some(Redirect { address, to: format!("https://{HOST}") });
+        config.serve.redirect = Some(Redirect { address, to: format!("https://{HOST}"), desk: None });
     })
     .await
 }

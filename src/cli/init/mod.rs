@@ -79,6 +79,9 @@ pub(super) struct Init {
     /// An administrator; may be given several times.
     #[arg(long = "admin", value_name = "USER")]
     admins: Vec<String>,
+    /// Certificates from Let's Encrypt instead of files, with this address for its notices (`--for vm`). It agrees to the terms.
+    #[arg(long, value_name = "MAIL", conflicts_with_all = ["certificate", "private_key"])]
+    acme: Option<String>,
     /// The certificate with its chain (PEM), where TLS ends at Trackgate.
     #[arg(long, value_name = "FILE", default_value = "/etc/trackgate/tls/cert.pem")]
     certificate: PathBuf,
@@ -159,6 +162,9 @@ impl Init {
         if place == Place::CloudRun && database.is_none() {
             bail!("Cloud Run has no disk that lasts: a PostgreSQL database is needed (--database)");
         }
+        if self.acme.is_some() && place != Place::Vm {
+            bail!("`--acme` goes with `--for vm`: elsewhere it is not Trackgate that shows the certificate");
+        }
         if issuer.is_none() && iap_audience.is_none() {
             bail!("nobody could sign in: without IAP an issuer is needed (--issuer)");
         }
@@ -171,6 +177,7 @@ impl Init {
             database,
             mlflow: self.mlflow,
             admins,
+            acme: self.acme,
             certificate: self.certificate,
             private_key: self.private_key,
             monitor: !self.no_monitor,
@@ -347,6 +354,17 @@ mod tests {
             }
         }
         assert!(tried > 50, "{tried}");
+    }
+
+    #[test]
+    fn a_machine_of_its_own_may_have_its_certificate_from_an_authority() {
+        let line = "--for vm --url https://mlflow.example.com --client-id id --acme ops@example.com";
+        let (answers, _) = answers(line, None).unwrap();
+        let text = written(&answers);
+        let config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
+        assert!(config.acme.is_some() && !text.contains("private_key"), "{text}");
+        let elsewhere = super::tests::answers(&line.replace("vm ", "gke "), None).unwrap_err().to_string();
+        assert!(elsewhere.contains("--acme"), "{elsewhere}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) struct Answers {
     pub(super) database: Option<Database>,
     pub(super) mlflow: String,
     pub(super) admins: Vec<String>,
+    pub(super) acme: Option<String>,
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
     pub(super) monitor: bool,
@@ -149,7 +150,7 @@ fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
             line("plain = \"0.0.0.0:8080\"");
         }
     }
-    if is_machine(answers.place) {
+    if is_machine(answers.place) && answers.acme.is_none() {
         line("# Read again when they change.");
         line(&format!("certificate = {}", path(&answers.certificate)));
         line(&format!("private_key = {}", path(&answers.private_key)));
@@ -168,6 +169,15 @@ fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
     if answers.monitor {
         line("# /livez, /readyz and /metrics: for probes and Prometheus, never for the street.");
         line(&format!("monitor = \"{}:9477\"", if monitor_everywhere { "0.0.0.0" } else { "127.0.0.1" }));
+    }
+    if let Some(contact) = &answers.acme {
+        line("");
+        line(
+            "# Certificates from Let's Encrypt, whose terms are agreed to by this block; it connects to port 443. For a trial:",
+        );
+        line("# directory = \"https://acme-staging-v02.api.letsencrypt.org/directory\"");
+        line("[acme]");
+        line(&format!("contact = {}", text(contact)));
     }
     if answers.place != Place::Vm {
         line("");
@@ -247,7 +257,9 @@ pub(super) fn steps(answers: &Answers, file: &Path) -> Vec<String> {
         let password = database.password_file.as_deref().unwrap_or(default);
         steps.push(format!("put the database's password into {} (mode 0640)", password.display()));
     }
-    if is_machine(answers.place) {
+    if answers.acme.is_some() {
+        steps.push("let the name lead to this machine, and everybody reach its port 443".to_owned());
+    } else if is_machine(answers.place) {
         steps.push(format!(
             "put the certificate into {} and its key into {}",
             answers.certificate.display(),
