@@ -464,6 +464,9 @@ fn a_secret_that_anybody_can_read_is_refused() {
     let refused = Config::load(&file).unwrap_err();
     let keys: Vec<_> = refused.faults.iter().map(|fault| (fault.key.as_str(), fault.line.is_some())).collect();
     assert_eq!(keys, [("listen.private_key", true), ("issuer[1].login.client_secret_file", true)], "{refused}");
+    // On Cloud Run there is nobody else.
+    let there = Config::parse(&std::fs::read_to_string(&file).unwrap()).unwrap().missing_files(true);
+    assert!(there.is_empty(), "{there:?}");
     for name in ["key.pem", "google-client-secret"] {
         std::fs::set_permissions(place.join(name), std::fs::Permissions::from_mode(0o640)).unwrap();
     }
@@ -472,6 +475,13 @@ fn a_secret_that_anybody_can_read_is_refused() {
     let refused = Config::load(&file).unwrap_err();
     assert!(refused.to_string().contains("`listen.certificate` names"), "{refused}");
     std::fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
+fn cloud_run_is_told_by_the_name_of_the_service_alone() {
+    assert!(alone(Some("trackgate".as_ref())));
+    assert!(!alone(Some("".as_ref())));
+    assert!(!alone(None));
 }
 
 #[test]

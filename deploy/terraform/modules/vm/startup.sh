@@ -200,10 +200,13 @@ trackgate_settings() {
     rm -f /etc/trackgate/tls/key.new /etc/trackgate/tls/cert.new
   fi
 
-  # A configuration that cannot be read does not take the place of one that can.
+  # A configuration that cannot be read does not take the place of one that can. What systemd will hand over is shown to it.
+  rm -rf "$KEPT/credentials"
+  mkdir "$KEPT/credentials"
+  for name in /etc/trackgate/secrets/*; do ln -s "$name" "$KEPT/credentials/secret_${name##*/}"; done
   install -m 0600 /dev/null "$KEPT/trackgate.toml"
   printf '%s\n' "$config" >"$KEPT/trackgate.toml"
-  trackgate --config "$KEPT/trackgate.toml" config print >/dev/null || fail "Trackgate refuses its configuration; the one before stays"
+  CREDENTIALS_DIRECTORY=$KEPT/credentials trackgate --config "$KEPT/trackgate.toml" config print >/dev/null || fail "Trackgate refuses its configuration; the one before stays"
   put trackgate 0640 trackgate-config /etc/trackgate/trackgate.toml <"$KEPT/trackgate.toml"
 }
 
@@ -217,10 +220,13 @@ sockets() {
 
 # --- running ------------------------------------------------------------------------------------------------------
 
-# start UNIT WHOM: running, and anew where something that concerns it was written.
+# start UNIT WHOM: running, and anew where something that concerns it was written. A service that has to try more than once
+# (the database is not there yet) is waited for at the end.
 start() {
+  local wait=()
+  if [[ $1 == *.service ]]; then wait=(--no-block); fi
   systemctl --quiet enable "$1"
-  if changed "$2"; then systemctl restart "$1"; else systemctl start "$1"; fi
+  if changed "$2"; then systemctl restart "${wait[@]}" "$1"; else systemctl start "${wait[@]}" "$1"; fi
 }
 
 run() {
@@ -234,6 +240,8 @@ run() {
 
 ready() {
   local end=$((SECONDS + READY_WITHIN)) said
+  # What was only begun: until then, the process before answers.
+  while [ -n "$(systemctl list-jobs --no-legend trackgate.service mlflow.service)" ] && [ "$SECONDS" -lt "$end" ]; do sleep 1; done
   until said=$(curl -sS --max-time 5 -w '\n%{http_code}' http://127.0.0.1:9477/readyz 2>&1) && [ "${said##*$'\n'}" = 200 ]; do
     [ "$SECONDS" -lt "$end" ] || fail "not ready after $READY_WITHIN s: $said (journalctl -u trackgate -u mlflow)"
     sleep 2
