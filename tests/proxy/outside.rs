@@ -106,10 +106,13 @@ async fn a_chain_that_is_in_order_is_said_so_by_strangers_and_with_a_credential(
         assert!(said.contains("ok    whoami: alice@example.com (by "), "{said}");
         assert!(said.contains("ok    MLflow: version 3.17.2 answers through the gate"), "{said}");
     }
-    let (code, said) =
-        doctor(folder.path(), &authority, https, &http, &[("TRACKGATE_TOKEN", "wrong-and-secret")]).await;
+    // What alice says, under what was signed of bob.
+    let (alice, bob) = (gate.token("alice"), gate.token("bob"));
+    let (said_of_alice, signed) = (alice.rsplit_once('.').unwrap().0, bob.rsplit_once('.').unwrap().1);
+    let forged = format!("{said_of_alice}.{signed}");
+    let (code, said) = doctor(folder.path(), &authority, https, &http, &[("TRACKGATE_TOKEN", &forged)]).await;
     assert_eq!(code, 5, "{said}");
-    assert!(said.contains("FAULT whoami: it answers 401") && !said.contains("wrong-and-secret"), "{said}");
+    assert!(said.contains("FAULT whoami: it answers 401") && !said.contains(signed), "{said}");
 
     let (code, said) = doctor(folder.path(), &authority, https, &["--json", "--http-port", &redirect], &[]).await;
     let told: serde_json::Value = serde_json::from_str(&said).unwrap();
