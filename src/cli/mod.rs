@@ -228,7 +228,7 @@ fn keep_gate(file: &Path, passed: Passed) -> anyhow::Result<Ended> {
         house
             .run(file, |addresses| tracing::info!(?addresses, "open"))
             .await
-            .context("the gate did not close in order")?;
+            .context("the gate did not open, or did not close in order")?;
         Ok(Ended::Well)
     })
 }

@@ -69,6 +69,22 @@ fn the_example_shows_the_true_defaults() {
 }
 
 #[test]
+fn the_packages_configuration_agrees_with_its_units() {
+    let config = Config::parse(include_str!("../../deploy/debian/trackgate.toml"))
+        .unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let https = config.serve.https.unwrap().address.to_string();
+    let redirect = config.serve.redirect.unwrap().address.to_string();
+    let socket = include_str!("../../deploy/systemd/trackgate.socket");
+    assert!(socket.contains("FileDescriptorName=https\nListenStream=443\n"), "{socket}");
+    let other = include_str!("../../deploy/systemd/trackgate-redirect.socket");
+    assert!(other.contains("FileDescriptorName=redirect\nListenStream=80\n"), "{other}");
+    assert_eq!((https.as_str(), redirect.as_str()), ("[::]:443", "[::]:80"));
+    // What the drain takes at most, the unit allows.
+    let unit = include_str!("../../deploy/systemd/trackgate.service");
+    assert!(unit.contains("TimeoutStopSec=60s") && config.serve.limits.drain.as_secs() < 60);
+}
+
+#[test]
 fn every_value_of_the_example_has_a_comment_near_it() {
     // A block of keys is told apart from the next by a comment, a table or an empty line.
     let mut commented = false;
