@@ -19,6 +19,7 @@ mod reader;
 mod tests;
 mod units;
 
+use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Faults> {
         let (config, mut faults) = file::read(&text_of(path)?);
         if let Some(config) = &config {
-            faults.extend(config.missing_files());
+            faults.extend(config.missing_files(alone(std::env::var_os("K_SERVICE").as_deref())));
         }
         judged(config, faults).map_err(|faults| Faults { file: path.to_owned(), faults })
     }
@@ -212,9 +213,9 @@ impl Config {
         Some(Fault { key: name, line, what, hint })
     }
 
-    fn missing_files(&self) -> Vec<Fault> {
+    fn missing_files(&self, alone: bool) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut look = |path: &Path, secret: bool| faults.extend(self.file_fault(path, secret));
+        let mut look = |path: &Path, secret: bool| faults.extend(self.file_fault(path, secret && !alone));
         if let Some(files) = self.serve.https.as_ref().and_then(|https| https.pair.files()) {
             look(&files.certificate, false);
             look(&files.private_key, true);
@@ -279,6 +280,13 @@ fn judged(config: Option<Config>, mut faults: Vec<Fault>) -> Result<Config, Vec<
         Some(config) if faults.is_empty() => Ok(config),
         _ => Err(faults),
     }
+}
+
+/// Whether nobody else is here who could read a secret. Cloud Run mounts secrets as root's and readable by all in the container,
+/// where there is only us, under a user of our own; it tells each container its service's name (container runtime contract,
+/// "Environment variables").
+fn alone(service: Option<&OsStr>) -> bool {
+    service.is_some_and(|name| !name.is_empty())
 }
 
 fn file_fault(path: &Path, secret: bool) -> Option<String> {

@@ -169,7 +169,8 @@ fn answered(mut stream: TcpStream) -> bool {
 #[tokio::test]
 async fn the_manager_is_told_of_start_reload_and_end() {
     let (listener, address) = listening();
-    let (mut unit, told) = Unit::new(address).pass(listener, "plain").hears();
+    let (unit, told) = Unit::new(address).pass(listener, "plain").hears();
+    let mut unit = unit.listen("monitor = \"127.0.0.1:0\"");
     let mut program = unit.start();
     let ready = told.next("READY=1");
     assert!(ready.contains(&format!("STATUS=open, plain at {address}")), "{ready:?}");
@@ -185,6 +186,9 @@ async fn the_manager_is_told_of_start_reload_and_end() {
     let stopping = told.next("STOPPING=1");
     assert!(stopping.contains(&"EXTEND_TIMEOUT_USEC=50000000".to_owned()), "{stopping:?}");
     assert_eq!(program.end().await.code(), Some(0));
+    // Connections wait meanwhile: nothing may wait for its limit.
+    let late: Vec<_> = program.said.iter().filter(|line| line.contains("in time")).collect();
+    assert!(late.is_empty(), "{late:?}");
 }
 
 #[tokio::test]
