@@ -36,7 +36,8 @@ struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // What we started is `timeout`, which hands SIGTERM on; killed, it would leave its charge behind.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
 }
