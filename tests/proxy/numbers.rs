@@ -154,7 +154,6 @@ async fn connections_and_the_rest_of_the_house_are_told() {
     gate.grant("user:alice@example.com", "experiment", "1", "READ").await;
     gate.bearer("alice").get(ASKED).await;
     Numbers::awaited(monitor, "trackgate_audit_waiting", &[], 0.0).await;
-    Numbers::awaited(monitor, "trackgate_mlflow_info", &["version=\"3.17.2\""], 1.0).await;
     Numbers::awaited(monitor, "trackgate_ready", &["part=\"upstream\""], 1.0).await;
     let numbers = Numbers::of(monitor).await;
     assert!(numbers.sum("trackgate_upstream_connects_total", &["result=\"opened\""]) >= 1.0, "{}", numbers.text);
@@ -214,7 +213,6 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 async fn documentation_dashboard_and_rules_speak_of_the_numbers_that_exist() {
     let (gate, monitor) = counted(mlflow()).await;
     gate.bearer("alice").get(ASKED).await;
-    Numbers::awaited(monitor, "trackgate_mlflow_info", &[], 1.0).await;
     let (names, labels) = exposed(&Numbers::of(monitor).await.text);
     let docs = include_str!("../../docs/metrics.md");
     let documented: BTreeSet<String> = docs
