@@ -18,6 +18,7 @@ from lookalike import Lookalike, jwt
 
 import trackgate_mlflow
 from trackgate_mlflow import TrackgateAuth, TrackgateError, TrackgateRequestAuthProvider
+from trackgate_mlflow._google import Adc
 from trackgate_mlflow._server import Server
 
 IDENTITY = "/computeMetadata/v1/instance/service-accounts/default/identity"
@@ -397,6 +398,26 @@ def test_behind_iap_the_proof_for_it_goes_beside_ours(
     assert requests.get(servers.url + "/call", auth=auth, timeout=10).status_code == 200
     seen: List[str] = [one.headers["proxy-authorization"] for one in servers.asked("/call")]
     assert len(set(seen)) == 2
+
+
+def test_what_iap_refuses_is_explained_by_its_own_variable(
+    servers: Lookalike, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    auth = TrackgateRequestAuthProvider().get_auth()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.url)
+    monkeypatch.setenv("TRACKGATE_CREDENTIAL", "none")
+    monkeypatch.setenv("GCE_METADATA_HOST", servers.host)
+    monkeypatch.setenv("TRACKGATE_IAP_AUDIENCE", "1234.apps.googleusercontent.com")
+    servers.iap_says_who = True
+    servers.more["/call"] = (401, {}, b'{"message": "never"}')
+    said = requests.get(servers.url + "/call", auth=auth, timeout=10).json()["message"]
+    assert "the OAuth client 1234.apps.googleusercontent.com (another: TRACKGATE_IAP_AUDIENCE)" in said
+    assert "TRACKGATE_AUDIENCE" not in said
+    for adc in (Adc(tmp_path, "1234", for_iap=True), Adc(tmp_path, "1234")):
+        server = Server.parse(servers.url)
+        assert ("TRACKGATE_IAP_AUDIENCE" in adc.help(server)) is adc.for_iap
+        adc.user = True
+        assert ("Identity-Aware Proxy" in adc.help(server)) is adc.for_iap
 
 
 def test_where_iap_alone_says_who_one_is_nothing_else_is_shown(

@@ -30,8 +30,9 @@ class Metadata(Source):
 
     name = "the metadata server"
 
-    def __init__(self, audience: str) -> None:
+    def __init__(self, audience: str, for_iap: bool = False) -> None:
         self.audience = audience
+        self.for_iap = for_iap
 
     def fetch(self, stale: Optional[str]) -> Token:
         path = f"instance/service-accounts/default/identity?audience={quote(self.audience, safe='')}&format=full"
@@ -57,10 +58,7 @@ class Metadata(Source):
         raise fault if fault is not None else PassingError("the metadata server did not answer")
 
     def help(self, server: Server) -> str:
-        return (
-            f"the server must count tokens for the audience {self.audience} (another: TRACKGATE_AUDIENCE), "
-            "and know this machine's service account"
-        )
+        return _wanted(self.audience, self.for_iap, "this machine's service account")
 
 
 def _metadata_host() -> str:
@@ -84,9 +82,10 @@ def is_on_google_cloud() -> bool:
 class Adc(Source):
     """Application Default Credentials in a file, by google-auth."""
 
-    def __init__(self, path: Path, audience: str) -> None:
+    def __init__(self, path: Path, audience: str, for_iap: bool = False) -> None:
         self.path = path
         self.audience = audience
+        self.for_iap = for_iap
         self.name = f"Application Default Credentials ({path})"
         self.user = False
 
@@ -152,15 +151,26 @@ class Adc(Source):
         return impersonated.Credentials(source_credentials=source, target_principal=account, target_scopes=[_CLOUD])
 
     def help(self, server: Server) -> str:
-        if self.user:
+        if self.user and not self.for_iap:
             return (
                 "a person's Application Default Credentials give tokens for gcloud's own audience, which the server must count; "
                 f"better run: trackgate login {server}"
             )
+        if self.user:
+            return (
+                "a person's Application Default Credentials give tokens for gcloud's own audience, which Identity-Aware Proxy "
+                "does not count: use those of a service account"
+            )
+        return _wanted(self.audience, self.for_iap, "the service account")
+
+
+def _wanted(audience: str, for_iap: bool, account: str) -> str:
+    if for_iap:
         return (
-            f"the server must count tokens for the audience {self.audience} (another: TRACKGATE_AUDIENCE), "
-            "and know the service account"
+            f"Identity-Aware Proxy must be the OAuth client {audience} (another: TRACKGATE_IAP_AUDIENCE), "
+            f"and let {account} through"
         )
+    return f"the server must count tokens for the audience {audience} (another: TRACKGATE_AUDIENCE), and know {account}"
 
 
 def adc_file() -> Optional[Path]:
@@ -180,5 +190,5 @@ def google(audience: str) -> Source:
     named = os.environ.get("TRACKGATE_CREDENTIAL")
     path = adc_file()
     if named != "metadata" and path is not None:
-        return Adc(path, audience)
-    return Metadata(audience)
+        return Adc(path, audience, for_iap=True)
+    return Metadata(audience, for_iap=True)
