@@ -128,7 +128,7 @@ impl Init {
         let question = "Under which address will people reach it, such as https://mlflow.example.com?";
         let url = asking.ask(self.url, "--url", question, None)?.trim_end_matches('/').to_owned();
         let iap_audience = asking.iap_audience(self.iap_audience, place)?;
-        let usual = if iap_audience.is_some() { "none" } else { "google" };
+        let usual = if iap_audience.is_some() || place == Place::VmIap { "none" } else { "google" };
         let question = "Who signs people in: google, an issuer's address, or none?";
         let issuer = match asking.ask(self.issuer, "--issuer", question, Some(usual))?.as_str() {
             "none" => None,
