@@ -20,6 +20,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use url::{Host, Url};
 
+use crate::way_out::{Dialer, WayOut, chain};
+
 /// What a set of keys is (RFC 7517 section 8.5.2). Kubernetes' API server answers 406 to whoever wants `application/json`
 /// alone (`pkg/routes/openidmetadata.go`, `/openid/v1/jwks`); others call it that.
 const KEY_SET: HeaderValue = HeaderValue::from_static("application/jwk-set+json, application/json");
@@ -35,18 +37,34 @@ pub struct Settings {
     pub connect: Duration,
     /// The largest document.
     pub most: usize,
+    /// How to get there. Servers go straight.
+    pub way_out: WayOut,
+}
+
+impl Settings {
+    /// From a person's machine: by the proxy that its environment names.
+    #[must_use]
+    pub fn of_a_person() -> Self {
+        Self { way_out: WayOut::Environment, ..Self::default() }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ca_file: None, total: Duration::from_secs(5), connect: Duration::from_secs(2), most: 1024 * 1024 }
+        Self {
+            ca_file: None,
+            total: Duration::from_secs(5),
+            connect: Duration::from_secs(2),
+            most: 1024 * 1024,
+            way_out: WayOut::Straight,
+        }
     }
 }
 
 /// A client of one identity provider. Connections are not kept: it is asked seldom, and from several runtimes.
 #[derive(Clone)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
     total: Duration,
     most: usize,
 }
@@ -101,13 +119,12 @@ impl Fetcher {
     pub fn new(settings: &Settings) -> Result<Self, BadTrust> {
         let tls = tls(settings)?;
         let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(settings.connect));
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Dialer::new(settings.way_out, tcp));
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self { client, total: settings.total, most: settings.most })
     }
@@ -277,18 +294,6 @@ fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {
         }
     }
     Ok(roots)
-}
-
-/// The causes in one line: "client error (Connect): tcp connect error: Connection refused".
-fn chain(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub mod fetch;
 pub mod client;
 // Deadlines that move.
 mod timer;
+pub mod way_out;
 // Time, and its settable twin for tests.
 pub mod clock;
 // What must hold for every input; for fuzzers and tests.

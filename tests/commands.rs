@@ -220,12 +220,35 @@ fn check_names_everything_that_does_not_answer() {
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(place.fails("check --offline", 5).contains("chmod 700"));
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    // Whom a binding leads to is known to the store alone.
+    let file = place.0.join("trackgate.toml");
+    let plain = fs::read_to_string(&file).unwrap();
+    place.says("user add robot");
+    place.says("account add svc:good");
+    place.says("account add svc:off");
+    place.says("user disable svc:off");
+    let binding = |account: &str| {
+        format!(
+            "[[binding]]\nname = \"to-{}\"\nissuer = \"idp\"\naccount = \"{account}\"\nclaims = {{ sub = \"1\" }}\n",
+            account.replace(':', "-")
+        )
+    };
+    fs::write(&file, plain.clone() + &["robot", "svc:good", "svc:off", "svc:gone"].map(binding).concat()).unwrap();
+    let said = place.says("check --offline");
+    for remark in [
+        "note  binding to-robot: `robot` is a person",
+        "note  binding to-svc-off: `svc:off` is disabled",
+        "note  binding to-svc-gone: there is no service account `svc:gone`",
+    ] {
+        assert!(said.contains(remark), "{remark}: {said}");
+    }
+    assert!(!said.contains("to-svc-good"), "{said}");
+    fs::write(&file, plain).unwrap();
     // A certificate without its key.
     let [certificate, key] = ["cert.pem", "key.pem"].map(|name| place.0.join(name));
     fs::write(&certificate, "no certificate").unwrap();
     fs::write(&key, "no key").unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let file = place.0.join("trackgate.toml");
     let https = format!(
         "[listen]\nhttps = \"127.0.0.1:8443\"\ncertificate = \"{}\"\nprivate_key = \"{}\"",
         certificate.display(),

@@ -108,6 +108,7 @@ impl Settings {
                 total: Duration::from_secs(30),
                 connect: Duration::from_secs(10),
                 most: 1024 * 1024,
+                ..fetch::Settings::default()
             },
             contact: None,
             challenge: Challenge::TlsAlpn01,

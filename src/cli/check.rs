@@ -10,6 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::{Ended, outside, say, sentence};
+use crate::access::binding::BindingName;
 use crate::acme;
 use crate::answer::ask_version;
 use crate::authenticate::iap;
@@ -59,7 +60,15 @@ impl Check {
         {
             tell("certificate", certificate(https, files))?;
         }
-        tell("database", database(&config).await)?;
+        match database(&config).await {
+            Ok((told, remarks)) => {
+                tell("database", Ok(told))?;
+                for (name, remark) in remarks {
+                    say::line(format!("note  binding {name}: {remark}"))?;
+                }
+            }
+            Err(error) => tell("database", Err(error))?,
+        }
         if let Some(settings) = &config.acme {
             for line in intentions(settings, &config)? {
                 say::line(format!("note  acme: {line}"))?;
@@ -135,11 +144,25 @@ fn certificate(https: &serve::Https, files: &serve::Files) -> anyhow::Result<Str
     Ok(format!("fits its key, {words}"))
 }
 
-async fn database(config: &Config) -> anyhow::Result<String> {
+/// What is in it, and what there is to say of the bindings of the configuration: whom they lead to, it alone knows.
+async fn database(config: &Config) -> anyhow::Result<(String, Vec<(BindingName, String)>)> {
     let store = Store::open(&config.store, Clock::System).await?;
     let told = format!("{} users, {} grants", store.users().len(), store.grants().len());
+    let remarks = config.authenticate.bindings.iter().filter_map(|binding| {
+        let account = &binding.account;
+        let remark = match store.user(account) {
+            None => format!("there is no service account `{account}`; `trackgate account add {account}` makes it"),
+            Some(user) if !user.service => {
+                format!("`{account}` is a person, and nobody acts as one by a binding; name a service account")
+            }
+            Some(user) if user.disabled => format!("`{account}` is disabled: whoever comes by it is refused"),
+            Some(_) => return None,
+        };
+        Some((binding.name.clone(), remark))
+    });
+    let remarks = remarks.collect();
     store.close().await;
-    Ok(told)
+    Ok((told, remarks))
 }
 
 async fn provider(settings: &issuer::Settings) -> anyhow::Result<String> {

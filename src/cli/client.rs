@@ -124,7 +124,7 @@ impl Reach {
 
     /// What a proxy before the server wants.
     pub(super) fn beside(&self) -> anyhow::Result<Option<Arc<dyn Beside>>> {
-        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let fetcher = Fetcher::new(&fetch::Settings::of_a_person())?;
         Ok(self.iap.beside(&around(None, false), &fetcher)?)
     }
 }
@@ -221,7 +221,7 @@ impl WhoAmI {
             kind => kind,
         });
         let audience = self.audience.unwrap_or_else(|| audience(&server));
-        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let fetcher = Fetcher::new(&fetch::Settings::of_a_person())?;
         let login = || Err(SourceFault::lasting("the login is asked by itself".to_owned(), ""));
         let (who, source) = match kind {
             Kind::Login => {

@@ -371,6 +371,7 @@ impl OAuth<'_> {
 pub(super) fn patience() -> crate::fetch::Settings {
     crate::fetch::Settings {
         ca_file: None,
+        way_out: crate::way_out::WayOut::Environment,
         total: Duration::from_secs(20),
         connect: Duration::from_secs(10),
         most: 256 * 1024,

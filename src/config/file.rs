@@ -227,6 +227,7 @@ fn upstream(section: Section<'_>) -> (upstream::Settings, String, bool) {
     let static_prefix = section.or("static_prefix", Prefix::default()).0;
     let workspaces = section.or("workspaces", false);
     let settings = upstream::Settings {
+        way_out: default.way_out,
         target: url,
         ca_file: section.maybe("ca_file"),
         connect_timeout: section.or("connect_timeout", default.connect_timeout),

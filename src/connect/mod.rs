@@ -50,6 +50,7 @@ use crate::clock::Clock;
 use crate::fetch::is_secure;
 use crate::mlflow::error::ErrorCode;
 use crate::upstream::{self, Target, Upstream, UpstreamError};
+use crate::way_out::WayOut;
 
 /// Who tells people.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -190,6 +191,7 @@ impl Agent {
         let upstream = Upstream::new(&upstream::Settings {
             target: target(&server).ok_or(OpenFault::Address)?,
             ca_file: settings.ca_file,
+            way_out: WayOut::Environment,
             first_byte_timeout: pass::FIRST_BYTE,
             ..upstream::Settings::default()
         })?;

@@ -14,6 +14,7 @@ mod front;
 mod listener;
 mod misdeed;
 mod passed;
+mod patience;
 mod redirect;
 mod settings;
 mod systemd;

@@ -19,6 +19,7 @@ use super::drain::Phase;
 use super::frames::Frames;
 use super::framing::{HeadLimits, Reading};
 use super::listener::Ticket;
+use super::patience::{BRIEF, Lingering, PATIENT, Patience};
 use super::settings::Limits;
 use crate::timer::Timer;
 
@@ -27,11 +28,6 @@ use crate::timer::Timer;
 const MISDEED: &[u8] = b"MISDEED / HTTP/1.1\r\n\r\n";
 /// Its method.
 pub(super) const MISDEED_METHOD: &str = "MISDEED";
-
-/// How long, and how much, is still read after an answer that came before the request's end: closing at once would
-/// reset the connection, and the client might never see the answer (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How often a connection is looked at that must end with its request.
 const LEAST_PATIENCE: Duration = Duration::from_millis(50);
@@ -150,7 +146,7 @@ enum End {
 
 enum Closing {
     Not,
-    Lingering { until: Instant, left: usize },
+    Lingering(Lingering),
 }
 
 /// The times of [`Limits`] that count here.
@@ -357,6 +353,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Speech::Http2(_) => false,
         }
     }
+
+    fn patience(&self) -> &'static Patience {
+        let misdeed = matches!(self.end, End::Refused | End::Bad);
+        if misdeed || self.phase.is_draining() { &BRIEF } else { &PATIENT }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
@@ -461,21 +462,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                     if !this.is_mid_message() {
                         return Poll::Ready(Ok(()));
                     }
-                    this.closing = Closing::Lingering { until: Instant::now() + LINGER, left: LINGER_BYTES };
+                    this.closing = Closing::Lingering(Lingering::begin(Instant::now()));
                 }
-                Closing::Lingering { until, left } => {
+                Closing::Lingering(mut lingering) => {
+                    let patience = this.patience();
                     let mut scratch = [0; 8192];
                     let mut scratch = ReadBuf::new(&mut scratch);
                     match Pin::new(&mut this.io).poll_read(cx, &mut scratch) {
                         Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
-                            let left = left.saturating_sub(scratch.filled().len());
-                            if left == 0 {
+                            if lingering.heard(scratch.filled().len(), Instant::now(), patience) {
                                 return Poll::Ready(Ok(()));
                             }
-                            this.closing = Closing::Lingering { until, left };
+                            this.closing = Closing::Lingering(lingering);
                         }
                         Poll::Ready(_) => return Poll::Ready(Ok(())),
-                        Poll::Pending if this.read_timer.passed(until, cx) => return Poll::Ready(Ok(())),
+                        Poll::Pending if this.read_timer.passed(lingering.until(patience), cx) => {
+                            return Poll::Ready(Ok(()));
+                        }
                         Poll::Pending => return Poll::Pending,
                     }
                 }

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -17,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::counts::Counts;
 use super::heard::Heard;
 use super::{Settings, Target, UpstreamError};
+use crate::way_out::{Dialer, WayOut};
 
 /// Opens connections.
 pub(super) struct Connector {
@@ -27,6 +29,8 @@ pub(super) struct Connector {
     /// How many connections there are.
     pub(super) counts: Arc<Counts>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Where the way there is not straight.
+    dialer: Option<Dialer>,
 }
 
 impl Connector {
@@ -37,7 +41,9 @@ impl Connector {
             Target::Https { host, .. } => Some(tls(settings, host)?),
             Target::Http { .. } | Target::Unix(_) => None,
         };
-        Ok(Self { settings: settings.clone(), authority, heard: Heard::default(), counts: Arc::default(), tls })
+        let far = settings.way_out != WayOut::Straight;
+        let dialer = far.then(|| Dialer::new(settings.way_out, HttpConnector::new()));
+        Ok(Self { settings: settings.clone(), authority, heard: Heard::default(), counts: Arc::default(), tls, dialer })
     }
 
     /// Opens one connection, within the connect timeout.
@@ -57,7 +63,10 @@ impl Connector {
             (Target::Unix(path), _) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
             (Target::Http { host, port }, _) => Ok(Wire::Tcp(dial(host, *port).await?)),
             (Target::Https { host, port }, Some((tls, name))) => {
-                let tcp = dial(host, *port).await?;
+                let tcp = match &self.dialer {
+                    None => dial(host, *port).await?,
+                    Some(dialer) => far(dialer, host, *port).await?,
+                };
                 Ok(Wire::Tls(Box::new(tls.connect(name.clone(), tcp).await?)))
             }
             (Target::Https { .. }, None) => Err(io::ErrorKind::Unsupported.into()),
@@ -68,6 +77,14 @@ impl Connector {
 async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, port)).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// The same where a proxy may stand between.
+async fn far(dialer: &Dialer, host: &str, port: u16) -> io::Result<TcpStream> {
+    let to = format!("https://{host}:{port}").parse::<Uri>().map_err(io::Error::other)?;
+    let tcp = dialer.dial(to).await.map_err(io::Error::other)?.into_inner();
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }

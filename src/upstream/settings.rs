@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::way_out::WayOut;
+
 /// Where MLflow is, and the timeouts towards it. The defaults are those of `config/example.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub target: Target,
     /// Who signs its certificate; the system's roots if absent. Counts for `https` only.
     pub ca_file: Option<PathBuf>,
+    /// How to get there, where that is far: a gate's MLflow is near.
+    pub way_out: WayOut,
     /// Until the connection stands, TLS included.
     pub connect_timeout: Duration,
     /// From the request's last byte to the answer's first.
@@ -30,6 +34,7 @@ impl Default for Settings {
         Self {
             target: Target::Http { host: "127.0.0.1".to_owned(), port: 5000 },
             ca_file: None,
+            way_out: WayOut::Straight,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_mins(1),
             artifact_first_byte_timeout: Duration::from_mins(10),

@@ -189,6 +189,13 @@ impl Lookalike {
         Self { server, state, url }
     }
 
+    /// The same under another name.
+    pub fn called(mut self, name: &str) -> Self {
+        self.url = self.url.replacen("localhost", name, 1);
+        self.state().issuer.clone_from(&self.url);
+        self
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }

@@ -9,6 +9,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod behind;
 mod disk;
 mod lookalike;
 mod person;

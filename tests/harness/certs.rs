@@ -102,7 +102,12 @@ impl Authority {
 
     /// What a server of this authority's accepts with.
     pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
-        let (certificate, key) = self.issue();
+        self.acceptor_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same with a certificate for these names.
+    pub fn acceptor_for(&self, names: &[&str]) -> tokio_rustls::TlsAcceptor {
+        let (certificate, key) = self.issue_for(names);
         let chain = vec![rustls_pki_types::CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
         let key = rustls_pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

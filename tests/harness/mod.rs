@@ -15,6 +15,7 @@ pub(crate) mod issuer;
 pub mod raw;
 pub mod server;
 pub mod street;
+pub mod tunnel;
 
 use std::future::Future;
 use std::time::Duration;

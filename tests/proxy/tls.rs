@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use trackgate::message::Door;
 use trackgate::serve::{Files, Https, Limits, Pair, Redirect, Settings};
 
@@ -133,4 +134,29 @@ async fn http_is_redirected_to_the_public_url_whatever_the_host_says() {
     raw.send("OPTIONS * HTTP/1.1\r\nhost: evil.example\r\n\r\n").await;
     assert_eq!(raw.answer().await.status, 400);
     assert_eq!(street.handled(), 0);
+}
+
+/// MLflow's client (`requests`) reads no answer before it has sent all of an upload.
+#[tokio::test]
+async fn who_is_refused_in_a_large_upload_can_send_all_of_it_and_reads_why() {
+    const LENGTH: usize = 12 * 1024 * 1024;
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let settings = settings(&folder, &authority, Limits::default());
+    let settings = Settings { plain: Some("127.0.0.1:0".parse().unwrap()), ..settings };
+    let street = Street::open(settings, |_, _| async { text(401, "who are you") });
+    let head = format!("PUT /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LENGTH}\r\n\r\n");
+    let body = vec![7; LENGTH];
+    let mut raw = Raw::connect(street.plain()).await;
+    raw.send(&head).await;
+    raw.send(&body).await;
+    let said = raw.answer().await;
+    assert_eq!((said.status, said.body.as_slice()), (401, &b"who are you"[..]));
+    raw.is_closed().await;
+    let mut tls = client::tls(street.https(), authority.client(&["http/1.1"])).await.unwrap();
+    soon("a head", tls.write_all(head.as_bytes())).await.unwrap();
+    soon("a body", tls.write_all(&body)).await.unwrap();
+    soon("a body", tls.flush()).await.unwrap();
+    let mut said = Vec::new();
+    soon("an answer", tls.read_to_end(&mut said)).await.unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 401 ") && said.ends_with(b"who are you"), "{}", String::from_utf8_lossy(&said));
 }

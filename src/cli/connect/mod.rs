@@ -122,7 +122,7 @@ impl Connect {
         let signals = child::Signals::listen().context("signals cannot be awaited")?;
         let server = &self.server;
         let address = server.join("")?;
-        let fetcher = Fetcher::new(&fetch::Settings::default())?;
+        let fetcher = Fetcher::new(&fetch::Settings::of_a_person())?;
         let around = self.surroundings();
         let kind = self.credential.unwrap_or_else(|| around.first());
         let audience = self.audience.clone().unwrap_or_else(|| audience(server));
