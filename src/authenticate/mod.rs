@@ -260,6 +260,12 @@ impl Authenticator {
         })
     }
 
+    /// Whether there are keys of anybody who vouches, or nobody does: without any, nobody new is recognised.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.keepers().next().is_none() || self.keepers().any(|keys| keys.version().is_some())
+    }
+
     /// The names of those who vouch, whose keys are not here or too old: nothing that they signed is believed.
     #[must_use]
     pub fn without_keys(&self) -> Vec<&str> {

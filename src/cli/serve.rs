@@ -313,13 +313,23 @@ fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reac
     ready.needs("keys", move || {
         let Some(live) = standing.upgrade() else { return Ok(()) };
         let house = live.load();
-        let missing = house.authenticator.without_keys();
-        if missing.is_empty() { Ok(()) } else { Err(format!("there are no keys of {}", missing.join(", "))) }
+        // One of several issuers that is away must not take the gate from all others' people.
+        if house.authenticator.has_keys() { Ok(()) } else { Err(keyless(&house)) }
+    });
+    let standing = Arc::downgrade(live);
+    ready.tells("issuers", move || {
+        let Some(live) = standing.upgrade() else { return Ok(()) };
+        let house = live.load();
+        if house.authenticator.without_keys().is_empty() { Ok(()) } else { Err(keyless(&house)) }
     });
     // Not the log itself: its writer ends only when nobody could write any more.
     let audit = house.audit.health();
     ready.needs("audit", move || audit.takes_records().map_err(|fault| fault.to_string()));
     ready
+}
+
+fn keyless(house: &House) -> String {
+    format!("there are no keys of {}", house.authenticator.without_keys().join(", "))
 }
 
 /// A house with open doors.

@@ -130,11 +130,12 @@ async fn says(monitor: SocketAddr, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_issuer_without_keys_is_named() {
+async fn an_issuer_without_keys_is_named_and_does_not_close_the_gate_to_all_others() {
     let more = "[[issuer]]\nname = \"elsewhere\"\ntitle = \"Elsewhere\"\nissuer = \"http://127.0.0.1:9\"\n\
                 [issuer.bearer]\naudiences = [\"https://mlflow.example.com\"]\n";
     let (_gate, monitor) = watched(well(), more, |_| {}).await;
-    says(monitor, "[-] keys: there are no keys of elsewhere\n").await;
+    says(monitor, "[!] issuers: there are no keys of elsewhere\n").await;
+    awaits(monitor, "/readyz", 200).await;
 }
 
 #[tokio::test]

@@ -56,6 +56,13 @@ async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn without_the_keys_of_anybody_the_gate_is_not_ready() {
+    let program = Program::start("").await;
+    program.tells("[-] keys: there are no keys of none").await;
+    assert_eq!(ask(program.monitor, "/readyz", "").await.status, 503);
+}
+
+#[tokio::test]
 async fn what_may_change_is_in_force_at_once() {
     let program = Program::start("[rates]\naddress = 0\n").await;
     for _ in 0..3 {
