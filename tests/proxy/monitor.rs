@@ -134,7 +134,12 @@ async fn an_issuer_without_keys_is_named_and_does_not_close_the_gate_to_all_othe
     let more = "[[issuer]]\nname = \"elsewhere\"\ntitle = \"Elsewhere\"\nissuer = \"http://127.0.0.1:9\"\n\
                 [issuer.bearer]\naudiences = [\"https://mlflow.example.com\"]\n";
     let (_gate, monitor) = watched(well(), more, |_| {}).await;
-    says(monitor, "[!] issuers: there are no keys of elsewhere\n").await;
+    soon("a word of it", async {
+        while !ask(monitor, "/readyz?verbose").await.1.contains("[!] issuers: there are no keys of elsewhere\n") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     awaits(monitor, "/readyz", 200).await;
 }
 
