@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 /// One value, with its labels.
@@ -78,12 +78,22 @@ impl Collector for Reading {
         let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
         for sample in (self.read)() {
             let labels: Vec<(&str, &str)> = sample.labels.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-            let mut one = metric.encode_family(&labels)?;
-            match self.kind {
-                Kind::Gauge => one.encode_gauge(&sample.value)?,
-                Kind::Counter => one.encode_counter::<NoLabelSet, _, u64>(&sample.value, None)?,
+            // Without labels there are no braces either.
+            if labels.is_empty() {
+                self.kind.encode(sample.value, &mut metric)?;
+            } else {
+                self.kind.encode(sample.value, &mut metric.encode_family(&labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Kind {
+    fn encode(self, value: f64, encoder: &mut MetricEncoder) -> fmt::Result {
+        match self {
+            Self::Gauge => encoder.encode_gauge(&value),
+            Self::Counter => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        }
     }
 }

@@ -147,8 +147,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_mins(1);
 
-    #[test]
-    fn a_worker_that_beats_is_alive_and_one_that_is_stuck_is_named() {
+    #[tokio::test]
+    async fn a_worker_that_beats_is_alive_and_one_that_is_stuck_is_named() {
         let alive = Alive::default();
         let (one, _two) = (alive.expect("worker-0"), alive.expect("worker-1"));
         assert!(alive.all_workers_answered_within(LIMIT), "a worker has its time to begin");
