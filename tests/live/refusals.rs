@@ -69,6 +69,8 @@ fn a_refusal_is_read_in_mlflows_pages_with_what_was_needed_and_whom_to_ask() {
     let Things { experiment, name, run, model } = &things;
     browser.go(&house.gate.url());
     browser.click("button[value=reader]");
+    // A page that is left before is a sign-in that is broken off.
+    browser.until("MLflow's first page", |browser| browser.address().starts_with(&house.gate.url()));
     browser.until("the grant", |browser| {
         open(house, browser, "/experiments", "Experiments");
         browser.text().contains(name)
