@@ -27,7 +27,7 @@ FROM scratch AS image
 LABEL org.opencontainers.image.title="trackgate" \
       org.opencontainers.image.description="An authenticating, per-object access layer in front of an unmodified MLflow tracking server" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=parts /parts/root /
+COPY --from=parts /parts/image /
 # Trackgate makes a folder in it that nobody else may enter.
 COPY --from=parts --chown=65532:65532 /parts/state /var/lib
 USER 65532:65532
