@@ -396,6 +396,34 @@ fn routes_are_printed_with_their_needs_alone() {
 }
 
 #[test]
+fn a_shell_completes_our_words_after_reading_what_we_print_for_it() {
+    let place = Place::new();
+    // What bash itself offers for `trackgate gr`, and for `trackgate grant a`; by the package's file, which asks the program.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/debian/completion.bash");
+    let script = "trackgate() { \"$TRACKGATE\" \"$@\"; }; . \"$0\"; complete -p trackgate >&2
+        COMP_WORDS=(trackgate gr) COMP_CWORD=1; _trackgate trackgate gr trackgate; echo \"${COMPREPLY[@]}\"
+        COMP_WORDS=(trackgate grant a) COMP_CWORD=2; _trackgate trackgate a grant; echo \"${COMPREPLY[@]}\"";
+    let offered = Command::new("bash")
+        .args(["-euc", script, file])
+        .env("TRACKGATE", env!("CARGO_BIN_EXE_trackgate"))
+        .output()
+        .unwrap();
+    assert_eq!(text(&offered.stdout), "group grant\nadd\n", "{}", text(&offered.stderr));
+    for shell in ["zsh", "fish"] {
+        let script = place.says(&format!("completions {shell}"));
+        assert!(script.contains("explain-token") && script.contains("trackgate"), "{shell}");
+    }
+    // What is in the environment, secrets among it, is not in what is printed.
+    let printed = Command::new(env!("CARGO_BIN_EXE_trackgate"))
+        .args(["completions", "bash"])
+        .env("USER", "nobody-else-is-called-so")
+        .output()
+        .unwrap();
+    assert!(printed.status.success() && !text(&printed.stdout).contains("nobody-else-is-called-so"));
+    assert!(place.fails("completions tcsh", 2).contains("possible values: bash"));
+}
+
+#[test]
 fn explain_reads_nested_fields_header_fields_and_spans() {
     let place = Place::new();
     place.says("grant add user:bob experiment 1 READ");

@@ -1,4 +1,4 @@
-"""What stands around the gate in the check: MLflow on 5000, an identity provider on 9000. They know just enough."""
+"""What stands around the gate in the check: MLflow on 5000 (not with --no-mlflow), an identity provider on 9000. They know just enough."""
 
 import base64, json, subprocess, sys, threading, time, urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,4 +89,6 @@ class Provider(Answer):
 
 
 for port, kind in ((5000, MLflow), (9000, Provider)):
+    if kind is MLflow and "--no-mlflow" in sys.argv:
+        continue
     threading.Thread(target=ThreadingHTTPServer(("127.0.0.1", port), kind).serve_forever).start()

@@ -12,6 +12,7 @@ mod accounts;
 mod certificates;
 mod check;
 mod client;
+mod completions;
 mod connect;
 mod doctor;
 mod explain;
@@ -135,6 +136,8 @@ enum Command {
     ExplainToken(explain_token::ExplainToken),
     /// Print the table of routes: what each call needs, how its answer is treated, what follows.
     Routes(routes::Routes),
+    /// Print what lets a shell complete words: `. <(trackgate completions bash)`. The package installs it.
+    Completions(completions::Completions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,6 +257,7 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
     match line.command {
         Command::Serve => open_gate(&line.config),
         Command::Routes(routes) => routes.run(),
+        Command::Completions(completions) => completions.run(CommandLine::command()),
         Command::Init(init) => init.run(&line.config),
         Command::Check(check) => block_on(check.run(&line.config)),
         Command::Doctor(doctor) => block_on(doctor.run(&line.config)),
