@@ -46,11 +46,12 @@ module "database" {
 }
 
 module "bucket" {
-  source   = "../../modules/bucket"
-  project  = var.project
-  name     = local.bucket
-  location = var.region
-  writers  = { server = module.service.member }
+  source        = "../../modules/bucket"
+  project       = var.project
+  name          = local.bucket
+  location      = var.region
+  nearline_days = var.nearline_days
+  writers       = { server = module.service.member }
 }
 
 module "audit" {
@@ -69,6 +70,7 @@ module "service" {
   name                = var.name
   region              = var.region
   domain              = var.domain
+  dns_zone            = var.dns_zone
   network             = module.network.network.id
   subnetwork          = module.network.subnetwork.id
   images              = var.images

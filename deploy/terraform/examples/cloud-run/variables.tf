@@ -20,6 +20,12 @@ variable "bucket" {
   default     = null
 }
 
+variable "nearline_days" {
+  description = "After how many days artifacts go to Nearline, which is cheaper to keep and dearer to read; null: never. 90 is a beginning for large installations."
+  type        = number
+  default     = null
+}
+
 variable "admins" {
   description = "Trackgate's first administrators, by address."
   type        = list(string)
@@ -66,7 +72,17 @@ variable "images" {
 }
 
 variable "domain" {
-  description = "A name of your own that leads to the service; null: the one that Cloud Run gives."
+  description = "A name of your own, such as mlflow.example.com, of a domain that Search Console knows to be yours; null: the one that Cloud Run gives."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.domain == null ? true : can(regex("^([a-z0-9-]+[.])+[a-z0-9-]+[.][a-z]{2,}$", var.domain))
+    error_message = "A host name below a domain, in lower case, without https://."
+  }
+}
+
+variable "dns_zone" {
+  description = "Name of the Cloud DNS zone that gets the name's record; null: you make it (CNAME to ghs.googlehosted.com.)."
   type        = string
   default     = null
 }

@@ -51,11 +51,12 @@ module "database" {
 }
 
 module "bucket" {
-  source   = "../../modules/bucket"
-  project  = var.project
-  name     = local.bucket
-  location = var.region
-  writers  = { server = module.identity.member }
+  source        = "../../modules/bucket"
+  project       = var.project
+  name          = local.bucket
+  location      = var.region
+  nearline_days = var.nearline_days
+  writers       = { server = module.identity.member }
 }
 
 module "audit" {
@@ -225,6 +226,51 @@ data "google_compute_backend_service" "gateway" {
 
   project = var.project
   name    = var.backend_service
+}
+
+locals {
+  audience = var.backend_service == null ? null : "/projects/${data.google_project.this.number}/global/backendServices/${data.google_compute_backend_service.gateway[0].generated_id}"
+  images   = { for name, image in var.images : name => split("@", image) }
+
+  # What the chart deploy/helm/trackgate is told. Passwords are not in it: it names Secrets of the cluster, which `./finish` makes.
+  values = {
+    fullnameOverride = var.name
+    image            = { repository = local.images.trackgate[0], digest = local.images.trackgate[1] }
+    replicaCount     = var.replicas
+    config = {
+      public_url = "https://${var.domain}"
+      issuer     = []
+      access     = { admins = var.admins }
+      log        = { format = "json", google_project = var.project }
+    }
+    iap = {
+      enabled = true
+      # Before the backend service stands: an audience that nothing is made out to, so that nobody comes in.
+      audiences      = [coalesce(local.audience, "/projects/0/global/backendServices/0")]
+      hosted_domains = var.hosted_domains
+    }
+    postgres = {
+      url            = "postgres://trackgate@${module.database.host}/trackgate"
+      passwordSecret = { name = "trackgate-database", key = "password" }
+      caSecret       = { name = "trackgate-database", key = "ca.pem" }
+    }
+    mlflow = {
+      image                = { repository = local.images.mlflow[0], digest = local.images.mlflow[1] }
+      backendStoreSecret   = { name = "mlflow-database", key = "uri" }
+      artifactsDestination = "gs://${module.bucket.name}/mlruns"
+      secrets              = [{ name = "mlflow-db", secretName = "mlflow-database-ca" }]
+    }
+    serviceAccount = { name = var.kubernetes_service_account, googleServiceAccount = module.identity.service_account }
+    gateway = {
+      enabled        = true
+      create         = true
+      certificateMap = google_certificate_manager_certificate_map.this.name
+      addressName    = google_compute_global_address.this.name
+      google         = { sslPolicy = google_compute_ssl_policy.this.name }
+    }
+    networkPolicy = { databases = ["${module.database.address}/32"] }
+    podMonitoring = { enabled = true }
+  }
 }
 
 # Who may come as far as Trackgate.

@@ -14,7 +14,7 @@ output "dns_authorization" {
 
 output "iap_audience" {
   description = "What IAP's assertions are made out to. Known once `backend_service` is."
-  value       = var.backend_service == null ? null : "/projects/${data.google_project.this.number}/global/backendServices/${data.google_compute_backend_service.gateway[0].generated_id}"
+  value       = local.audience
 }
 
 output "service_accounts" {
@@ -38,12 +38,23 @@ output "certificate_map" {
   value = google_certificate_manager_certificate_map.this.name
 }
 
+output "values" {
+  description = "The values of the chart deploy/helm/trackgate (YAML)."
+  value       = yamlencode(local.values)
+}
+
+# What ./finish reads.
+output "cluster" {
+  value = { project = var.project, region = var.region, name = google_container_cluster.this.name, namespace = var.namespace, release = var.name, backend_service = var.backend_service }
+}
+
 output "next" {
   value = <<-EOT
+    # the chart, with the passwords, and IAP's audience; then: is it up, and does the whole chain hold?
+    ./finish
+    # the cluster, by kubectl
     gcloud container clusters get-credentials ${var.name} --project=${var.project} --region=${var.region} --dns-endpoint
-    # then the chart: docs/gcp.md, "GKE". After it stands, IAP's audience:
-    gcloud compute backend-services list --project=${var.project} --global
-    # is it up, and does the whole chain hold?
+    # later: is it up, and does the whole chain hold?
     trackgate doctor --url "https://${var.domain}"
   EOT
 }

@@ -20,6 +20,12 @@ variable "bucket" {
   default     = null
 }
 
+variable "nearline_days" {
+  description = "After how many days artifacts go to Nearline, which is cheaper to keep and dearer to read; null: never. 90 is a beginning for large installations."
+  type        = number
+  default     = null
+}
+
 variable "database" {
   description = "Size of the database. docs/gcp.md has what was measured."
   type = object({
@@ -61,6 +67,35 @@ variable "members" {
   type        = list(string)
 }
 
+variable "hosted_domains" {
+  description = "Google Workspace domains whose people count."
+  type        = list(string)
+}
+
+variable "admins" {
+  description = "Trackgate's first administrators, by address."
+  type        = list(string)
+  validation {
+    condition     = length(var.admins) > 0
+    error_message = "Without an administrator nobody could give anybody anything."
+  }
+}
+
+variable "images" {
+  description = "IMAGE@sha256:DIGEST of Trackgate (Dockerfile) and of MLflow (deploy/mlflow/Dockerfile)."
+  type        = object({ trackgate = string, mlflow = string })
+  validation {
+    condition     = alltrue([for image in values(var.images) : can(regex("^[^@]+@sha256:[0-9a-f]{64}$", image))])
+    error_message = "IMAGE@sha256:DIGEST each."
+  }
+}
+
+variable "replicas" {
+  description = "How many pods, each with an MLflow of its own; two and more outlive a node."
+  type        = number
+  default     = 2
+}
+
 variable "namespace" {
   type    = string
   default = "trackgate"
@@ -72,7 +107,7 @@ variable "kubernetes_service_account" {
 }
 
 variable "backend_service" {
-  description = "Name of the backend service that the Gateway made (docs/gcp.md), for the output `iap_audience`; null at first."
+  description = "Name of the backend service that the Gateway made, from which IAP's audience comes; null at first. `./finish` finds it and writes it down."
   type        = string
   default     = null
 }

@@ -55,11 +55,12 @@ module "database" {
 }
 
 module "bucket" {
-  source   = "../../modules/bucket"
-  project  = var.project
-  name     = local.bucket
-  location = var.region
-  writers  = { server = module.vm.member }
+  source        = "../../modules/bucket"
+  project       = var.project
+  name          = local.bucket
+  location      = var.region
+  nearline_days = var.nearline_days
+  writers       = { server = module.vm.member }
 }
 
 module "audit" {

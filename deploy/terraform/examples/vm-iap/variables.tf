@@ -20,6 +20,12 @@ variable "bucket" {
   default     = null
 }
 
+variable "nearline_days" {
+  description = "After how many days artifacts go to Nearline, which is cheaper to keep and dearer to read; null: never. 90 is a beginning for large installations."
+  type        = number
+  default     = null
+}
+
 variable "admins" {
   description = "Trackgate's first administrators, by address."
   type        = list(string)

@@ -254,6 +254,34 @@ resource "google_cloud_run_v2_service_iam_member" "iap" {
   member   = "serviceAccount:${google_project_service_identity.iap.email}"
 }
 
+# A name of one's own, with a certificate of Google's making. IAP stands before every way into the service, so before this one.
+resource "google_cloud_run_domain_mapping" "this" {
+  count = var.domain == null ? 0 : 1
+
+  project  = var.project
+  location = var.region
+  name     = var.domain
+
+  metadata {
+    namespace = var.project
+  }
+  spec {
+    route_name = google_cloud_run_v2_service.this.name
+  }
+}
+
+resource "google_dns_record_set" "this" {
+  count = var.domain == null || var.dns_zone == null ? 0 : 1
+
+  project      = var.project
+  managed_zone = var.dns_zone
+  name         = "${var.domain}."
+  type         = "CNAME"
+  ttl          = 300
+  # Of every mapped name below a domain, says Cloud Run.
+  rrdatas = ["ghs.googlehosted.com."]
+}
+
 resource "google_iap_web_cloud_run_service_iam_member" "this" {
   for_each = toset(var.members)
 

@@ -23,6 +23,14 @@ output "config" {
   value = local.config
 }
 
+output "name" {
+  description = "The name of one's own: what leads to the service, and where it is written down."
+  value = {
+    mapped  = [for mapping in google_cloud_run_domain_mapping.this : "${mapping.name} to ${mapping.spec[0].route_name}"]
+    records = [for record in google_dns_record_set.this : "${record.name} ${record.type} ${one(record.rrdatas)} in ${record.managed_zone}"]
+  }
+}
+
 output "iam" {
   value = concat(
     [for grant in google_secret_manager_secret_iam_member.this : { on = "secret ${grant.secret_id}", role = grant.role, member = grant.member }],

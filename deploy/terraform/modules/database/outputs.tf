@@ -3,6 +3,11 @@ output "host" {
   value       = local.host
 }
 
+output "address" {
+  description = "Where that name leads: for rules about addresses. Connect to the name."
+  value       = google_sql_database_instance.this.private_ip_address
+}
+
 output "ca" {
   description = "Who signed that certificate; public."
   value       = join("\n", [for ca in google_sql_database_instance.this.server_ca_cert : trimspace(ca.cert)])

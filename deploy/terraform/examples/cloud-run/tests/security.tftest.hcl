@@ -43,6 +43,38 @@ run "iap_stands_in_front_and_calls_alone" {
   }
 }
 
+run "a_name_of_ones_own_leads_to_the_service_and_no_further" {
+  command = plan
+  variables {
+    domain   = "mlflow.example.com"
+    dns_zone = "example-com"
+  }
+  assert {
+    condition     = output.url == "https://mlflow.example.com" && strcontains(module.service.config, "public_url = \"https://mlflow.example.com\"")
+    error_message = "Trackgate takes itself for somebody else."
+  }
+  assert {
+    condition     = module.service.name.mapped == ["mlflow.example.com to trackgate"] && module.service.name.records == ["mlflow.example.com. CNAME ghs.googlehosted.com. in example-com"]
+    error_message = "The name leads elsewhere, or has no certificate."
+  }
+}
+
+run "without_a_name_of_ones_own_there_is_none" {
+  command = plan
+  assert {
+    condition     = length(module.service.name.mapped) == 0 && length(module.service.name.records) == 0
+    error_message = "A name is mapped that nobody asked for."
+  }
+}
+
+run "an_address_is_no_name" {
+  command = plan
+  variables {
+    domain = "https://mlflow.example.com"
+  }
+  expect_failures = [var.domain]
+}
+
 run "the_service_waits_and_streams" {
   assert {
     condition     = module.service.service.template[0].timeout == "3600s"
@@ -180,6 +212,21 @@ run "the_bucket_is_uniform_private_and_forgiving" {
   assert {
     condition     = anytrue([for rule in module.bucket.bucket.lifecycle_rule : rule.action[0].type == "AbortIncompleteMultipartUpload" && rule.condition[0].age == 7])
     error_message = "Uploads that were given up stay, and cost, for ever."
+  }
+  assert {
+    condition     = length([for rule in module.bucket.bucket.lifecycle_rule : rule if rule.action[0].type == "SetStorageClass"]) == 0
+    error_message = "Artifacts become dear to read without a word."
+  }
+}
+
+run "old_artifacts_become_cheap_to_keep_where_asked" {
+  command = plan
+  variables {
+    nearline_days = 90
+  }
+  assert {
+    condition     = one([for rule in module.bucket.bucket.lifecycle_rule : "${rule.action[0].storage_class} after ${rule.condition[0].age} days" if rule.action[0].type == "SetStorageClass"]) == "NEARLINE after 90 days"
+    error_message = "`nearline_days` does nothing."
   }
 }
 

@@ -10,6 +10,33 @@ variables {
   project = "demo-project"
   domain  = "mlflow.example.com"
   members = ["domain:example.com"]
+
+  hosted_domains = ["example.com"]
+  admins         = ["ada@example.com"]
+  images = {
+    trackgate = "europe-docker.pkg.dev/demo-project/images/trackgate@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    mlflow    = "europe-docker.pkg.dev/demo-project/images/mlflow@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+  }
+}
+
+# deploy/check/helm renders the chart with that file, and Trackgate reads what comes out.
+run "the_chart_is_told_all_of_it_and_no_secret" {
+  assert {
+    condition     = yamldecode(output.values) == yamldecode(file("${path.module}/tests/values.yaml"))
+    error_message = "The chart would be told something else than tests/values.yaml: ${output.values}"
+  }
+  assert {
+    condition     = yamldecode(output.values).iap.enabled && yamldecode(output.values).iap.audiences == ["/projects/0/global/backendServices/0"]
+    error_message = "Before the backend service stands, somebody might come in."
+  }
+}
+
+run "images_without_a_digest_are_refused" {
+  command = plan
+  variables {
+    images = { trackgate = "trackgate:latest", mlflow = "mlflow:latest" }
+  }
+  expect_failures = [var.images]
 }
 
 run "the_cluster_is_private" {
@@ -66,7 +93,7 @@ run "the_audience_is_told_once_the_gateway_stands" {
     values = { generated_id = 4567 }
   }
   assert {
-    condition     = output.iap_audience == "/projects/123456789/global/backendServices/4567"
+    condition     = output.iap_audience == "/projects/123456789/global/backendServices/4567" && yamldecode(output.values).iap.audiences == [output.iap_audience]
     error_message = "The audience is not the backend service's."
   }
   assert {
@@ -77,7 +104,7 @@ run "the_audience_is_told_once_the_gateway_stands" {
 
 run "the_outputs_lead_on" {
   assert {
-    condition     = output.url == "https://mlflow.example.com" && output.address == "203.0.113.8" && output.iap_audience == null && output.service_accounts.server == module.identity.service_account && strcontains(output.next, "trackgate doctor --url \"https://mlflow.example.com\"")
+    condition     = output.url == "https://mlflow.example.com" && output.address == "203.0.113.8" && output.iap_audience == null && output.service_accounts.server == module.identity.service_account && strcontains(output.next, "./finish") && strcontains(output.next, "trackgate doctor --url \"https://mlflow.example.com\"")
     error_message = "An output is missing or wrong."
   }
 }
@@ -156,6 +183,21 @@ run "the_bucket_is_uniform_private_and_forgiving" {
   assert {
     condition     = anytrue([for rule in module.bucket.bucket.lifecycle_rule : rule.action[0].type == "AbortIncompleteMultipartUpload" && rule.condition[0].age == 7])
     error_message = "Uploads that were given up stay, and cost, for ever."
+  }
+  assert {
+    condition     = length([for rule in module.bucket.bucket.lifecycle_rule : rule if rule.action[0].type == "SetStorageClass"]) == 0
+    error_message = "Artifacts become dear to read without a word."
+  }
+}
+
+run "old_artifacts_become_cheap_to_keep_where_asked" {
+  command = plan
+  variables {
+    nearline_days = 90
+  }
+  assert {
+    condition     = one([for rule in module.bucket.bucket.lifecycle_rule : "${rule.action[0].storage_class} after ${rule.condition[0].age} days" if rule.action[0].type == "SetStorageClass"]) == "NEARLINE after 90 days"
+    error_message = "`nearline_days` does nothing."
   }
 }
 

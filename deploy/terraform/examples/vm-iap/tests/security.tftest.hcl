@@ -242,6 +242,21 @@ run "the_bucket_is_uniform_private_and_forgiving" {
     condition     = anytrue([for rule in module.bucket.bucket.lifecycle_rule : rule.action[0].type == "AbortIncompleteMultipartUpload" && rule.condition[0].age == 7])
     error_message = "Uploads that were given up stay, and cost, for ever."
   }
+  assert {
+    condition     = length([for rule in module.bucket.bucket.lifecycle_rule : rule if rule.action[0].type == "SetStorageClass"]) == 0
+    error_message = "Artifacts become dear to read without a word."
+  }
+}
+
+run "old_artifacts_become_cheap_to_keep_where_asked" {
+  command = plan
+  variables {
+    nearline_days = 90
+  }
+  assert {
+    condition     = one([for rule in module.bucket.bucket.lifecycle_rule : "${rule.action[0].storage_class} after ${rule.condition[0].age} days" if rule.action[0].type == "SetStorageClass"]) == "NEARLINE after 90 days"
+    error_message = "`nearline_days` does nothing."
+  }
 }
 
 run "who_read_what_is_recorded" {
