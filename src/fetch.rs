@@ -1,7 +1,8 @@
 //! How do we ask an identity provider, or Google's directory, for a document?
 //!
 //! What comes back is hostile input: bounded in time and size, status 200 alone, no redirect followed, no compression,
-//! certificate verified. Nothing of a caller's request goes along. `http` is for loopback addresses only.
+//! certificate verified. Nothing of a caller's request goes along. `http` is for loopback addresses only, but for what is
+//! neither secret nor believed ([`Fetcher::send_openly`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub most: usize,
     /// How to get there. Servers go straight.
     pub way_out: WayOut,
+    /// How many connections may rest for the next time. For whoever asks often, and from one runtime alone.
+    pub resting: usize,
 }
 
 impl Settings {
@@ -57,11 +60,12 @@ impl Default for Settings {
             connect: Duration::from_secs(2),
             most: 1024 * 1024,
             way_out: WayOut::Straight,
+            resting: 0,
         }
     }
 }
 
-/// A client of one identity provider. Connections are not kept: it is asked seldom, and from several runtimes.
+/// A client of one identity provider. Connections are mostly not kept: it is asked seldom, and from several runtimes.
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
@@ -125,7 +129,7 @@ impl Fetcher {
             .https_or_http()
             .enable_http1()
             .wrap_connector(Dialer::new(settings.way_out, tcp));
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(settings.resting).build(connector);
         Ok(Self { client, total: settings.total, most: settings.most })
     }
 
@@ -191,6 +195,14 @@ impl Fetcher {
         if !is_metadata(url) {
             return Err(FetchFault::Insecure);
         }
+        tokio::time::timeout(self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
+    }
+
+    /// The same to any address, also past TLS: for what holds no secret, and where nothing hangs on who answers.
+    ///
+    /// # Errors
+    /// [`FetchFault`] when there is no complete answer.
+    pub async fn send_openly(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchFault> {
         tokio::time::timeout(self.total, self.exchange(request)).await.map_err(|_| FetchFault::TimedOut)?
     }
 

@@ -40,7 +40,11 @@ pub mod message;
 pub mod seal;
 // How a token of our own is written.
 pub mod token_form;
+// In which trace a request is, and what is told of it there.
 pub mod trace_context;
+pub mod spans;
+// To whoever keeps traces.
+pub mod collector;
 // The agent on a client's machine: a fresh credential on every request of programs that know of none.
 pub mod connect;
 // The configuration file and the settings made from it.

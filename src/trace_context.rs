@@ -2,27 +2,37 @@
 //!
 //! W3C Trace Context (section 3.2, `traceparent`), or Google's older header `X-Cloud-Trace-Context`
 //! (<https://cloud.google.com/trace/docs/trace-context#legacy-http-header>), which its load balancers send too. A client may
-//! name any trace: it links log lines, and nothing else follows from it.
+//! name any trace: it links log lines, and `spans` says what else follows from it.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// W3C Trace Context, section 3.2.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C Trace Context, section 3.3.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Google's older one.
+pub const X_CLOUD_TRACE_CONTEXT: HeaderName = HeaderName::from_static("x-cloud-trace-context");
 
 /// A place in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: u128,
     span: u64,
-    sampled: bool,
+    /// `None`: left to whoever comes next.
+    sampled: Option<bool>,
 }
 
 impl TraceContext {
     /// What the headers say; `None` where they say nothing, or what cannot be read. Said twice is not said.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let one = |name| {
-            let mut values = headers.get_all(name).iter();
-            values.next().filter(|_| values.next().is_none())?.to_str().ok()
-        };
-        one("traceparent").and_then(Self::w3c).or_else(|| one("x-cloud-trace-context").and_then(Self::google))
+        Self::of_traceparent(headers).or_else(|| one(headers, X_CLOUD_TRACE_CONTEXT).and_then(Self::google))
+    }
+
+    /// What W3C's header says alone, read in the same way.
+    #[must_use]
+    pub fn of_traceparent(headers: &HeaderMap) -> Option<Self> {
+        one(headers, TRACEPARENT).and_then(Self::w3c)
     }
 
     fn w3c(text: &str) -> Option<Self> {
@@ -33,7 +43,7 @@ impl TraceContext {
         if version == 0xff || (version == 0 && parts.next().is_some()) {
             return None;
         }
-        Self::new(hex(trace, 32)?, u64::try_from(hex(span, 16)?).ok()?, flags & 1 == 1)
+        Self::new(hex(trace, 32)?, u64::try_from(hex(span, 16)?).ok()?, Some(flags & 1 == 1))
     }
 
     fn google(text: &str) -> Option<Self> {
@@ -42,10 +52,17 @@ impl TraceContext {
         if !span.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        Self::new(hex(trace, 32)?, span.parse().ok()?, options == "o=1")
+        let sampled = match options {
+            "o=1" => Some(true),
+            "o=0" => Some(false),
+            _ => None,
+        };
+        Self::new(hex(trace, 32)?, span.parse().ok()?, sampled)
     }
 
-    fn new(trace: u128, span: u64, sampled: bool) -> Option<Self> {
+    /// A place of our own; `None` for what W3C calls invalid, all zeros.
+    #[must_use]
+    pub fn new(trace: u128, span: u64, sampled: Option<bool>) -> Option<Self> {
         (trace != 0 && span != 0).then_some(Self { trace, span, sampled })
     }
 
@@ -64,8 +81,50 @@ impl TraceContext {
     /// Whether somebody records it.
     #[must_use]
     pub fn sampled(self) -> bool {
+        self.sampled == Some(true)
+    }
+
+    /// What the one before us decided about recording it, if they did.
+    #[must_use]
+    pub fn decided(self) -> Option<bool> {
         self.sampled
     }
+
+    /// The trace, as a number.
+    #[must_use]
+    pub fn trace_number(self) -> u128 {
+        self.trace
+    }
+
+    /// The span, as a number.
+    #[must_use]
+    pub fn span_number(self) -> u64 {
+        self.span
+    }
+
+    /// Another span of the same trace, decided alike.
+    #[must_use]
+    pub fn at(self, span: u64) -> Option<Self> {
+        Self::new(self.trace, span, self.sampled)
+    }
+
+    /// As `traceparent` says it.
+    #[must_use]
+    pub fn traceparent(self) -> Option<HeaderValue> {
+        let text = format!("00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled()));
+        HeaderValue::try_from(text).ok()
+    }
+
+    /// As `X-Cloud-Trace-Context` says it.
+    #[must_use]
+    pub fn cloud(self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{:032x}/{};o={}", self.trace, self.span, u8::from(self.sampled()))).ok()
+    }
+}
+
+fn one(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// So many lower-case hexadecimal digits (section 3.2.2: "HEXDIGLC").
@@ -102,6 +161,27 @@ mod tests {
         let unsampled = Some(("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(), "0000000000000001".to_owned(), false));
         assert_eq!(of(&[("x-cloud-trace-context", other)]), unsampled);
         assert_eq!(of(&[("traceparent", &format!("01-{TRACE}-00f067aa0ba902b7-01-more"))]), told, "a later version");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_place() {
+        for decided in [Some(true), Some(false)] {
+            let here = TraceContext::new(7 << 100, u64::MAX, decided).unwrap();
+            for (name, value) in [(TRACEPARENT, here.traceparent()), (X_CLOUD_TRACE_CONTEXT, here.cloud())] {
+                assert_eq!(TraceContext::of(&HeaderMap::from_iter([(name, value.unwrap())])), Some(here));
+            }
+        }
+        assert_eq!(TraceContext::new(0, 1, None), None);
+        assert_eq!(TraceContext::new(1, 0, None), None);
+    }
+
+    #[test]
+    fn google_may_leave_the_decision_to_us() {
+        for (options, decided) in [("", None), (";o=1", Some(true)), (";o=0", Some(false)), (";o=2", None)] {
+            let value = HeaderValue::try_from(format!("{TRACE}/1{options}")).unwrap();
+            let headers = HeaderMap::from_iter([(X_CLOUD_TRACE_CONTEXT, value)]);
+            assert_eq!(TraceContext::of(&headers).unwrap().decided(), decided, "{options}");
+        }
     }
 
     #[test]

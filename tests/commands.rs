@@ -218,6 +218,16 @@ fn check_names_everything_that_does_not_answer() {
     let said = place.fails("check", 5);
     assert!(said.contains("FAULT issuer idp: ") && said.contains("FAULT MLflow: MLflow cannot be reached"), "{said}");
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
+    // A collector that is away is no fault: requests are answered without it.
+    let file = place.0.join("trackgate.toml");
+    let untraced = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{untraced}\n[trace]\notlp_endpoint = \"http://127.0.0.1:9\"\n")).unwrap();
+    fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = place.fails("check", 5);
+    assert!(said.contains("note  traces: http://127.0.0.1:9/v1/traces takes no spans now: "), "{said}");
+    assert!(!place.says("check --offline").contains("traces"), "nobody is asked");
+    fs::write(&file, untraced).unwrap();
+    fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(place.fails("check --offline", 5).contains("chmod 700"));
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o700)).unwrap();
     // Whom a binding leads to is known to the store alone.

@@ -18,6 +18,7 @@ use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
 use crate::certificate::Facts;
 use crate::clock::Clock;
+use crate::collector;
 use crate::config::Config;
 use crate::directory::{self, Directory};
 use crate::fetch::Fetcher;
@@ -98,6 +99,13 @@ impl Check {
                 Ok(Some(remark)) => say::line(format!("note  workspaces: {remark}"))?,
                 Ok(None) => {}
                 Err(error) => tell("workspaces", Err(error))?,
+            }
+            if let Some(trace) = &config.trace {
+                match traces(&trace.collector).await {
+                    Ok(Ok(())) => tell("traces", Ok(format!("{} takes spans", trace.collector.traces_url())))?,
+                    Ok(Err(remark)) => say::line(format!("note  traces: {remark}"))?,
+                    Err(error) => tell("traces", Err(error))?,
+                }
             }
         }
         Ok(if found { Ended::FoundFaults } else { Ended::Well })
@@ -212,6 +220,13 @@ async fn workspaces(config: &Config) -> anyhow::Result<Option<String>> {
         // Without them, nothing hangs on the answer; a server that is down was told of before.
         Err(_) => Ok(None),
     }
+}
+
+/// Whether the collector takes spans. Requests are answered without it, so what is wrong there is no fault here.
+async fn traces(settings: &collector::Settings) -> anyhow::Result<Result<(), String>> {
+    let url = settings.traces_url();
+    let looked = collector::look(settings).await?;
+    Ok(looked.map_err(|fault| format!("{url} takes no spans now: {fault}; they are lost until it does")))
 }
 
 /// Which MLflow answers, and what is to be said of that version.

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::authenticate::Authenticator;
+use crate::collector::Counts;
 use crate::gate::House;
 use crate::metrics::{Metrics, Sample};
 use crate::monitor::Readiness;
@@ -18,7 +19,13 @@ use crate::upstream::Upstream;
 type Standing = Weak<ArcSwap<House>>;
 
 /// Names all of them.
-pub(super) fn tell(live: &Arc<ArcSwap<House>>, upstream: &Upstream, doors: &serve::Settings, ready: &Readiness) {
+pub(super) fn tell(
+    live: &Arc<ArcSwap<House>>,
+    upstream: &Upstream,
+    doors: &serve::Settings,
+    ready: &Readiness,
+    spans: &Counts,
+) {
     let house = live.load();
     let metrics = &house.metrics;
     let parts = ready.clone();
@@ -37,6 +44,7 @@ pub(super) fn tell(live: &Arc<ArcSwap<House>>, upstream: &Upstream, doors: &serv
     of_callers(metrics, &Arc::downgrade(live));
     of_mlflow(metrics, &Arc::downgrade(live), upstream);
     of_doors(metrics, doors);
+    of_traces(metrics, spans);
     let store = house.store.clone();
     metrics.gauge(
         "trackgate_store_snapshot_age_seconds",
@@ -129,6 +137,15 @@ fn of_doors(metrics: &Metrics, doors: &serve::Settings) {
     let alive = doors.alive.clone();
     metrics.gauge("trackgate_workers_silent", "Workers that gave no sign of life for 15 seconds", move || {
         vec![number(alive.silent_for(Duration::from_secs(15)).len())]
+    });
+}
+
+fn of_traces(metrics: &Metrics, spans: &Counts) {
+    let counts = spans.clone();
+    metrics.counter("trackgate_trace_spans", "Spans of sampled requests, by what became of them", move || {
+        [("exported", counts.exported()), ("failed", counts.failed()), ("dropped", counts.dropped())]
+            .map(|(result, count)| Sample::count(count).with("result", result))
+            .into()
     });
 }
 

@@ -51,6 +51,7 @@ const LIVE: &[&str] = &[
     "session.absolute",
     "session.login",
     "tokens",
+    "trace.sample",
 ];
 
 /// Why the old house stays.
@@ -146,6 +147,7 @@ impl Reload {
             limits,
             news: Arc::clone(&old.news),
             metrics: old.metrics.clone(),
+            spans: old.spans.sampling(config.trace.as_ref().map(|trace| trace.sample)),
         };
         let new = Arc::new(build(config, ground, &self.seal, &self.clock)?);
         let fetching = fetch(&new.authenticator);
@@ -233,7 +235,7 @@ mod tests {
     fn every_live_key_is_one() {
         let known = keys(EXAMPLE);
         for live in LIVE {
-            let optional = ["binding", "google_groups"].contains(live);
+            let optional = ["binding", "google_groups", "trace.sample"].contains(live);
             assert!(
                 optional || known.iter().any(|asked| may_change(&asked.key) && asked.key.starts_with(live)),
                 "{live}"

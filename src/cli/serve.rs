@@ -14,6 +14,7 @@ use crate::acme;
 use crate::audit;
 use crate::authenticate::{Authenticator, SetupFault, keyring};
 use crate::clock::Clock;
+use crate::collector::{self, Collector, Counts};
 use crate::config::{Asked, Config};
 use crate::forward::{self, Tunnels};
 use crate::gate::limits::Limits;
@@ -23,6 +24,7 @@ use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
 use crate::seal::Seal;
 use crate::serve::{self, Addresses, Running, ServeError};
+use crate::spans::Spans;
 use crate::store::{Engine, Store, StoreFault};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -47,6 +49,9 @@ pub enum OpenFault {
     /// The way to MLflow.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The way to whoever keeps traces.
+    #[error(transparent)]
+    Collector(#[from] collector::SetupFault),
     /// Certificates of an authority.
     #[error(transparent)]
     Acme(#[from] acme::OpenFault),
@@ -75,6 +80,7 @@ pub struct Assembled {
     fetching: Option<tokio::task::JoinHandle<()>>,
     sealing: tokio::task::JoinHandle<()>,
     certificates: Option<Arc<acme::Keeper>>,
+    collector: Option<Collector>,
 }
 
 /// Puts the rooms together. The tasks behind them run on the current runtime, which must outlive the house.
@@ -92,6 +98,9 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let (ring, kept, time) = (Arc::clone(&seal), store.clone(), clock.clone());
     let sealing = tokio::spawn(async move { keys.keep(&ring, &kept, &time).await });
 
+    let counts = Counts::default();
+    let (collector, spans) = traces(&config, &counts, &clock)?;
+
     let (serve, monitor, keys) = (config.serve.clone(), config.monitor.clone(), std::mem::take(&mut config.keys));
     let ground = Ground {
         store,
@@ -101,13 +110,14 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         limits: Arc::new(Limits::new(&config.rates)),
         news: Arc::new(News::default()),
         metrics: Metrics::new(),
+        spans,
     };
     let house = Arc::new(build(config, ground, &seal, &clock)?);
     let fetching = Some(fetch(&house.authenticator));
     let tunnels = house.forward.tunnels.clone();
     let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
     let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
-    readings::tell(&live, &upstream, &serve, &ready);
+    readings::tell(&live, &upstream, &serve, &ready, &counts);
     Ok(Assembled {
         house,
         live,
@@ -123,7 +133,16 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         fetching,
         sealing,
         certificates,
+        collector,
     })
+}
+
+/// Who sends traces, and who makes them, where they are wished for.
+fn traces(config: &Config, counts: &Counts, clock: &Clock) -> Result<(Option<Collector>, Spans), collector::SetupFault> {
+    let Some(trace) = &config.trace else { return Ok((None, Spans::default())) };
+    let collector = Collector::begin(&trace.collector, counts, clock)?;
+    let spans = Spans::by(collector.tracer(), trace.sample, config.public_url.host_str().unwrap_or_default());
+    Ok((Some(collector), spans))
 }
 
 /// What stays when the house is built anew.
@@ -135,6 +154,7 @@ pub(super) struct Ground {
     pub(super) limits: Arc<Limits>,
     pub(super) news: Arc<News>,
     pub(super) metrics: Metrics,
+    pub(super) spans: Spans,
 }
 
 /// The rooms as the settings want them, on what stays.
@@ -161,6 +181,7 @@ pub(super) fn build(config: Config, ground: Ground, seal: &Arc<Seal>, clock: &Cl
         limits: ground.limits,
         news: ground.news,
         metrics: ground.metrics,
+        spans: ground.spans,
     })
 }
 
@@ -268,7 +289,9 @@ impl Assembled {
     }
 
     async fn close(self) {
-        let Self { house, live, upstream, ready, writer, fetching, sealing, .. } = self;
+        let Self { house, live, upstream, ready, writer, fetching, sealing, collector, .. } = self;
+        // Beside the rest: whoever keeps traces may be slow.
+        let last_spans = collector.map(|collector| tokio::task::spawn_blocking(|| collector.end()));
         for task in fetching.into_iter().chain([sealing]) {
             task.abort();
             let _ = task.await;
@@ -277,6 +300,9 @@ impl Assembled {
         ready.close();
         drop((house, live, upstream));
         let _ = tokio::task::spawn_blocking(move || writer.finish(LAST_RECORDS)).await;
+        if let Some(last_spans) = last_spans {
+            let _ = last_spans.await;
+        }
     }
 }
 

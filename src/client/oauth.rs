@@ -372,6 +372,7 @@ pub(super) fn patience() -> crate::fetch::Settings {
     crate::fetch::Settings {
         ca_file: None,
         way_out: crate::way_out::WayOut::Environment,
+        resting: 0,
         total: Duration::from_secs(20),
         connect: Duration::from_secs(10),
         most: 256 * 1024,

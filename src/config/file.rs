@@ -18,6 +18,7 @@ use super::kinds::{
 };
 use super::rates;
 use super::reader::{Fault, Report, Section};
+use super::trace;
 use super::units::Size;
 use super::{Bodies, Config};
 use crate::acme::{Challenge, Desk};
@@ -81,6 +82,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
     access(root.section("access"), &mut store, &mut resolve, &mut answer);
     let log = log(root.section("log"));
     let audit = audit(root.section("audit"), log.google_project.clone());
+    let trace = trace::trace(&root, log.google_project.as_deref());
     root.finish();
 
     let extra_hosts: Vec<String> = extra_hosts.into_iter().map(|HostName(name)| name).collect();
@@ -116,6 +118,7 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Fault>) {
         seal_keys_file,
         audit,
         log,
+        trace,
         keys: report.asked.into_inner(),
     });
     (config, report.faults.into_inner())

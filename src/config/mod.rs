@@ -17,6 +17,7 @@ mod rates;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod units;
 
 use std::ffi::OsStr;
@@ -28,6 +29,7 @@ use http::HeaderValue;
 use url::Url;
 
 pub use self::reader::{Asked, Fault};
+pub use self::trace::Trace;
 pub use self::units::Size;
 pub(crate) use self::units::duration;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub audit: audit::Settings,
     /// Operational logs.
     pub log: telemetry::Settings,
+    /// Traces, where they are sent to somebody.
+    pub trace: Option<Trace>,
     /// Every key, its default and the value in force, in the order in which they are read.
     pub keys: Vec<Asked>,
 }
@@ -252,6 +256,14 @@ impl Config {
             }
             if let Some(secret) = issuer.login.as_ref().and_then(|login| login.client_secret_file.as_ref()) {
                 look(secret, true);
+            }
+        }
+        if let Some(trace) = &self.trace {
+            if let Some(ca) = &trace.collector.ca_file {
+                look(ca, false);
+            }
+            if let Some(key) = trace.collector.credentials.as_ref().and_then(|own| own.key_file.as_ref()) {
+                look(key, true);
             }
         }
         if let Some(google) = &self.authenticate.google_groups {

@@ -542,6 +542,53 @@ fn groups_from_google_are_for_addresses_that_somebody_may_vouch_for() {
 }
 
 #[test]
+fn traces_are_sent_where_that_is_safe_and_of_a_share_between_nothing_and_all() {
+    assert!(Config::parse(MINIMAL).unwrap_or_else(|faults| panic!("{faults:#?}")).trace.is_none(), "off by default");
+    let with = |more: &str| format!("{MINIMAL}\n[trace]\n{more}\n");
+    let trace = |more: &str| Config::parse(&with(more)).unwrap_or_else(|faults| panic!("{faults:#?}")).trace.unwrap();
+    let plain = "otlp_endpoint = \"http://collector.monitoring:4318\"";
+    let found = trace(plain);
+    assert_eq!(found.sample.to_string(), "0.05");
+    assert_eq!((found.collector.service.as_str(), found.collector.credentials), ("trackgate", None));
+    for share in ["0", "1", "0.5", "1.0", "5e-3"] {
+        trace(&format!("{plain}\nsample = {share}"));
+    }
+    let google = "otlp_endpoint = \"https://telemetry.googleapis.com\"";
+    let project = "\n[log]\ngoogle_project = \"my-project\"";
+    let found = trace(&format!("{google}{project}")).collector;
+    assert_eq!(found.google_project.as_deref(), Some("my-project"));
+    assert!(found.credentials.unwrap().key_file.is_none(), "the machine's own");
+    assert_eq!(trace(&format!("{google}\ngoogle_auth = false{project}")).collector.credentials, None);
+
+    for (more, wanted) in [
+        ("", "`trace.otlp_endpoint` is required"),
+        ("otlp_endpoint = \"collector:4318\"", "an OTLP/HTTP receiver"),
+        ("otlp_endpoint = \"grpc://collector:4317\"", "an OTLP/HTTP receiver"),
+        ("otlp_endpoint = \"http://me:hunter2@collector\"", "without user, password"),
+        ("otlp_endpoint = \"http://collector/?token=hunter2\"", "without user, password"),
+        ("otlp_endpoint = \"http://collector/v1/traces\"", "`/v1/traces` is added"),
+        (&format!("{plain}\nsample = 1.1"), "between 0 and 1"),
+        (&format!("{plain}\nsample = -1"), "between 0 and 1"),
+        (&format!("{plain}\nsample = nan"), "between 0 and 1"),
+        (&format!("{plain}\nsample = \"all\""), "between 0 and 1"),
+        (&format!("{plain}\nservice_name = \"\""), "a name such as"),
+        (&format!("{plain}\nca_file = \"/ca.pem\""), "is not https"),
+        (&format!("{plain}\ngoogle_auth = true"), "a token would be shown"),
+        (&format!("{plain}\ngoogle_key_file = \"/k\""), "has no effect without `trace.google_auth`"),
+        (&format!("{plain}\nmetadata_url = \"http://127.0.0.1\""), "has no effect without `trace.google_auth`"),
+        (google, "which wants to know the project"),
+        (
+            &format!("{google}\ngoogle_key_file = \"/k\"\nmetadata_url = \"http://127.0.0.1\"{project}"),
+            "has no effect beside",
+        ),
+    ] {
+        let found = faults(&with(more));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:?}");
+        assert!(!found.concat().contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
 fn a_file_of_another_version_is_told_so() {
     let of = |version: &str| format!("config_version = {version}\n{MINIMAL}");
     Config::parse(&of("1")).unwrap_or_else(|faults| panic!("{faults:#?}"));

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::fetch::{BadTrust, FetchFault};
-use crate::google::BadKey;
+use crate::google::{BadKey, NoToken};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum DirectoryFault {
     BadAddress,
     /// Our own credentials brought no access token.
     #[error("no access token: {0}")]
-    NoToken(String),
+    NoToken(#[from] NoToken),
     /// No complete answer.
     #[error(transparent)]
     Fetch(#[from] FetchFault),

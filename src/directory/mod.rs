@@ -16,7 +16,6 @@ mod kept;
 mod outage;
 mod person;
 mod search;
-mod token;
 
 #[cfg(test)]
 #[path = "../../tests/harness/google.rs"]
@@ -38,12 +37,10 @@ pub use self::filter::Filter;
 use self::outage::Outage;
 use self::person::{Flight, Next, Person, Times};
 use self::search::Search;
-pub use self::token::SCOPE;
-use self::token::{Source, Tokens};
 use crate::clock::Clock;
 use crate::fetch::{self, Fetcher, is_metadata, is_secure};
-use crate::google::Key;
 pub use crate::google::METADATA_URL;
+use crate::google::{Key, Source, Tokens};
 use crate::mlflow::ids::{GroupName, UserName};
 
 /// People who are remembered at once.
@@ -55,6 +52,8 @@ const WRITTEN: Duration = Duration::from_secs(30);
 /// The largest page: 500 relations with names of the longest kind.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
+/// The least that the search needs.
+pub const SCOPE: &str = "https://www.googleapis.com/auth/cloud-identity.groups.readonly";
 /// Google's API.
 pub const API_URL: &str = "https://cloudidentity.googleapis.com";
 /// `[google_groups]`.
@@ -177,7 +176,7 @@ impl Directory {
                 api: settings.api_url,
                 customer: settings.customer,
                 security_groups_only: settings.security_groups_only,
-                tokens: Tokens::new(source, fetcher.clone(), clock.clone()),
+                tokens: Tokens::new(SCOPE, source, fetcher.clone(), clock.clone()),
                 fetcher,
             },
             clock,
@@ -290,7 +289,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryFault`] when they do not.
     pub async fn try_credentials(&self) -> Result<(), DirectoryFault> {
-        self.search.tokens.get().await.map(drop)
+        Ok(self.search.tokens.get().await.map(drop)?)
     }
 
     /// A task of its own: the client that caused it may hang up, and others wait for the same.

@@ -14,9 +14,9 @@ use url::Url;
 
 use super::DirectoryFault;
 use super::filter::Filter;
-use super::token::Tokens;
 use crate::fetch::Fetcher;
 use crate::fetch::harmless;
+use crate::google::Tokens;
 use crate::mlflow::ids::GroupName;
 
 /// Google takes up to 1000.

@@ -1,7 +1,7 @@
 //! When is a request over?
 //!
 //! When the last byte of its answer is handed to the connection, or when the client is gone: then its audit record is
-//! closed, and its place is another's. Both ride on the answer's body.
+//! closed, its span ends, and its place is another's. All ride on the answer's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,63 +13,84 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::limits::Place;
 use crate::audit::Record;
 use crate::message::{Body, BodyError};
+use crate::metrics::Verdict;
+use crate::spans::Served;
 
 /// Puts the record on the answer's body; it is written when that body ends or is dropped. The place is given back then.
-pub(super) fn close_with(mut record: Record, place: Option<Place>, answer: Response<Body>) -> Response<Body> {
+pub(super) fn close_with(
+    mut record: Record,
+    place: Option<Place>,
+    mut served: Option<Served>,
+    answer: Response<Body>,
+) -> Response<Body> {
     record.status(answer.status());
     let (head, body) = answer.into_parts();
     let body = match body {
         // Nothing streams: the record can be closed now, for the bytes are handed over in one piece.
         Body::Empty => {
-            record.complete();
+            complete(&mut record, &mut served);
             Body::Empty
         }
         Body::Full(bytes) => {
             record.sent(bytes.len() as u64);
-            record.complete();
+            complete(&mut record, &mut served);
             Body::Full(bytes)
         }
         body @ (Body::Incoming(_) | Body::Boxed(_)) => {
             if body.is_end_stream() {
-                record.complete();
+                complete(&mut record, &mut served);
             }
-            Body::Boxed(Box::pin(Recorded { body, record, place }))
+            Body::Boxed(Box::pin(Recorded { body, record, place, served }))
         }
     };
     Response::from_parts(head, body)
+}
+
+/// The end of what was refused without a record.
+pub(super) fn refused(served: Option<Served>, verdict: &Verdict, answer: Response<Body>) -> Response<Body> {
+    if let Some(mut served) = served {
+        served.answered(verdict, "");
+        served.complete();
+    }
+    answer
+}
+
+fn complete(record: &mut Record, served: &mut Option<Served>) {
+    record.complete();
+    if let Some(mut served) = served.take() {
+        served.complete();
+    }
 }
 
 struct Recorded {
     body: Body,
     record: Record,
     place: Option<Place>,
+    served: Option<Served>,
 }
 
 impl http_body::Body for Recorded {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    let length = data.len() as u64;
-                    self.record.sent(length);
+                    this.record.sent(data.len() as u64);
                 }
                 // A body of known length is not polled again after its last byte.
-                if self.body.is_end_stream() {
-                    self.record.complete();
-                    drop(self.place.take());
+                if this.body.is_end_stream() {
+                    complete(&mut this.record, &mut this.served);
+                    drop(this.place.take());
                 }
             }
-            Some(Err(fault)) => {
-                let fault = fault.to_string();
-                self.record.note(fault);
-            }
+            Some(Err(fault)) => this.record.note(fault.to_string()),
             None => {
-                self.record.complete();
-                drop(self.place.take());
+                complete(&mut this.record, &mut this.served);
+                drop(this.place.take());
             }
         }
         Poll::Ready(frame)

@@ -48,6 +48,7 @@ use crate::policy::fields::{self, Fields};
 use crate::policy::route::{Answer, BodyClass, Scope};
 use crate::resolve::{Known, Resolved, Resolver};
 use crate::serve::{Handler, Misdeed};
+use crate::spans::{Arrival, Journey, Spans};
 use crate::store::{PrincipalFault, Store};
 use crate::trace_context::TraceContext;
 use crate::upstream::Upstream;
@@ -88,6 +89,8 @@ pub struct House {
     pub news: Arc<News>,
     /// What is counted of requests.
     pub metrics: Metrics,
+    /// What is told of them as traces.
+    pub spans: Spans,
 }
 
 /// How large bodies may be that are read whole, in bytes.
@@ -112,6 +115,8 @@ pub struct Gate {
     upstream: Upstream,
     /// For whom this request waited.
     spent: Arc<Spent>,
+    /// Where it is in its trace.
+    journey: Option<Journey>,
 }
 
 impl Gate {
@@ -119,7 +124,12 @@ impl Gate {
     #[must_use]
     pub fn new(house: Arc<House>, upstream: Upstream) -> Self {
         let spent = Arc::default();
-        Self { house, upstream: upstream.timed(&spent), spent }
+        Self { house, upstream: upstream.timed(&spent), spent, journey: None }
+    }
+
+    /// The same gate for a request whose trace is kept.
+    fn following(&self, journey: &Journey) -> Self {
+        Self { upstream: self.upstream.traced(journey), journey: Some(journey.clone()), ..self.clone() }
     }
 
     /// The whole way of a request. Every step may refuse; no byte of a body is read before the caller is known.
@@ -150,8 +160,7 @@ impl Gate {
 
     /// The same gate, through which nothing reaches MLflow but in this workspace.
     fn within(&self, workspace: &WorkspaceName) -> Self {
-        let upstream = self.upstream.within(workspace);
-        Self { house: Arc::clone(&self.house), upstream, spent: Arc::clone(&self.spent) }
+        Self { upstream: self.upstream.within(workspace), ..self.clone() }
     }
 
     /// The way from the clean request on.
@@ -167,6 +176,7 @@ impl Gate {
         let classified = classify(request.verb, &request.path).known(house.clean.workspaces);
         if let Classified::Call(call) = &classified {
             record.call(call.row.name);
+            self.name(call);
         }
         let principal = if self.lets_strangers_in(&classified, &request) {
             None
@@ -243,7 +253,9 @@ impl Gate {
         if let Some(asker) = &asker {
             record.called(&asker.names);
         }
-        let permitted = match decide(asker.clone(), &resolved.requirements, request) {
+        let decided = decide(asker.clone(), &resolved.requirements, request);
+        self.decided();
+        let permitted = match decided {
             Ok(permitted) => permitted,
             Err(denial) => return Err(Box::pin(self.denied(*denial, &call, &fields, asker, &self.upstream)).await),
         };
@@ -253,6 +265,22 @@ impl Gate {
             return Ok(Box::pin(self.answer_ourselves(permitted, &call, &fields, &credentials, record)).await);
         }
         self.ask_mlflow(permitted, upgrade, &call, &fields, (&resolved, known)).await
+    }
+
+    /// What the trace is told of the call.
+    fn name(&self, call: &Call) {
+        let Some(journey) = &self.journey else { return };
+        journey.called(call.row.name);
+        if call.row.adds_to_traces() {
+            journey.keep_apart();
+        }
+    }
+
+    /// Our own part is over.
+    fn decided(&self) {
+        if let Some(journey) = &self.journey {
+            journey.decided();
+        }
     }
 
     /// Writes the caller's own name where the request says who did it, and the row knows that place.
@@ -429,7 +457,9 @@ impl Gate {
         if let Some(asker) = &asker {
             record.called(&asker.names);
         }
-        let permitted = match decide(asker.clone(), &resolved.requirements, request) {
+        let decided = decide(asker.clone(), &resolved.requirements, request);
+        self.decided();
+        let permitted = match decided {
             Ok(permitted) => permitted,
             Err(denial) => return Err(Box::pin(self.denied(*denial, call, fields, asker, &upstream)).await),
         };
@@ -576,23 +606,35 @@ impl Handler for Gate {
         let form = Form::of_request(request.method(), request.uri().path(), request.headers());
         let scripted = Form::is_scripted(request.headers());
         let uri = request.uri().clone();
+        let journey = self.house.spans.begin(&Arrival {
+            method: request.method(),
+            version: request.version(),
+            headers: request.headers(),
+            trusted: peer.trusted_front,
+            secure: peer.secure,
+        });
+        let following = journey.as_ref().map(|journey| self.following(journey));
+        let gate = following.as_ref().unwrap_or(self);
+        let mut served = journey.as_ref().map(Journey::serve);
         let mut record = match self.house.audit.begin() {
             Ok(record) => record,
             Err(fault) => {
                 let refusal = Refusal::from(fault);
                 self.house.metrics.refused(&refusal.verdict());
-                return refusal.to_json("");
+                return closing::refused(served, &refusal.verdict(), refusal.to_json(""));
             }
         };
         let exchange = self.house.metrics.begin();
         let peer_address = peer.address;
         record.arrived(peer_address, request.method(), uri.path());
-        let trace = TraceContext::of(request.headers());
+        // Ours, where somebody records it.
+        let ours = journey.as_ref().and_then(Journey::here);
+        let trace = ours.or_else(|| TraceContext::of(request.headers()));
         record.trace(trace);
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
         let mut place = None;
-        let walk = self.walk(peer, request, &mut record, &mut place);
+        let walk = gate.walk(peer, request, &mut record, &mut place);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
@@ -620,8 +662,12 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        exchange.answered(&record.verdict(answer.status()), record.elapsed(), &self.spent);
-        closing::close_with(record, place, answer)
+        let verdict = record.verdict(answer.status());
+        exchange.answered(&verdict, record.elapsed(), &self.spent);
+        if let Some(served) = &mut served {
+            served.answered(&verdict, &record.id());
+        }
+        closing::close_with(record, place, served, answer)
     }
 
     fn refuse(&self, peer: Peer, misdeed: Misdeed) -> Response<Body> {
@@ -634,6 +680,6 @@ impl Handler for Gate {
         if let Ok(id) = HeaderValue::from_str(&record.id()) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        closing::close_with(record, None, answer)
+        closing::close_with(record, None, None, answer)
     }
 }

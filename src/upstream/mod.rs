@@ -17,6 +17,7 @@ mod heard;
 mod link;
 mod pool;
 mod settings;
+mod traced;
 mod upload;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use settings::{BadTarget, Settings, Target};
 use crate::message::{Body, BodyError};
 use crate::metrics::Spent;
 use crate::mlflow::ids::WorkspaceName;
+use crate::spans::Journey;
 use connect::Connector;
 use link::{Failed, Link};
 use pool::Pool;
@@ -93,6 +95,23 @@ impl UpstreamError {
         matches!(self, Self::Body(_))
     }
 
+    /// Stable word for it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "settings",
+            Self::Down(_) => "down",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::FirstByteTimeout => "first-byte-timeout",
+            Self::UploadStalled => "upload-stalled",
+            Self::Broken(_) => "broken",
+            Self::Unframed => "unframed",
+            Self::Body(_) => "clients-body",
+            Self::AnswerTooLarge => "answer-too-large",
+            Self::AnswerBroken(_) => "answer-broken",
+        }
+    }
+
     /// Whether MLflow was too slow, rather than away or broken: 504 instead of 502.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -117,6 +136,8 @@ pub struct Upstream {
     workspace: Option<WorkspaceName>,
     /// Who wants to know how long this took.
     spent: Option<Arc<Spent>>,
+    /// The request for which all this is asked, where traces are kept.
+    journey: Option<Journey>,
 }
 
 impl Upstream {
@@ -126,7 +147,7 @@ impl Upstream {
     /// [`UpstreamError::Settings`] if the CA file cannot be used or the name is no host name.
     pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
         let connector = Arc::new(Connector::new(settings)?);
-        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None, spent: None })
+        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None, spent: None, journey: None })
     }
 
     /// The same server with a pool of its own, for another worker thread.
@@ -138,6 +159,7 @@ impl Upstream {
             connector: Arc::clone(&self.connector),
             workspace: None,
             spent: None,
+            journey: None,
         }
     }
 
@@ -145,6 +167,12 @@ impl Upstream {
     #[must_use]
     pub fn timed(self, spent: &Arc<Spent>) -> Self {
         Self { spent: Some(Arc::clone(spent)), ..self }
+    }
+
+    /// The same client, whose every request is a part of this journey.
+    #[must_use]
+    pub fn traced(&self, journey: &Journey) -> Self {
+        Self { journey: Some(journey.clone()), ..self.clone() }
     }
 
     /// How many connections there are, of all clients that were made of one another.
@@ -183,7 +211,12 @@ impl Upstream {
     ///
     /// # Errors
     /// See [`UpstreamError`]. Nothing is sent twice that may have been processed.
-    pub async fn send(&self, request: Request<Body>, first_byte: Duration) -> Result<Response<Body>, UpstreamError> {
+    pub async fn send(
+        &self,
+        mut request: Request<Body>,
+        first_byte: Duration,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let asked = self.journey.as_ref().and_then(|journey| traced::begin(journey, &mut request, self.settings()));
         let began = Instant::now();
         let answer = self.exchange(request, first_byte).await;
         if let Some(spent) = &self.spent {
@@ -192,7 +225,10 @@ impl Upstream {
         if answer.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
             self.connector.heard.note();
         }
-        answer
+        match asked {
+            Some(asked) => traced::answered(asked, answer),
+            None => answer,
+        }
     }
 
     /// How long ago the server last answered anybody with something else than a fault of its own; `None`: never yet. All

@@ -8,6 +8,7 @@
 pub mod certs;
 pub mod client;
 pub(crate) mod cluster;
+pub mod collector;
 pub(crate) mod forge;
 pub mod gate;
 pub(crate) mod google;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::gate::Gate;
-use crate::harness::server::{Answer, full};
+use crate::harness::collector::{CLIENT, Collector};
+use crate::harness::server::{Answer, Server, full};
 
 const ENDPOINT: &str = "e-0123456789abcdef0123456789abcdef";
 const DEFINITION: &str = "d-0123456789abcdef0123456789abcdef";
@@ -60,11 +61,15 @@ fn mlflow(method: &str, target: &str) -> Answer {
 }
 
 async fn gate() -> Gate {
-    Gate::before(|request| {
+    gate_with("").await
+}
+
+async fn gate_with(more: &str) -> Gate {
+    let server = Server::scripted(|request| {
         let (method, target) = (request.method().to_string(), request.uri().to_string());
         async move { mlflow(&method, &target) }
-    })
-    .await
+    });
+    Gate::with(server, more, |_| {}).await
 }
 
 fn asked(gate: &Gate, path: &str) -> usize {
@@ -155,6 +160,30 @@ async fn the_gateway_adds_spans_only_to_a_trace_that_the_caller_may_edit() {
     let parent = parent(1);
     let sent = [("traceparent", &*parent)];
     assert!(!heard(&gate, "alice", "/gateway/openai/v1/responses", &sent, "traceparent").await);
+}
+
+#[tokio::test]
+async fn our_own_traces_never_make_the_gateway_write_into_one() {
+    let collector = Collector::start();
+    for sample in ["sample = 0", "sample = 1"] {
+        let gate = gate_with(&collector.section(sample)).await;
+        gate.grant("user:alice@example.com", "gateway_endpoint", ENDPOINT, "USE").await;
+        gate.grant("user:alice@example.com", "experiment", "1", "EDIT").await;
+        let path = "/gateway/mlflow/v1/chat/completions";
+        for name in ["traceparent", "tracestate", "x-cloud-trace-context"] {
+            assert!(!heard(&gate, "alice", path, &[], name).await, "{sample}: {name}");
+        }
+        // What the caller named, and may edit, is what the server is told.
+        let theirs = "00-0123456789abcdef0123456789abcde1-0123456789abcdef-01";
+        assert!(heard(&gate, "alice", path, &[("traceparent", theirs)], "traceparent").await);
+        let seen = gate.upstream.seen();
+        let last = seen.iter().rfind(|seen| seen.target == path).unwrap();
+        assert_eq!(last.headers["traceparent"], theirs, "{sample}");
+        gate.close().await;
+    }
+    let spans = collector.spans();
+    assert!(spans.iter().any(|span| span.name == "ChatCompletions"), "the calls are told all the same");
+    assert!(spans.iter().any(|span| span.kind == CLIENT && span.name == "POST"));
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ mod replicas;
 mod review;
 mod sessions;
 mod signals;
+mod spans;
 mod stream;
 mod systemd;
 mod tls;

@@ -20,7 +20,7 @@ pub(super) async fn ask(at: std::net::SocketAddr, target: &str, more: &str) -> S
 
 impl Program {
     /// Puts another text into the file, and tells the program.
-    fn rewrite(&self, change: impl FnOnce(String) -> String) {
+    pub(super) fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let file = self.folder.path().join("trackgate.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, change(text)).unwrap();
@@ -28,7 +28,7 @@ impl Program {
     }
 
     /// Waits until the monitor says this of the configuration.
-    async fn tells(&self, wanted: &str) {
+    pub(super) async fn tells(&self, wanted: &str) {
         soon(wanted, async {
             loop {
                 let said = ask(self.monitor, "/readyz?verbose", "").await;

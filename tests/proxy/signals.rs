@@ -72,7 +72,7 @@ impl Program {
         assert!(done.success());
     }
 
-    async fn exit(&mut self) -> i32 {
+    pub(super) async fn exit(&mut self) -> i32 {
         let mut code = None;
         until("the end of the program", || {
             code = self.child.try_wait().unwrap().map(|status| status.code());

@@ -225,6 +225,12 @@ impl Row {
         self.behind.or(asks.then_some(Switch::PresignedDownload))
     }
 
+    /// Whether MLflow itself adds spans to the trace that a request names: whose trace that is, is judged.
+    #[must_use]
+    pub fn adds_to_traces(&self) -> bool {
+        self.needs.iter().any(|need| matches!(need, Need::Checked(Check::TraceParent(_))))
+    }
+
     /// Whether strangers may call it.
     #[must_use]
     pub fn open_to_strangers(&self) -> bool {

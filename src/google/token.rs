@@ -15,21 +15,23 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::DirectoryFault;
+use super::{Key, Wanted, metadata};
 use crate::clock::Clock;
 use crate::fetch::Fetcher;
 use crate::fetch::harmless;
-use crate::google::{self, Key, Wanted};
 
-/// The least that the search needs.
-pub const SCOPE: &str = "https://www.googleapis.com/auth/cloud-identity.groups.readonly";
 /// The metadata server gives out the same token until some minutes before its end (Google, "Authenticate workloads"), so
 /// there is no newer one to be had earlier.
 const AHEAD: Duration = Duration::from_secs(225);
 /// A token that claims to live longer is asked for anew all the same.
 const LONGEST: u64 = 12 * 3600;
+/// There is no token, in words that repeat no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoToken(pub String);
+
 /// Where tokens come from.
-pub(super) enum Source {
+pub enum Source {
     /// The metadata server of Compute Engine, GKE and Cloud Run: the workload's own service account.
     Metadata(Url),
     /// A key file.
@@ -37,7 +39,8 @@ pub(super) enum Source {
 }
 
 /// The token, and the one who fetches it.
-pub(super) struct Tokens {
+pub struct Tokens {
+    scope: &'static str,
     source: Source,
     fetcher: Fetcher,
     clock: Clock,
@@ -46,9 +49,9 @@ pub(super) struct Tokens {
 }
 
 /// An access token. It has no `Debug` on purpose.
-pub(super) struct Token {
+pub struct Token {
     /// `Bearer ...`, marked as sensitive.
-    pub(super) field: HeaderValue,
+    pub field: HeaderValue,
     /// Milliseconds since the epoch.
     renew: u64,
     ends: u64,
@@ -68,12 +71,17 @@ struct Refusal {
 }
 
 impl Tokens {
-    pub(super) fn new(source: Source, fetcher: Fetcher, clock: Clock) -> Self {
-        Self { source, fetcher, clock, held: ArcSwapOption::empty(), flight: tokio::sync::Mutex::default() }
+    /// Tokens of this scope.
+    #[must_use]
+    pub fn new(scope: &'static str, source: Source, fetcher: Fetcher, clock: Clock) -> Self {
+        Self { scope, source, fetcher, clock, held: ArcSwapOption::empty(), flight: tokio::sync::Mutex::default() }
     }
 
     /// A token that counts now.
-    pub(super) async fn get(&self) -> Result<Arc<Token>, DirectoryFault> {
+    ///
+    /// # Errors
+    /// [`NoToken`] when none is held that counts, and none can be had.
+    pub async fn get(&self) -> Result<Arc<Token>, NoToken> {
         let now = self.clock.millis();
         let held = self.held.load_full().filter(|token| now < token.ends);
         if let Some(token) = held.as_ref().filter(|token| now < token.renew) {
@@ -103,14 +111,14 @@ impl Tokens {
     }
 
     /// Google does not know this token: it is not used again.
-    pub(super) fn forget(&self, token: &Arc<Token>) {
+    pub fn forget(&self, token: &Arc<Token>) {
         let held = self.held.load();
         if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, token)) {
             self.held.compare_and_swap(&held, None);
         }
     }
 
-    async fn fetch(&self) -> Result<Token, DirectoryFault> {
+    async fn fetch(&self) -> Result<Token, NoToken> {
         let asked = self.clock.millis();
         let answer = match &self.source {
             Source::Metadata(base) => self.ask_metadata(base).await?,
@@ -119,14 +127,14 @@ impl Tokens {
         Token::read(&answer, asked)
     }
 
-    async fn ask_metadata(&self, base: &Url) -> Result<Bytes, DirectoryFault> {
-        let asked = google::ask(&self.fetcher, base, "token", &[("scopes", SCOPE)]).await;
-        asked.map_err(|why| DirectoryFault::NoToken(format!("the metadata server: {why}")))
+    async fn ask_metadata(&self, base: &Url) -> Result<Bytes, NoToken> {
+        let asked = metadata::ask(&self.fetcher, base, "token", &[("scopes", self.scope)]).await;
+        asked.map_err(|why| NoToken(format!("the metadata server: {why}")))
     }
 
-    async fn exchange(&self, key: &Key) -> Result<Bytes, DirectoryFault> {
-        let failed = |why: String| DirectoryFault::NoToken(format!("the token endpoint: {why}"));
-        let body = key.request(Wanted::Access(SCOPE), self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
+    async fn exchange(&self, key: &Key) -> Result<Bytes, NoToken> {
+        let failed = |why: String| NoToken(format!("the token endpoint: {why}"));
+        let body = key.request(Wanted::Access(self.scope), self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
         let request = Request::post(key.endpoint().as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .header(ACCEPT, HeaderValue::from_static("application/json"))
@@ -147,8 +155,8 @@ impl Tokens {
 
 impl Token {
     /// RFC 6749 section 5.1.
-    fn read(answer: &Bytes, asked: u64) -> Result<Self, DirectoryFault> {
-        let broken = || DirectoryFault::NoToken("the answer is no token".to_owned());
+    fn read(answer: &Bytes, asked: u64) -> Result<Self, NoToken> {
+        let broken = || NoToken("the answer is no token".to_owned());
         let answer: Answer = serde_json::from_slice(answer).map_err(|_| broken())?;
         if !answer.token_type.eq_ignore_ascii_case("bearer") || answer.access_token.is_empty() || answer.expires_in == 0
         {
