@@ -138,7 +138,11 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
 }
 
 /// Who sends traces, and who makes them, where they are wished for.
-fn traces(config: &Config, counts: &Counts, clock: &Clock) -> Result<(Option<Collector>, Spans), collector::SetupFault> {
+fn traces(
+    config: &Config,
+    counts: &Counts,
+    clock: &Clock,
+) -> Result<(Option<Collector>, Spans), collector::SetupFault> {
     let Some(trace) = &config.trace else { return Ok((None, Spans::default())) };
     let collector = Collector::begin(&trace.collector, counts, clock)?;
     let spans = Spans::by(collector.tracer(), trace.sample, config.public_url.host_str().unwrap_or_default());

@@ -14,7 +14,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{SetupFault, Settings, fetch};
+use super::{Settings, SetupFault, fetch};
 use crate::clock::Clock;
 use crate::fetch::{FetchFault, Fetcher};
 use crate::google::{Key, NoToken, Source, Token, Tokens};
@@ -155,9 +155,9 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, retry_after: Option<&str>, body: Vec<u8>) -> Response<Bytes> {
-        let answer = retry_after.iter().fold(Response::builder().status(status), |answer, value| {
-            answer.header("retry-after", *value)
-        });
+        let answer = retry_after
+            .iter()
+            .fold(Response::builder().status(status), |answer, value| answer.header("retry-after", *value));
         answer.body(body.into()).unwrap()
     }
 

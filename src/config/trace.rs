@@ -106,9 +106,7 @@ pub(super) fn trace(root: &Section<'_>, google_project: Option<&str>) -> Option<
         }
     }
     if !google_auth {
-        for (name, given) in
-            [("google_key_file", key_file.is_some()), ("metadata_url", section.has("metadata_url"))]
-        {
+        for (name, given) in [("google_key_file", key_file.is_some()), ("metadata_url", section.has("metadata_url"))] {
             if given {
                 section.fault(name, "has no effect without `trace.google_auth`", None);
             }

@@ -134,7 +134,8 @@ impl Tokens {
 
     async fn exchange(&self, key: &Key) -> Result<Bytes, NoToken> {
         let failed = |why: String| NoToken(format!("the token endpoint: {why}"));
-        let body = key.request(Wanted::Access(self.scope), self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
+        let body =
+            key.request(Wanted::Access(self.scope), self.clock.seconds()).map_err(|why| failed(why.to_owned()))?;
         let request = Request::post(key.endpoint().as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .header(ACCEPT, HeaderValue::from_static("application/json"))

@@ -147,7 +147,13 @@ impl Upstream {
     /// [`UpstreamError::Settings`] if the CA file cannot be used or the name is no host name.
     pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
         let connector = Arc::new(Connector::new(settings)?);
-        Ok(Self { pool: Pool::new(settings.pool_size, settings.pool_idle), connector, workspace: None, spent: None, journey: None })
+        Ok(Self {
+            pool: Pool::new(settings.pool_size, settings.pool_idle),
+            connector,
+            workspace: None,
+            spent: None,
+            journey: None,
+        })
     }
 
     /// The same server with a pool of its own, for another worker thread.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::gate::Gate;
 use crate::harness::collector::{CLIENT, Collector};
+use crate::harness::gate::Gate;
 use crate::harness::server::{Answer, Server, full};
 
 const ENDPOINT: &str = "e-0123456789abcdef0123456789abcdef";

@@ -370,15 +370,14 @@ async fn without_the_section_everything_is_as_the_caller_sent_it() {
 }
 
 /// What the monitor counts of spans.
-async fn spans_counted(gate: &Gate, result: &str) -> u64 {
+async fn spans_counted(gate: &Gate, result: &str) -> f64 {
     let (_, body) = Client::http1(gate.open().monitor().unwrap()).await.ask(get("/metrics")).await;
     let text = String::from_utf8(body.to_vec()).unwrap();
     let name = format!("trackgate_trace_spans_total{{result=\"{result}\"}} ");
-    let value: f64 = text.lines().find_map(|line| line.strip_prefix(&name)).expect("the number").parse().unwrap();
-    value as u64
+    text.lines().find_map(|line| line.strip_prefix(&name)).expect("the number").parse().unwrap()
 }
 
-async fn counted_soon(gate: &Gate, result: &str, least: u64) {
+async fn counted_soon(gate: &Gate, result: &str, least: f64) {
     soon("spans are counted", async {
         while spans_counted(gate, result).await < least {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -399,16 +398,16 @@ async fn a_collector_that_is_away_holds_nobody_up_and_what_is_lost_is_counted() 
     for _ in 0..3 {
         run(&gate, &[]).await;
     }
-    counted_soon(&gate, "failed", 8).await;
-    assert_eq!(spans_counted(&gate, "exported").await, 0);
+    counted_soon(&gate, "failed", 8.0).await;
+    assert!(spans_counted(&gate, "exported").await < 0.5);
 
     // It comes back: what may be sent again is.
     let late = Collector::answering(|nth| if nth == 0 { 503 } else { 200 });
     let gate = traced(mlflow(), &late.section(ALL), watched).await;
     let told = run(&gate, &[]).await;
     late.trace_of(&id(&told)).await;
-    counted_soon(&gate, "exported", 4).await;
-    assert_eq!(spans_counted(&gate, "failed").await, 0);
+    counted_soon(&gate, "exported", 4.0).await;
+    assert!(spans_counted(&gate, "failed").await < 0.5);
 }
 
 /// Takes connections, and never says anything.
@@ -431,7 +430,7 @@ async fn a_collector_that_hangs_costs_spans_alone() {
     for _ in 0..10 {
         run(&gate, &[]).await;
     }
-    counted_soon(&gate, "dropped", 20).await;
+    counted_soon(&gate, "dropped", 20.0).await;
     let begun = Instant::now();
     gate.close().await;
     assert!(begun.elapsed() < Duration::from_secs(3), "the end waits for a moment alone: {:?}", begun.elapsed());
@@ -440,11 +439,10 @@ async fn a_collector_that_hangs_costs_spans_alone() {
 #[tokio::test]
 async fn the_last_spans_are_sent_at_the_end() {
     let collector = Collector::start();
-    let gate =
-        traced(mlflow(), &collector.section(ALL), |config| {
-            config.trace.as_mut().unwrap().collector.delay = Duration::from_mins(10);
-        })
-        .await;
+    let gate = traced(mlflow(), &collector.section(ALL), |config| {
+        config.trace.as_mut().unwrap().collector.delay = Duration::from_mins(10);
+    })
+    .await;
     let told = run(&gate, &[]).await;
     assert!(collector.spans().is_empty());
     gate.close().await;
@@ -497,7 +495,8 @@ async fn the_share_changes_by_a_signal_and_the_rest_takes_a_restart() {
 #[tokio::test]
 async fn the_program_ends_at_once_though_the_collector_hangs() {
     let mute = mute();
-    let trace = format!("[limits]\ndrain_accept = \"0s\"\n[trace]\notlp_endpoint = \"http://{}\"\nsample = 1\n", mute.address);
+    let trace =
+        format!("[limits]\ndrain_accept = \"0s\"\n[trace]\notlp_endpoint = \"http://{}\"\nsample = 1\n", mute.address);
     let mut program = Program::start(&trace).await;
     assert_eq!(ask(program.plain, &asked(), "").await.status, 401);
     until("an attempt to send", || mute.connections() > 0).await;
