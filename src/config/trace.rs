@@ -105,13 +105,14 @@ pub(super) fn trace(root: &Section<'_>, google_project: Option<&str>) -> Option<
             section.fault("otlp_endpoint", "is Google's, which wants to know the project", Some(hint));
         }
     }
+    let elsewhere = metadata_url().is_some_and(|usual| usual != metadata);
     if !google_auth {
-        for (name, given) in [("google_key_file", key_file.is_some()), ("metadata_url", section.has("metadata_url"))] {
+        for (name, given) in [("google_key_file", key_file.is_some()), ("metadata_url", elsewhere)] {
             if given {
                 section.fault(name, "has no effect without `trace.google_auth`", None);
             }
         }
-    } else if key_file.is_some() && section.has("metadata_url") {
+    } else if key_file.is_some() && elsewhere {
         section.fault("metadata_url", "has no effect beside `trace.google_key_file`", Some("take one of the two out"));
     }
     section.finish();
