@@ -301,12 +301,16 @@ fn run(line: CommandLine) -> anyhow::Result<Ended> {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .context("the runtime cannot start")?
-        .block_on(work)
+        .context("the runtime cannot start")?;
+    let done = runtime.block_on(work);
+    // The C library may look for a name for many seconds where no server answers (musl: five for each try), and cannot be
+    // told to stop. Whatever counts was waited for above.
+    runtime.shutdown_background();
+    done
 }
 
 /// Runs a command that needs the database alone.
@@ -336,4 +340,31 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         Engine::Sqlite => format!("the database in `{}` cannot be opened", config.store.state_dir.display()),
         Engine::Postgres(database) => format!("the database `{database}` cannot be opened"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::block_on;
+
+    #[test]
+    fn what_hangs_in_the_c_library_holds_no_command_up() {
+        let (free, hanging) = mpsc::channel::<()>();
+        let begun = Instant::now();
+        block_on(async {
+            let (started, start) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = started.send(());
+                let _ = hanging.recv_timeout(Duration::from_mins(1));
+            });
+            start.await.map_err(Into::into)
+        })
+        .unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        drop(free);
+    }
 }
