@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use tokio_rustls::TlsAcceptor;
 
 use super::server::{Server, full};
 use super::soon;
@@ -54,9 +55,18 @@ impl Collector {
 
     /// Answers with this status, by the number of the request.
     pub fn answering(status: impl Fn(usize) -> u16 + Send + Sync + 'static) -> Self {
+        Self::with(status, None)
+    }
+
+    /// Speaks TLS.
+    pub fn with_tls(acceptor: TlsAcceptor) -> Self {
+        Self::with(|_| 200, Some(acceptor))
+    }
+
+    fn with(status: impl Fn(usize) -> u16 + Send + Sync + 'static, tls: Option<TlsAcceptor>) -> Self {
         let taken: Arc<Mutex<Taken>> = Arc::default();
         let (kept, count) = (Arc::clone(&taken), std::sync::atomic::AtomicUsize::new(0));
-        let server = Server::scripted(move |request| {
+        let script = move |request: http::Request<hyper::body::Incoming>| {
             let status = status(count.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
             let kept = Arc::clone(&kept);
             async move {
@@ -69,7 +79,11 @@ impl Collector {
                 }
                 full(status, "")
             }
-        });
+        };
+        let server = match tls {
+            Some(tls) => Server::with_tls(tls, script),
+            None => Server::scripted(script),
+        };
         Self { server, taken }
     }
 

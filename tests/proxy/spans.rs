@@ -12,6 +12,7 @@ use trackgate::config::Config;
 
 use super::reload::ask;
 use super::signals::Program;
+use crate::harness::certs::{Authority, Folder};
 use crate::harness::client::{Client, get, nothing};
 use crate::harness::collector::{CLIENT, Collector, INTERNAL, SERVER, Told};
 use crate::harness::gate::{Gate, HOST, Told as Answered};
@@ -446,6 +447,28 @@ async fn the_last_spans_are_sent_at_the_end() {
     let told = run(&gate, &[]).await;
     assert!(collector.spans().is_empty());
     gate.close().await;
+    assert_eq!(collector.trace_of(&id(&told)).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_trusted_by_the_authority_that_is_named() {
+    trackgate::cli::install_crypto();
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let collector = Collector::with_tls(authority.acceptor());
+    let section = |ca: &Authority, name: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, &ca.ca_pem).unwrap();
+        let port = collector.address().port();
+        format!("[trace]\notlp_endpoint = \"https://localhost:{port}\"\nca_file = \"{}\"\nsample = 1\n", file.display())
+    };
+    let gate = traced(mlflow(), &section(&Authority::new(), "other.pem"), watched).await;
+    run(&gate, &[]).await;
+    until("an attempt", || collector.server.connections() > 0).await;
+    gate.close().await;
+    assert!(collector.spans().is_empty(), "whoever answers there is not who is meant");
+
+    let gate = traced(mlflow(), &section(&authority, "ca.pem"), watched).await;
+    let told = run(&gate, &[]).await;
     assert_eq!(collector.trace_of(&id(&told)).await.len(), 4);
 }
 
