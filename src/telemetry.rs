@@ -235,7 +235,8 @@ fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>, t
             "http.client" => drop(request.insert("remoteIp".to_owned(), value)),
             "http.latency_ms" => {
                 let seconds = value.as_f64().unwrap_or_default() / 1000.0;
-                request.insert("latency".to_owned(), json!(format!("{seconds}s")));
+                // A duration in JSON has nine decimals at the most (google.protobuf.Duration).
+                request.insert("latency".to_owned(), json!(format!("{seconds:.6}s")));
             }
             "trace" => match (traces, value.as_str()) {
                 (Some(before), Some(trace)) => {
@@ -244,6 +245,9 @@ fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>, t
                 _ => drop(line.insert(name, value)),
             },
             "span" if traces.is_some() => drop(line.insert("logging.googleapis.com/spanId".to_owned(), value)),
+            "sampled" if traces.is_some() => {
+                line.insert("logging.googleapis.com/trace_sampled".to_owned(), value);
+            }
             _ => drop(line.insert(name, value)),
         }
     }
@@ -378,11 +382,14 @@ mod tests {
 
     #[test]
     fn a_line_of_a_request_is_linked_to_its_trace() {
-        let line = written(Format::Json, "info", || tracing::warn!(trace = "4bf9", span = "00f0", "refused"));
+        let line = written(Format::Json, "info", || {
+            tracing::warn!(trace = "4bf9", span = "00f0", sampled = true, "refused");
+        });
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["logging.googleapis.com/trace"], "projects/my-project/traces/4bf9");
         assert_eq!(line["logging.googleapis.com/spanId"], "00f0");
-        assert!(line.get("trace").is_none());
+        assert_eq!(line["logging.googleapis.com/trace_sampled"], true);
+        assert!(["trace", "span", "sampled"].iter().all(|name| line.get(name).is_none()), "{line}");
     }
 
     #[test]
@@ -407,7 +414,7 @@ mod tests {
         assert_eq!(line["request_id"], "r-1");
         assert_eq!(
             line["httpRequest"],
-            json!({"requestMethod": "GET", "requestUrl": "/x", "status": 403, "latency": "0.0125s",
+            json!({"requestMethod": "GET", "requestUrl": "/x", "status": 403, "latency": "0.012500s",
                    "remoteIp": "192.0.2.1"})
         );
     }

@@ -591,3 +591,57 @@ fn init_writes_a_configuration_that_is_read_overwrites_nothing_and_asks_nobody_w
     assert!(fault.contains("no file was written") && fault.contains("public_url"), "{fault}");
     assert!(place.says("config print").contains("public_url = \"https://mlflow.example.com"), "the old one stays");
 }
+
+/// A certificate of an authority, as the gate keeps it, that began so many days ago and ends in so many.
+fn kept(place: &Place, ago: i64, left: i64, name: &str) {
+    let directory = "https://127.0.0.1:9/directory";
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, directory.as_bytes());
+    let short: String = hash.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = place.0.join(format!("state/acme/127.0.0.1-{short}"));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(ago);
+    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(left) + time::Duration::hours(1);
+    let pem = key.serialize_pem() + &params.self_signed(&key).unwrap().pem();
+    let file = folder.join("certificate.pem");
+    fs::write(&file, pem).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn check_tells_the_days_of_the_certificate_that_an_authority_gave_and_is_loud_21_days_ahead() {
+    let place = Place::new();
+    let file = place.0.join("trackgate.toml");
+    let text = fs::read_to_string(&file).unwrap().replace("https://localhost:8443", "https://mlflow.example.com");
+    let text = text.replace("plain = \"127.0.0.1:8080\"", "https = \"127.0.0.1:8443\"");
+    fs::write(&file, text + "[acme]\ndirectory = \"https://127.0.0.1:9/directory\"\n").unwrap();
+    let said = place.says("check --offline");
+    assert!(said.contains("note  certificate: none is kept in "), "{said}");
+    kept(&place, 30, 60, "mlflow.example.com");
+    let said = place.says("check --offline");
+    assert!(said.contains("ok    certificate: the one kept in ") && said.contains("good for 60 days"), "{said}");
+    kept(&place, 70, 20, "mlflow.example.com");
+    let said = place.fails("check --offline", 5);
+    assert!(said.contains("FAULT certificate: the one kept in ") && said.contains("it ends in 20 days"), "{said}");
+    let said = place.fails("doctor", 5);
+    assert!(said.contains("FAULT certificate: ") && said.contains("it ends in 20 days"), "{said}");
+    kept(&place, 90, -1, "mlflow.example.com");
+    assert!(place.fails("check --offline", 5).contains("it has expired"));
+    // Another one will be asked for: that is no fault yet.
+    kept(&place, 30, 60, "other.example.com");
+    let said = place.says("check --offline");
+    assert!(said.contains("note  certificate: the kept one is not for all of `acme.domains`"), "{said}");
+    let kept = fs::read_dir(place.0.join("state/acme")).unwrap().next().unwrap().unwrap().path();
+    fs::write(kept.join("certificate.pem"), "no certificate").unwrap();
+    let said = place.fails("check --offline", 5);
+    assert!(said.contains("FAULT certificate: "), "{said}");
+}
+
+#[test]
+fn a_gate_whose_records_could_not_be_written_does_not_start() {
+    let place = Place::new();
+    place.configure("[audit]\nfile = \"/dev/null/audit.jsonl\"");
+    let said = place.fails("serve", 1);
+    assert!(said.contains("cannot open the audit log `/dev/null/audit.jsonl`"), "{said}");
+}

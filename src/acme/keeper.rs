@@ -439,7 +439,7 @@ fn fraction(bytes: &[u8]) -> f64 {
 }
 
 /// As RFC 3339 writes it.
-pub(super) fn date(time: SystemTime) -> String {
+fn date(time: SystemTime) -> String {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));

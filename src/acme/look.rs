@@ -1,14 +1,12 @@
 //! What would be asked, and would it be answered? For `trackgate check`, which orders nothing.
 
-use std::time::SystemTime;
-
 use serde::Deserialize;
 
 use super::fault::{Fault, printable};
-use super::keeper::date;
 use super::order::binding_key;
 use super::settings::Settings;
 use super::shelf::Shelf;
+use crate::certificate::Facts;
 use crate::fetch::{BadTrust, Fetcher};
 
 /// What an authority says of itself (RFC 8555 section 7.1.1).
@@ -74,18 +72,20 @@ pub async fn look(settings: &Settings) -> Result<Seen, Unseen> {
     })
 }
 
-/// Until when the kept certificate is good, in words; `None`: none is kept that could be used.
+/// The certificate that is kept from before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// What it says of itself.
+    pub facts: Facts,
+    /// Whether it is for all of the names; otherwise another one is ordered.
+    pub fits: bool,
+}
+
+/// The kept certificate; `None`: there is none.
 ///
 /// # Errors
-/// [`Fault::Shelf`] if it cannot be read.
-pub fn kept_until(settings: &Settings, now: SystemTime) -> Result<Option<String>, Fault> {
-    let kept = Shelf::of(&settings.state_dir, &settings.directory).certificate(&settings.domains)?;
-    Ok(kept.map(|pair| {
-        let until = date(pair.facts.to);
-        match (pair.fits, pair.facts.to <= now) {
-            (false, _) => format!("the kept certificate is not for all of `acme.domains`: {until}"),
-            (true, true) => format!("the kept certificate ended {until}"),
-            (true, false) => format!("a certificate is kept until {until}"),
-        }
-    }))
+/// [`Fault::Shelf`] if it cannot be read, [`Fault::Unusable`] if it is none, or not with this key.
+pub fn kept(settings: &Settings) -> Result<Option<Kept>, Fault> {
+    let pair = Shelf::of(&settings.state_dir, &settings.directory).kept(&settings.domains)?;
+    Ok(pair.map(|pair| Kept { facts: pair.facts, fits: pair.fits }))
 }

@@ -25,5 +25,5 @@ mod speak;
 pub use desk::{ACME_TLS, Desk, Proofs};
 pub use fault::Fault;
 pub use keeper::{Keeper, OpenFault};
-pub use look::{Seen, Unseen, kept_until, look};
+pub use look::{Kept, Seen, Unseen, kept, look};
 pub use settings::{Binding, Challenge, LETS_ENCRYPT, Pace, Settings};

@@ -193,14 +193,18 @@ impl Shelf {
 
     /// The kept certificate; what cannot be used is as if absent, and told.
     pub(super) fn certificate(&self, names: &[String]) -> Result<Option<Pair>, Fault> {
-        let Some(text) = self.read(CERTIFICATE)? else { return Ok(None) };
-        match pair(&text, names) {
-            Ok(pair) => Ok(Some(pair)),
-            Err(error) => {
+        match self.kept(names) {
+            Err(error @ Fault::Unusable(_)) => {
                 tracing::error!(file = %self.folder.join(CERTIFICATE).display(), %error, "the kept certificate cannot be used");
                 Ok(None)
             }
+            kept => kept,
         }
+    }
+
+    /// The kept certificate.
+    pub(super) fn kept(&self, names: &[String]) -> Result<Option<Pair>, Fault> {
+        self.read(CERTIFICATE)?.map(|text| pair(&text, names)).transpose()
     }
 
     pub(super) fn keep_certificate(&self, key: &str, chain: &str) -> Result<(), Fault> {

@@ -41,6 +41,15 @@ impl Outcome {
             Self::Error => "error",
         }
     }
+
+    /// How much it matters, in Cloud Logging's words.
+    fn severity(self) -> &'static str {
+        match self {
+            Self::Allow => "INFO",
+            Self::Deny => "NOTICE",
+            Self::Error => "ERROR",
+        }
+    }
 }
 
 /// What is written. Kept apart from [`Record`] so that it can be sent to the writer.
@@ -348,6 +357,9 @@ impl Entry {
     pub(super) fn write_line(&self, lines: &mut Vec<u8>, traces: Option<&str>) {
         let mut line = Line::begin(lines);
         line.time("time", self.time);
+        if traces.is_some() {
+            line.text("severity", self.outcome.severity());
+        }
         line.text("id", &self.id);
         if let Some(identity) = &self.identity {
             line.text("user", identity.user.as_str());

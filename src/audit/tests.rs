@@ -139,3 +139,49 @@ fn after_a_rotation_records_go_to_the_new_file() {
     assert_eq!(std::fs::read_to_string(&old).unwrap().lines().count(), 1);
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
 }
+
+#[test]
+fn records_for_cloud_logging_say_how_much_they_matter_and_are_linked_to_their_trace() {
+    let path = folder("cloud").join("audit.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let google_project = Some("my-project".to_owned());
+    let settings = Settings { google_project, ..settings(&path, OnFailure::Refuse, 8) };
+    let (log, writer) = Log::open(&settings, Clock::System).unwrap();
+    let mut headers = http::HeaderMap::new();
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    headers.insert("traceparent", http::HeaderValue::from_static(parent));
+    let mut record = log.begin().unwrap();
+    record.trace(crate::trace_context::TraceContext::of(&headers));
+    record.refused(Outcome::Deny, "no-grant", None, None);
+    drop(record);
+    let mut record = log.begin().unwrap();
+    record.allowed(&[]);
+    drop(record);
+    drop(log.begin().unwrap());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let severities: Vec<_> = lines.iter().map(|line| line["severity"].as_str().unwrap()).collect();
+    assert_eq!(severities, ["NOTICE", "INFO", "ERROR"], "refused, allowed, unfinished");
+    assert_eq!(lines[0]["logging.googleapis.com/trace"], "projects/my-project/traces/4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(lines[0]["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
+    assert_eq!(lines[0]["logging.googleapis.com/trace_sampled"], true);
+    assert!(lines[1].get("logging.googleapis.com/trace").is_none());
+}
+
+/// What is no disk cannot be synchronised with (fsync(2): EINVAL), and takes every write: so that is seen which is asked for.
+#[test]
+fn a_batch_is_synchronised_with_the_disk_if_that_is_asked_for() {
+    let open =
+        |fsync| Log::open(&Settings { fsync, ..settings(Path::new("/dev/null"), OnFailure::Refuse, 8) }, Clock::System);
+    let (log, _writer) = open(Fsync::Always).unwrap();
+    drop(log.begin().unwrap());
+    wait_for("it counts as unwritten", || log.begin().err() == Some(Unwritable::Failing));
+    let (log, writer) = open(Fsync::Never).unwrap();
+    drop(log.begin().unwrap());
+    wait_for("the record is written", || log.health().waiting() == 0);
+    assert!(!log.health().is_failing());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+}

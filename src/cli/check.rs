@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -71,8 +71,13 @@ impl Check {
             Err(error) => tell("database", Err(error))?,
         }
         if let Some(settings) = &config.acme {
-            for line in intentions(settings, &config)? {
+            for line in intentions(settings, &config) {
                 say::line(format!("note  acme: {line}"))?;
+            }
+            match kept(settings) {
+                Ok(Kept::Good(words)) => tell("certificate", Ok(words))?,
+                Ok(Kept::Missing(words)) => say::line(format!("note  certificate: {words}"))?,
+                Err(error) => tell("certificate", Err(error))?,
             }
             if !self.offline {
                 tell("acme", authority(settings).await)?;
@@ -113,10 +118,9 @@ impl Check {
 }
 
 /// What would be asked of the authority, and what may stand in the way.
-fn intentions(settings: &acme::Settings, config: &Config) -> anyhow::Result<Vec<String>> {
+fn intentions(settings: &acme::Settings, config: &Config) -> Vec<String> {
     let (challenge, names) = (settings.challenge, settings.domains.join(", "));
-    let kept = acme::kept_until(settings, SystemTime::now())?.unwrap_or_else(|| "no certificate is kept".to_owned());
-    let mut lines = vec![format!("{} is asked for {names} by {}; {kept}", settings.directory, challenge.name())];
+    let mut lines = vec![format!("{} is asked for {names} by {}", settings.directory, challenge.name())];
     let listener = match challenge {
         acme::Challenge::Http01 => config.serve.redirect.as_ref().map(|redirect| redirect.address),
         acme::Challenge::TlsAlpn01 => config.serve.https.as_ref().map(|https| https.address),
@@ -132,7 +136,30 @@ fn intentions(settings: &acme::Settings, config: &Config) -> anyhow::Result<Vec<
             "one gate under each name: others of this database need other names, or certificates from files".to_owned(),
         );
     }
-    Ok(lines)
+    lines
+}
+
+/// How it stands with the certificate that an authority gave.
+enum Kept {
+    /// It has long enough left.
+    Good(String),
+    /// There is none yet, or none for these names: one will be asked for.
+    Missing(String),
+}
+
+fn kept(settings: &acme::Settings) -> anyhow::Result<Kept> {
+    let folder = settings.state_dir.join("acme");
+    let Some(kept) = acme::kept(settings)? else {
+        return Ok(Kept::Missing(format!("none is kept in {} yet; the gate asks for one", folder.display())));
+    };
+    let (good, words) = outside::left(&kept.facts, Clock::System.now());
+    if !kept.fits {
+        return Ok(Kept::Missing(format!(
+            "the kept one is not for all of `acme.domains` ({words}); the gate asks for another"
+        )));
+    }
+    anyhow::ensure!(good, "the one kept in {}: {words}; the log says why it was not", folder.display());
+    Ok(Kept::Good(format!("the one kept in {} is {words}", folder.display())))
 }
 
 /// Whether the authority answers, and would want no more than it is shown.

@@ -3,10 +3,11 @@
 //! Read when somebody asks for `/metrics`; a request costs none of it. `docs/metrics.md` explains each.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
+use super::reload::Told;
 use crate::authenticate::Authenticator;
 use crate::collector::Counts;
 use crate::gate::House;
@@ -25,6 +26,7 @@ pub(super) fn tell(
     doors: &serve::Settings,
     ready: &Readiness,
     spans: &Counts,
+    configuration: &Told,
 ) {
     let house = live.load();
     let metrics = &house.metrics;
@@ -32,15 +34,7 @@ pub(super) fn tell(
     metrics.gauge("trackgate_ready", "1: this part is there, as in /readyz", move || {
         parts.look().into_iter().map(|(part, fact)| Sample::truth(fact.is_ok()).with("part", part)).collect()
     });
-    let besides = ready.clone();
-    metrics.gauge(
-        "trackgate_config_reload_success",
-        "1: the configuration that was read last is in force",
-        move || {
-            let told = besides.besides().into_iter().find(|(name, _)| *name == "configuration");
-            told.map(|(_, fact)| Sample::truth(fact.is_ok())).into_iter().collect()
-        },
-    );
+    of_configuration(metrics, configuration);
     of_callers(metrics, &Arc::downgrade(live));
     of_mlflow(metrics, &Arc::downgrade(live), upstream);
     of_doors(metrics, doors);
@@ -64,6 +58,21 @@ pub(super) fn tell(
 /// The room that recognises callers, as long as there is a house.
 fn authenticator(standing: &Standing) -> Option<Arc<Authenticator>> {
     Some(Arc::clone(&standing.upgrade()?.load().authenticator))
+}
+
+fn of_configuration(metrics: &Metrics, configuration: &Told) {
+    let told = configuration.clone();
+    metrics.gauge(
+        "trackgate_config_reload_success",
+        "1: the configuration that was read last is in force",
+        move || told.since().map(|_| Sample::truth(told.fact().is_ok())).into_iter().collect(),
+    );
+    let told = configuration.clone();
+    metrics.gauge(
+        "trackgate_config_last_reload_timestamp_seconds",
+        "When the configuration was read that is in force, since 1970",
+        move || told.since().and_then(since_1970).into_iter().collect(),
+    );
 }
 
 fn of_callers(metrics: &Metrics, standing: &Standing) {
@@ -129,10 +138,7 @@ fn of_doors(metrics: &Metrics, doors: &serve::Settings) {
     metrics.gauge(
         "trackgate_certificate_expiry_timestamp_seconds",
         "When the certificate ends, since 1970",
-        move || {
-            let ends = expiry.get().and_then(|ends| ends.duration_since(UNIX_EPOCH).ok());
-            ends.map(seconds).into_iter().collect()
-        },
+        move || expiry.get().and_then(since_1970).into_iter().collect(),
     );
     let alive = doors.alive.clone();
     metrics.gauge("trackgate_workers_silent", "Workers that gave no sign of life for 15 seconds", move || {
@@ -151,6 +157,10 @@ fn of_traces(metrics: &Metrics, spans: &Counts) {
 
 fn seconds(time: Duration) -> Sample {
     Sample::of(time.as_secs_f64())
+}
+
+fn since_1970(moment: SystemTime) -> Option<Sample> {
+    moment.duration_since(UNIX_EPOCH).ok().map(seconds)
 }
 
 fn number(count: usize) -> Sample {

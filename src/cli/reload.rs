@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
@@ -73,12 +73,32 @@ enum ReloadFault {
 
 /// How the last reading went. A clone tells the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told(Arc<Mutex<Option<String>>>);
+pub(super) struct Told(Arc<Mutex<Last>>);
+
+#[derive(Debug, Default)]
+struct Last {
+    fault: Option<String>,
+    /// When what is in force was read; `None` where nothing is read again.
+    good: Option<SystemTime>,
+}
 
 impl Told {
     /// What is wrong, in words without secrets: the log says more.
     pub(super) fn fact(&self) -> Fact {
-        lock(&self.0).clone().map_or(Ok(()), Err)
+        lock(&self.0).fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// When the configuration was read that is in force. `None` where nothing is read again.
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        lock(&self.0).good
+    }
+
+    fn is_good(&self, now: SystemTime) {
+        *lock(&self.0) = Last { fault: None, good: Some(now) };
+    }
+
+    fn is_wrong(&self, fault: String) {
+        lock(&self.0).fault = Some(fault);
     }
 }
 
@@ -93,19 +113,18 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// The house that stands was built from a file with these keys; `fetching` keeps its issuers' keys fresh.
+    /// The house that stands was built from a file with these keys; `fetching` keeps its issuers' keys fresh. How it goes is
+    /// told to `told`.
     pub(super) fn new(
         live: Arc<ArcSwap<House>>,
         seal: Arc<Seal>,
         clock: Clock,
         keys: Vec<Asked>,
         fetching: Option<JoinHandle<()>>,
+        told: Told,
     ) -> Self {
-        Self { live, seal, clock, in_force: Mutex::new(keys), fetching: Mutex::new(fetching), told: Told::default() }
-    }
-
-    pub(super) fn told(&self) -> Told {
-        self.told.clone()
+        told.is_good(clock.now());
+        Self { live, seal, clock, in_force: Mutex::new(keys), fetching: Mutex::new(fetching), told }
     }
 
     /// Reads the file again and takes over what changed. Tells the log, and [`Told`], how it went.
@@ -117,11 +136,11 @@ impl Reload {
             }
             Err(fault) => {
                 tracing::error!(%fault, "the configuration was read again and is not in force; the old one stays");
-                *lock(&self.told.0) = Some(brief(&fault));
+                self.told.is_wrong(brief(&fault));
                 return;
             }
         }
-        *lock(&self.told.0) = None;
+        self.told.is_good(self.clock.now());
     }
 
     async fn try_to(&self, file: &Path) -> Result<Vec<String>, ReloadFault> {

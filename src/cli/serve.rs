@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::certificates::{self, Keeping};
 use super::readings;
-use super::reload::Reload;
+use super::reload::{Reload, Told};
 use crate::acme;
 use crate::audit;
 use crate::authenticate::{Authenticator, SetupFault, keyring};
@@ -81,6 +81,8 @@ pub struct Assembled {
     sealing: tokio::task::JoinHandle<()>,
     certificates: Option<Arc<acme::Keeper>>,
     collector: Option<Collector>,
+    /// How it went when the configuration was read again.
+    told: Told,
 }
 
 /// Puts the rooms together. The tasks behind them run on the current runtime, which must outlive the house.
@@ -117,7 +119,8 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let tunnels = house.forward.tunnels.clone();
     let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
     let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
-    readings::tell(&live, &upstream, &serve, &ready, &counts);
+    let told = Told::default();
+    readings::tell(&live, &upstream, &serve, &ready, &counts, &told);
     Ok(Assembled {
         house,
         live,
@@ -134,6 +137,7 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         sealing,
         certificates,
         collector,
+        told,
     })
 }
 
@@ -286,8 +290,8 @@ impl Assembled {
     fn reload(&mut self) -> Reload {
         let keys = std::mem::take(&mut self.keys);
         let (live, seal) = (Arc::clone(&self.live), Arc::clone(&self.seal));
-        let reload = Reload::new(live, seal, self.clock.clone(), keys, self.fetching.take());
-        let told = reload.told();
+        let reload = Reload::new(live, seal, self.clock.clone(), keys, self.fetching.take(), self.told.clone());
+        let told = self.told.clone();
         self.ready.tells("configuration", move || told.fact());
         reload
     }

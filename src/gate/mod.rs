@@ -650,6 +650,7 @@ impl Handler for Gate {
                         request_id = %record.id(),
                         trace = trace.map(TraceContext::trace),
                         span = trace.map(TraceContext::span),
+                        sampled = trace.map(TraceContext::sampled),
                         reason = refusal.reason,
                         detail = refusal.detail.as_deref().unwrap_or_default(),
                         "a request could not be answered"

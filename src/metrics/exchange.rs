@@ -28,6 +28,22 @@ pub(super) struct Part {
     pub(super) part: &'static str,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Limit {
+    pub(super) limit: &'static str,
+}
+
+/// What stands in somebody's way for being too much, in the audit log's words; connections have a number of their own.
+pub(super) const LIMITS: [&str; 7] = [
+    "address-rate",
+    "person-rate",
+    "person-at-once",
+    "at-once",
+    "bodies-at-once",
+    "answers-at-once",
+    "too-many-wrong-credentials",
+];
+
 /// How a request was answered, in the words of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -100,6 +116,11 @@ impl Metrics {
         let request = Request { call: verdict.call.unwrap_or(UNKNOWN), outcome: verdict.outcome, status_class };
         self.0.requests.get_or_create(&request).inc();
         self.0.decisions.get_or_create(&Reason { reason: verdict.reason }).inc();
+        if verdict.outcome != "allow"
+            && let Some((_, limited)) = self.0.limited.iter().find(|(limit, _)| *limit == verdict.reason)
+        {
+            limited.inc();
+        }
     }
 }
 

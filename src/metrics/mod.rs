@@ -23,7 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::exchange::{Exchange, Spent, Verdict};
-use self::exchange::{Part, Reason, Request};
+use self::exchange::{LIMITS, Limit, Part, Reason, Request};
 pub use self::reading::Sample;
 use self::reading::{Kind, Reading};
 
@@ -44,6 +44,8 @@ struct Inner {
     registry: RwLock<Registry>,
     requests: Family<Request, Counter>,
     decisions: Family<Reason, Counter>,
+    /// By limit; each is there from the start.
+    limited: [(&'static str, Counter); LIMITS.len()],
     in_flight: Gauge,
     gate: Histogram,
     upstream: Histogram,
@@ -70,12 +72,16 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = Family::<Request, Counter>::default();
         let decisions = Family::<Reason, Counter>::default();
+        let limits = Family::<Limit, Counter>::default();
+        // One that was never reached is told too: from nothing to one is no rise that Prometheus could see.
+        let limited = LIMITS.map(|limit| (limit, limits.get_or_create_owned(&Limit { limit })));
         let in_flight = Gauge::default();
         let seconds = Family::<Part, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(BOUNDS));
         let part = |part| seconds.get_or_create_owned(&Part { part });
         let (gate, upstream, client, queue) = (part("gate"), part("upstream"), part("client"), part("queue"));
         registry.register("trackgate_requests", "Requests that were answered, by call and outcome", requests.clone());
         registry.register("trackgate_decisions", "Requests by the reason of their outcome", decisions.clone());
+        registry.register("trackgate_limited", "Requests that a limit turned away, by limit", limits);
         registry.register("trackgate_requests_in_flight", "Requests under way", in_flight.clone());
         registry.register(
             "trackgate_request_seconds",
@@ -86,7 +92,7 @@ impl Metrics {
         registry.register("trackgate_build", "Which Trackgate this is", version);
         process::register(&mut registry);
         let registry = RwLock::new(registry);
-        Self(Arc::new(Inner { registry, requests, decisions, in_flight, gate, upstream, client, queue }))
+        Self(Arc::new(Inner { registry, requests, decisions, limited, in_flight, gate, upstream, client, queue }))
     }
 
     /// A number that rises and falls, read when somebody asks. `name` has its unit at its end.
@@ -175,6 +181,21 @@ mod tests {
         }
         let text = metrics.text();
         assert!(text.contains("{call=\"unknown\",outcome=\"deny\",status_class=\"4xx\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn every_limit_is_told_before_it_is_reached_and_counted_when_it_is() {
+        let metrics = Metrics::new();
+        let zero = metrics.text();
+        for limit in LIMITS {
+            assert!(zero.contains(&format!("trackgate_limited_total{{limit=\"{limit}\"}} 0\n")), "{zero}");
+        }
+        let verdict = Verdict { call: Some("GetRun"), outcome: "deny", status: 429, reason: "person-rate" };
+        metrics.begin().answered(&verdict, Duration::ZERO, &Spent::default());
+        metrics.begin().answered(&answered("own-grant"), Duration::ZERO, &Spent::default());
+        let text = metrics.text();
+        assert!(text.contains("trackgate_limited_total{limit=\"person-rate\"} 1\n"), "{text}");
+        assert_eq!(text.matches("trackgate_limited_total{").count(), LIMITS.len(), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::link::Link;
 use super::pool::Pool;
 use super::{UpstreamError, after};
 use crate::message::{Body, BodyError};
+use crate::metrics::Spent;
 use crate::timer::Timer;
 
 /// Makes the answer that the outside sees.
@@ -24,6 +26,7 @@ pub(super) async fn answer(
     link: Link,
     pool: &Pool,
     idle: Duration,
+    spent: Option<&Arc<Spent>>,
 ) -> Result<Response<Body>, UpstreamError> {
     let (parts, mut incoming) = answer.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -56,12 +59,19 @@ pub(super) async fn answer(
             pool.give(link);
             return Ok(Response::from_parts(parts, Body::Full(bytes)));
         }
-        return Ok(Response::from_parts(parts, stream(Some(bytes), incoming, link, pool, idle)));
+        return Ok(Response::from_parts(parts, stream(Some(bytes), incoming, link, pool, idle, spent)));
     }
-    Ok(Response::from_parts(parts, stream(None, incoming, link, pool, idle)))
+    Ok(Response::from_parts(parts, stream(None, incoming, link, pool, idle, spent)))
 }
 
-fn stream(first: Option<Bytes>, incoming: Incoming, link: Link, pool: &Pool, idle: Duration) -> Body {
+fn stream(
+    first: Option<Bytes>,
+    incoming: Incoming,
+    link: Link,
+    pool: &Pool,
+    idle: Duration,
+    spent: Option<&Arc<Spent>>,
+) -> Body {
     Body::Boxed(Box::pin(Streamed {
         first,
         incoming,
@@ -71,6 +81,7 @@ fn stream(first: Option<Bytes>, incoming: Incoming, link: Link, pool: &Pool, idl
         waiting: None,
         timer: Timer::default(),
         over: false,
+        spent: spent.map(Arc::clone),
     }))
 }
 
@@ -84,9 +95,17 @@ struct Streamed {
     waiting: Option<Instant>,
     timer: Timer,
     over: bool,
+    /// Told of the waits: those before our own answer's head count for MLflow.
+    spent: Option<Arc<Spent>>,
 }
 
 impl Streamed {
+    fn waited(&mut self) {
+        if let (Some(since), Some(spent)) = (self.waiting.take(), &self.spent) {
+            spent.upstream(since.elapsed());
+        }
+    }
+
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_ready() {
@@ -94,7 +113,7 @@ impl Streamed {
         }
         // The wish for more is told; now the connection may read it, in this very task.
         if let Some(link) = &mut self.link {
-            link.drive(cx);
+            link.drive_on(cx);
         }
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
@@ -129,7 +148,7 @@ impl http_body::Body for Streamed {
         loop {
             match this.poll_incoming(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    this.waiting = None;
+                    this.waited();
                     if frame.is_trailers() {
                         continue;
                     }
@@ -139,6 +158,7 @@ impl http_body::Body for Streamed {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(None) => {
+                    this.waited();
                     this.end();
                     return Poll::Ready(None);
                 }

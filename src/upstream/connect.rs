@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Uri};
@@ -49,7 +50,7 @@ impl Connector {
     /// Opens one connection, within the connect timeout.
     pub(super) async fn connect(&self) -> Result<Wire, UpstreamError> {
         let opened = match tokio::time::timeout(self.settings.connect_timeout, self.open()).await {
-            Ok(opened) => opened.map_err(UpstreamError::Down),
+            Ok(opened) => opened.map(Wire::new).map_err(UpstreamError::Down),
             Err(_) => Err(UpstreamError::ConnectTimeout),
         };
         if opened.is_err() {
@@ -58,16 +59,16 @@ impl Connector {
         opened
     }
 
-    async fn open(&self) -> io::Result<Wire> {
+    async fn open(&self) -> io::Result<Io> {
         match (&self.settings.target, &self.tls) {
-            (Target::Unix(path), _) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
-            (Target::Http { host, port }, _) => Ok(Wire::Tcp(dial(host, *port).await?)),
+            (Target::Unix(path), _) => Ok(Io::Unix(UnixStream::connect(path).await?)),
+            (Target::Http { host, port }, _) => Ok(Io::Tcp(dial(host, *port).await?)),
             (Target::Https { host, port }, Some((tls, name))) => {
                 let tcp = match &self.dialer {
                     None => dial(host, *port).await?,
                     Some(dialer) => far(dialer, host, *port).await?,
                 };
-                Ok(Wire::Tls(Box::new(tls.connect(name.clone(), tcp).await?)))
+                Ok(Io::Tls(Box::new(tls.connect(name.clone(), tcp).await?)))
             }
             (Target::Https { .. }, None) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -122,8 +123,33 @@ fn tls(settings: &Settings, host: &str) -> Result<(TlsConnector, ServerName<'sta
     Ok((TlsConnector::from(Arc::new(config)), name))
 }
 
-/// A connection of one of the three kinds.
-pub(super) enum Wire {
+/// A connection, and whether somebody waits for what is still to come of an answer.
+pub(super) struct Wire {
+    io: Io,
+    hurry: Hurry,
+}
+
+/// Somebody waits for the rest of an answer. A clone says so of the same connection.
+///
+/// MLflow's server (uvicorn) writes an answer's head, and then its body, on a socket that waits for the head's acknowledgement
+/// before it sends the body (Nagle's algorithm, RFC 896); and Linux acknowledges late, after 40 ms (tcp(7), `TCP_QUICKACK`),
+/// where nothing else is to be sent. So whoever waits says so, and what was received is acknowledged at once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hurry(Arc<AtomicBool>);
+
+impl Hurry {
+    /// The rest of an answer is waited for.
+    pub(super) fn up(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_wished(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// One of the three kinds.
+enum Io {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -131,17 +157,40 @@ pub(super) enum Wire {
 
 macro_rules! each {
     ($self:expr, $io:ident => $do:expr) => {
-        match $self.get_mut() {
-            Wire::Tcp($io) => $do,
-            Wire::Unix($io) => $do,
-            Wire::Tls($io) => $do,
+        match &mut $self.get_mut().io {
+            Io::Tcp($io) => $do,
+            Io::Unix($io) => $do,
+            Io::Tls($io) => $do,
         }
     };
 }
 
+impl Wire {
+    fn new(io: Io) -> Self {
+        Self { io, hurry: Hurry::default() }
+    }
+
+    pub(super) fn hurry(&self) -> Hurry {
+        self.hurry.clone()
+    }
+
+    /// What came so far is acknowledged now. Should the system not do that, the answer comes a little later.
+    fn acknowledge(&self) {
+        let _ = match &self.io {
+            Io::Tcp(tcp) => tcp.set_quickack(true),
+            Io::Tls(tls) => tls.get_ref().0.set_quickack(true),
+            Io::Unix(_) => Ok(()),
+        };
+    }
+}
+
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self, io => Pin::new(io).poll_read(cx, buf))
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = each!(self.as_mut(), io => Pin::new(io).poll_read(cx, buf));
+        if read.is_pending() && self.hurry.is_wished() {
+            self.acknowledge();
+        }
+        read
     }
 }
 
@@ -167,10 +216,10 @@ impl AsyncWrite for Wire {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(io) => io.is_write_vectored(),
-            Self::Unix(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+        match &self.io {
+            Io::Tcp(io) => io.is_write_vectored(),
+            Io::Unix(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
         }
     }
 }

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
 
-use super::connect::Connector;
+use super::connect::{Connector, Hurry};
 use super::counts::Seat;
 use super::upload::Upload;
 use super::{UpstreamError, after};
@@ -32,6 +32,7 @@ pub(super) struct Link {
     sender: SendRequest<Body>,
     /// `None` once it has ended.
     driver: Option<SyncWrapper<Driver>>,
+    hurry: Hurry,
     pub(super) timer: Timer,
     /// Since when it rests in the pool.
     pub(super) resting: Instant,
@@ -53,6 +54,7 @@ pub(super) enum Failed {
 impl Link {
     pub(super) async fn open(connector: &Connector) -> Result<Self, UpstreamError> {
         let wire = connector.connect().await?;
+        let hurry = wire.hurry();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .handshake::<_, Body>(TokioIo::new(wire))
@@ -61,12 +63,18 @@ impl Link {
         let driver: Driver = Box::pin(connection.with_upgrades());
         let seat = Seat::new(&connector.counts);
         let (timer, resting) = (Timer::default(), Instant::now());
-        Ok(Self { sender, driver: Some(SyncWrapper::new(driver)), timer, resting, seat })
+        Ok(Self { sender, driver: Some(SyncWrapper::new(driver)), hurry, timer, resting, seat })
     }
 
     /// Whether it rested in the pool for at least `this_long`.
     pub(super) fn rested(&self, this_long: Duration) -> bool {
         self.resting.elapsed() >= this_long
+    }
+
+    /// The same for whoever waits for the rest of an answer.
+    pub(super) fn drive_on(&mut self, cx: &mut Context<'_>) {
+        self.hurry.up();
+        self.drive(cx);
     }
 
     /// Lets the connection do what it can. Afterwards it is ready for the next request, or it is not (any more).

@@ -252,7 +252,7 @@ impl Upstream {
             let upload;
             (request, upload) = upload::watch(request);
             match link.exchange(request, upload, first_byte, idle).await {
-                Ok(answer) => return answer::answer(answer, link, &self.pool, idle).await,
+                Ok(answer) => return answer::answer(answer, link, &self.pool, idle, self.spent.as_ref()).await,
                 Err(Failed::Unsent(back)) => request = back,
                 Err(Failed::Lost(error)) => match again {
                     Some(copy) => {
@@ -270,7 +270,7 @@ impl Upstream {
         let upload;
         (request, upload) = upload::watch(request);
         match link.exchange(request, upload, first_byte, idle).await {
-            Ok(answer) => answer::answer(answer, link, &self.pool, idle).await,
+            Ok(answer) => answer::answer(answer, link, &self.pool, idle, self.spent.as_ref()).await,
             Err(Failed::Unsent(_)) => Err(UpstreamError::Down(std::io::ErrorKind::ConnectionAborted.into())),
             Err(Failed::Lost(error)) => Err(link::blame(error)),
             Err(Failed::Never(error)) => Err(error),

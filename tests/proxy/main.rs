@@ -40,6 +40,7 @@ mod permissions;
 mod prefixed;
 mod raised;
 mod rates;
+mod records;
 mod reload;
 mod registry;
 mod replicas;

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use trackgate::config::Config;
+use trackgate::gate::limits::{Rate, Settings};
 
 use crate::harness::client::{Client, get};
 use crate::harness::gate::Gate;
@@ -54,7 +58,15 @@ impl Numbers {
 }
 
 async fn counted(upstream: Server) -> (Gate, SocketAddr) {
-    let gate = Gate::with(upstream, "", |config| config.monitor.address = Some("127.0.0.1:0".parse().unwrap())).await;
+    counted_with(upstream, |_| {}).await
+}
+
+async fn counted_with(upstream: Server, change: impl FnOnce(&mut Config)) -> (Gate, SocketAddr) {
+    let gate = Gate::with(upstream, "", |config| {
+        config.monitor.address = Some("127.0.0.1:0".parse().unwrap());
+        change(config);
+    })
+    .await;
     let monitor = gate.open().monitor().unwrap();
     (gate, monitor)
 }
@@ -101,6 +113,31 @@ async fn an_allowed_a_denied_and_a_strange_call_are_counted_by_call_outcome_and_
 }
 
 #[tokio::test]
+async fn an_answer_that_is_read_before_ours_begins_counts_for_mlflow_to_its_end() {
+    const SLOW: Duration = Duration::from_millis(150);
+    let (gate, monitor) = counted(Server::scripted(|request| async move {
+        if request.uri().path() == "/version" {
+            return full(200, "3.17.2");
+        }
+        // The head comes at once, the body does not.
+        let body = futures_util::stream::once(async {
+            tokio::time::sleep(SLOW).await;
+            Ok(http_body::Frame::data(r#"{"experiments": []}"#.into()))
+        });
+        http::Response::new(http_body_util::StreamBody::new(body).boxed())
+    }))
+    .await;
+    // All but one: the list is looked through.
+    gate.grant("user:alice@example.com", "experiment", "*", "READ").await;
+    gate.grant("user:alice@example.com", "experiment", "2", "DENY").await;
+    let told = gate.bearer("alice").post("/api/2.0/mlflow/experiments/search", &json!({"max_results": 5})).await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let numbers = Numbers::of(monitor).await;
+    let upstream = numbers.sum("trackgate_request_seconds_sum", &["part=\"upstream\""]);
+    assert!(upstream >= SLOW.as_secs_f64(), "{upstream}");
+}
+
+#[tokio::test]
 async fn a_token_that_comes_again_is_a_hit() {
     let (gate, monitor) = counted(mlflow()).await;
     let token = format!("Bearer {}", gate.token("alice"));
@@ -113,6 +150,27 @@ async fn a_token_that_comes_again_is_a_hit() {
     gate.showing("cookie", stranger).get(ASKED).await;
     let numbers = Numbers::of(monitor).await;
     assert!((numbers.sum("trackgate_cache_total", &["cache=\"session\"", "result=\"miss\""]) - 1.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn what_a_limit_turned_away_is_counted_by_limit_and_without_a_name() {
+    let (gate, monitor) = counted_with(mlflow(), |config| {
+        config.rates = Settings { person: Rate::new(1, 2), wait: Duration::ZERO, ..Settings::default() };
+    })
+    .await;
+    let limited = async |labels: &[&str]| Numbers::of(monitor).await.sum("trackgate_limited_total", labels);
+    assert!(limited(&[]).await.abs() < 1e-9, "nobody was");
+    gate.grant("user:planted-hasty@example.com", "experiment", "1", "READ").await;
+    let answers: Vec<u16> = vec![
+        gate.bearer("planted-hasty").get(ASKED).await.status,
+        gate.bearer("planted-hasty").get(ASKED).await.status,
+        gate.bearer("planted-hasty").get(ASKED).await.status,
+    ];
+    assert_eq!(answers, [200, 200, 429]);
+    assert!((limited(&["limit=\"person-rate\""]).await - 1.0).abs() < 1e-9);
+    assert!((limited(&[]).await - 1.0).abs() < 1e-9, "and by no other limit");
+    let text = Numbers::of(monitor).await.text;
+    assert!(!text.contains("planted"), "{text}");
 }
 
 #[tokio::test]
@@ -164,6 +222,30 @@ async fn connections_and_the_rest_of_the_house_are_told() {
     assert!(numbers.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
 
+#[test]
+fn every_panel_of_the_dashboard_has_a_number_and_a_place_of_its_own() {
+    let dashboard: Value = serde_json::from_str(include_str!("../../deploy/monitoring/dashboard.json")).unwrap();
+    let (mut ids, mut taken) = (BTreeSet::new(), BTreeMap::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}");
+        let at = |side: &str| panel["gridPos"][side].as_u64().unwrap();
+        for x in at("x")..at("x") + at("w") {
+            for y in at("y")..at("y") + at("h") {
+                let other = taken.insert((x, y), title);
+                assert!(x < 24 && other.is_none(), "{title} covers {other:?}");
+            }
+        }
+        let kind = panel["type"].as_str().unwrap();
+        assert!(["row", "stat", "timeseries", "state-timeline"].contains(&kind), "look.py cannot draw {kind}");
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+            let all = target["expr"].as_str().unwrap();
+            assert!(all.contains("$job"), "{title} shows gates that were not chosen: {all}");
+        }
+    }
+}
+
 /// The names of all samples that may be there, and all names of labels.
 fn exposed(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut names = BTreeSet::new();
@@ -177,7 +259,7 @@ fn exposed(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
         };
         names.extend(ends.iter().map(|end| format!("{name}{end}")));
     }
-    let mut labels: BTreeSet<String> = ["le", "job", "instance"].map(str::to_owned).into();
+    let mut labels: BTreeSet<String> = ["le", "job", "instance", "alertname"].map(str::to_owned).into();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let has = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(has, _)| has);
         labels.extend(has.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned()));

@@ -122,6 +122,62 @@ async fn one_caller_does_not_take_all_places_and_who_finds_none_is_told_so() {
 }
 
 #[tokio::test]
+async fn however_many_a_runaway_script_sends_nobody_elses_request_waits_behind_more_than_those_at_mlflow() {
+    const OTHER: &str = "/api/2.0/mlflow/experiments/get?experiment_id=2";
+    const THREADS: usize = 8;
+    const OWN: usize = 4;
+    let go = Arc::new(Semaphore::new(0));
+    let leave = Arc::clone(&go);
+    let server = Server::scripted(move |request| {
+        let leave = Arc::clone(&leave);
+        async move {
+            if request.uri().path() != "/version" {
+                // One answer for each permit.
+                leave.acquire().await.unwrap().forget();
+            }
+            full(200, r#"{"experiment": {"experiment_id": "1"}}"#)
+        }
+    });
+    let rates = Settings { person_at_once: OWN, at_once: 6, wait: Duration::from_mins(1), ..free() };
+    let gate = gate(server, rates).await;
+    gate.grant("user:bob@example.com", "experiment", "2", "READ").await;
+    let (alice, bob) = (gate.bearer("alice"), gate.bearer("bob"));
+    // Which experiment was asked for tells who asked; in the order in which they came to MLflow.
+    let came = || -> Vec<char> {
+        let seen = gate.upstream.seen();
+        let who = |target: &str| (target == GET).then_some('a').or((target == OTHER).then_some('b'));
+        seen.iter().filter_map(|seen| who(&seen.target)).collect()
+    };
+    // Eight threads without end, and without a pause.
+    let runaway = futures_util::future::join_all((0..THREADS).map(|_| async {
+        loop {
+            assert_eq!(alice.get(GET).await.status, 200);
+        }
+    }));
+    let team = async {
+        for round in 1..=5 {
+            until("all places of the script's owner are taken", || came().len() == (OWN + 1) * (round - 1) + OWN).await;
+            let before = came();
+            let asking = bob.get(OTHER);
+            let answering = async {
+                until("the other's request at MLflow", || came().contains(&'b') && came().last() == Some(&'b')).await;
+                assert_eq!(came()[..before.len()], before, "round {round}: what was there already");
+                assert_eq!(came().len(), before.len() + 1, "round {round}: nobody came in between");
+                // MLflow answers in the order in which they came: those four, and then this one.
+                go.add_permits(OWN + 1);
+            };
+            let (told, ()) = tokio::join!(asking, answering);
+            assert_eq!(told.status, 200);
+        }
+    };
+    tokio::select! {
+        _ = runaway => unreachable!("it has no end"),
+        () = team => {}
+    }
+    go.add_permits(1000);
+}
+
+#[tokio::test]
 async fn a_place_is_taken_until_the_last_byte_has_left() {
     let go = Arc::new(Semaphore::new(0));
     let server = Server::scripted({

@@ -27,6 +27,14 @@ impl Program {
         self.signal("HUP");
     }
 
+    /// The value of a number without labels.
+    async fn number(&self, name: &str) -> f64 {
+        let said = ask(self.monitor, "/metrics", "").await;
+        let text = String::from_utf8(said.body).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+    }
+
     /// Waits until the monitor says this of the configuration.
     pub(super) async fn tells(&self, wanted: &str) {
         soon(wanted, async {
@@ -46,13 +54,20 @@ impl Program {
 async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() {
     let program = Program::start("[rates]\naddress = 0\n").await;
     program.tells("[+] configuration: ok").await;
+    let (success, since) = ("trackgate_config_reload_success", "trackgate_config_last_reload_timestamp_seconds");
+    let started = program.number(since).await;
+    assert!((program.number(success).await - 1.0).abs() < 1e-9 && started > 1e9, "{started}");
     program.rewrite(|text| text.replace("address = 0", "adress = 1"));
     program.tells("[!] configuration: the file has 1 faults; the old one is in force").await;
     for _ in 0..3 {
         assert_eq!(ask(program.plain, "/api/2.0/mlflow/experiments/get", "").await.status, 401);
     }
+    assert!(program.number(success).await.abs() < 1e-9);
+    assert!((program.number(since).await - started).abs() < 1e-9, "what is in force was read at the start");
     program.rewrite(|text| text.replace("adress = 1", "address = 0"));
     program.tells("[+] configuration: ok").await;
+    assert!((program.number(success).await - 1.0).abs() < 1e-9);
+    assert!(program.number(since).await > started);
 }
 
 #[tokio::test]

@@ -369,6 +369,28 @@ async fn an_https_upstream_is_verified_against_its_ca() {
     assert!(matches!(Upstream::new(&upstream), Err(UpstreamError::Settings(_))));
 }
 
+/// As MLflow's server does: the head, and then the body, on a socket that waits for an acknowledgement in between (RFC 896).
+#[tokio::test]
+async fn a_body_that_waits_for_the_heads_acknowledgement_is_not_kept_waiting() {
+    let server = Server::raw(|mut tcp| async move {
+        while request(&mut tcp).await {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            tcp.write_all(b"ok").await.unwrap();
+        }
+    });
+    let upstream = Upstream::new(&to(&server)).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let began = Instant::now();
+        assert_eq!(upstream.ask("/x").await.unwrap().status, 200);
+        times.push(began.elapsed());
+    }
+    assert_eq!(server.connections(), 1);
+    // The system acknowledges the first ones at once by itself, and then each after 40 ms.
+    let fastest = times[20..].iter().min().unwrap();
+    assert!(*fastest < Duration::from_millis(35), "{times:?}");
+}
+
 #[tokio::test]
 async fn a_question_of_our_own_is_read_whole_and_within_a_limit() {
     let server = Server::scripted(|request| async move {

@@ -88,6 +88,9 @@ pub(super) struct Init {
     /// Its key.
     #[arg(long, value_name = "FILE", default_value = "/etc/trackgate/tls/key.pem")]
     private_key: PathBuf,
+    /// The Google Cloud project whose traces log lines and audit records are linked to.
+    #[arg(long, value_name = "PROJECT")]
+    google_project: Option<String>,
     /// No listener for /livez, /readyz and /metrics.
     #[arg(long)]
     no_monitor: bool,
@@ -155,6 +158,7 @@ impl Init {
                 Some(Database { url: url.to_owned(), password_file: self.database_password_file, ca: self.database_ca })
             }
         };
+        let google_project = asking.google_project(self.google_project, place)?;
         let admins = asking.several(self.admins, "--admin", "The first administrator, such as alice@example.com?")?;
         if !asking.missing.is_empty() {
             bail!("not known without being asked: {}", asking.missing.join(", "));
@@ -181,6 +185,7 @@ impl Init {
             certificate: self.certificate,
             private_key: self.private_key,
             monitor: !self.no_monitor,
+            google_project,
         })
     }
 }
@@ -241,6 +246,15 @@ impl<R: BufRead, W: Write> Asking<'_, R, W> {
             ("IAP's audience, if IAP stands in front; nothing otherwise?", Some(""))
         };
         Ok(Some(self.ask(None, "--iap-audience", question, default)?).filter(|audience| !audience.is_empty()))
+    }
+
+    /// A machine may stand anywhere: there nobody is asked.
+    fn google_project(&mut self, given: Option<String>, place: Place) -> io::Result<Option<String>> {
+        if given.is_some() || place == Place::Vm {
+            return Ok(given);
+        }
+        let question = "The Google Cloud project that logs are linked to traces of; nothing: none?";
+        Ok(Some(self.ask(None, "--google-project", question, Some(""))?).filter(|project| !project.is_empty()))
     }
 }
 
@@ -365,6 +379,29 @@ mod tests {
         assert!(config.acme.is_some() && !text.contains("private_key"), "{text}");
         let elsewhere = super::tests::answers(&line.replace("vm ", "gke "), None).unwrap_err().to_string();
         assert!(elsewhere.contains("--acme"), "{elsewhere}");
+    }
+
+    #[test]
+    fn the_project_of_the_traces_is_asked_for_at_google_alone_and_may_be_none() {
+        let project = |line: &str, typed: Option<&str>| {
+            let (answers, asked) = answers(line, typed).unwrap();
+            let text = written(&answers);
+            let config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
+            (config.log.google_project, text, asked)
+        };
+        let line = "--for gke --url https://mlflow.example.com --client-id id";
+        let (found, text, _) = project(line, None);
+        assert!(found.is_none() && text.contains("# google_project = "), "it says where it would stand: {text}");
+        let (found, ..) = project(&format!("{line} --google-project my-project"), None);
+        assert_eq!(found.as_deref(), Some("my-project"));
+        let (found, _, asked) =
+            project(&format!("{line} --domain example.com --admin root@example.com"), Some("\n\n\nmy-project\n"));
+        assert_eq!(found.as_deref(), Some("my-project"), "{asked}");
+        let line = "--for vm --url https://mlflow.example.com --client-id id --admin root@example.com";
+        let (found, text, asked) = project(line, Some("\n\n\n"));
+        assert!(found.is_none() && !asked.contains("project") && !text.contains("google_project"), "{asked}{text}");
+        let wrong = answers("--for gke --url https://m.example.com --client-id id --google-project My_Project", None);
+        assert!(Config::parse(&written(&wrong.unwrap().0)).is_err(), "it is looked at before the file is kept");
     }
 
     #[test]

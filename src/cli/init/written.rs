@@ -26,6 +26,7 @@ pub(super) struct Answers {
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
     pub(super) monitor: bool,
+    pub(super) google_project: Option<String>,
 }
 
 /// Who signs people in.
@@ -110,6 +111,17 @@ pub(super) fn written(answers: &Answers) -> String {
     line("[log]");
     line("# Google Cloud Logging's fields; \"human\" for reading in a terminal.");
     line("format = \"json\"");
+    match (&answers.google_project, answers.place) {
+        (Some(project), _) => {
+            line("# Log lines and audit records carry the trace of their request.");
+            line(&format!("google_project = {}", text(project)));
+        }
+        (None, Place::Vm) => {}
+        (None, Place::VmIap | Place::CloudRun | Place::Gke) => {
+            line("# Links log lines and audit records to the trace of their request.");
+            line("# google_project = \"my-project\"");
+        }
+    }
     out
 }
 

@@ -27,7 +27,8 @@ use crate::connect::source::choice::Kind;
 use crate::connect::source::{Credential, SourceFault};
 use crate::fetch::{self, Fetcher, is_secure};
 
-/// A certificate with fewer days left should have been renewed; one that lives shorter, when a third of its life is left.
+/// A certificate with fewer days left should have been renewed; one that lives shorter, when a quarter of its life is left
+/// (an authority's is renewed at a third).
 const DAYS: u64 = 21;
 const DAY: Duration = Duration::from_hours(24);
 
@@ -282,7 +283,7 @@ pub(super) fn left(facts: &Facts, now: SystemTime) -> (bool, String) {
         return (false, "it has expired: renew it".to_owned());
     };
     let days = left.as_secs() / DAY.as_secs();
-    let wanted = (DAY * u32::try_from(DAYS).unwrap_or(0)).min(facts.life() / 3);
+    let wanted = (DAY * u32::try_from(DAYS).unwrap_or(0)).min(facts.life() / 4);
     let end = time::OffsetDateTime::from(facts.to);
     let end = format!("{:04}-{:02}-{:02}", end.year(), u8::from(end.month()), end.day());
     if left < wanted {
@@ -425,7 +426,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_should_be_renewed_21_days_ahead_or_at_a_third_of_a_short_life() {
+    fn a_certificate_should_be_renewed_21_days_ahead_or_at_a_quarter_of_a_short_life() {
         let now = SystemTime::UNIX_EPOCH + DAY * 10_000;
         let facts = |life: u32, left: u32| Facts {
             serial: Vec::new(),
@@ -439,6 +440,8 @@ mod tests {
             (90, 20, false),
             (365, 22, true),
             (365, 3, false),
+            (45, 13, true),
+            (45, 10, false),
             (6, 4, true),
             (6, 1, false),
         ] {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(super) use self::places::Place;
+pub use self::places::Place;
 use self::places::Places;
 pub use self::rate::Rate;
 use self::rate::Rates;
@@ -59,7 +59,7 @@ impl Default for Settings {
 
 /// What was too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
+pub enum TooMuch {
     /// Requests of an address.
     #[error("the address sends more than {} requests a second", .most.per_second)]
     OfAddress {
@@ -126,7 +126,10 @@ impl Limits {
     }
 
     /// One more request from an address. Strangers do not wait: what waits costs us something.
-    pub(super) fn admit(&self, address: IpAddr) -> Result<(), TooMuch> {
+    ///
+    /// # Errors
+    /// [`TooMuch`].
+    pub fn admit(&self, address: IpAddr) -> Result<(), TooMuch> {
         let Some(addresses) = &self.addresses else { return Ok(()) };
         addresses
             .take(&network(address))
@@ -139,7 +142,10 @@ impl Limits {
     }
 
     /// One more request for MLflow: a place to answer it from, until the guard is dropped.
-    pub(super) async fn place(&self, user: &UserName) -> Result<Place, TooMuch> {
+    ///
+    /// # Errors
+    /// [`TooMuch`].
+    pub async fn place(&self, user: &UserName) -> Result<Place, TooMuch> {
         let end = Instant::now() + self.wait;
         // The caller's own place comes first: so not more of theirs wait for the others than can be answered at once.
         let place = self.places.of_person(user, end).await.map_err(|crowded| TooMuch::AtOnceOfPerson {

@@ -61,7 +61,7 @@ pub(super) struct Places {
 
 /// A request's place; it is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     // Dropped in this order: the permit is given back before the row is looked at.
     all: Option<OwnedSemaphorePermit>,
     _own: Option<OwnedSemaphorePermit>,
