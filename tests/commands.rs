@@ -596,8 +596,8 @@ fn init_writes_a_configuration_that_is_read_overwrites_nothing_and_asks_nobody_w
 fn kept(place: &Place, ago: i64, left: i64, name: &str) {
     let directory = "https://127.0.0.1:9/directory";
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, directory.as_bytes());
-    let short: String = hash.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    let folder = place.0.join(format!("state/acme/127.0.0.1-{short}"));
+    let short = u32::from_be_bytes(hash.as_ref()[..4].try_into().unwrap());
+    let folder = place.0.join(format!("state/acme/127.0.0.1-{short:08x}"));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
