@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What Google Cloud gives a VM, as far as the start-up script asks for it: the metadata server, Secret Manager, a bucket.
 
-  startup_google.py PORT FOLDER
+  startup_google.py PORT FOLDER [ACCOUNT]
 
+ACCOUNT is whom the machine runs as; without, the trainer.
 FOLDER/attributes, FOLDER/project and FOLDER/secrets hold a file for each metadata attribute, project attribute and secret,
 FOLDER/objects the bucket's. Service accounts' ID tokens are signed by a key of our own; /certs publishes it. Whoever asks for
 metadata without `Metadata-Flavor: Google`, or for secrets and objects without the machine's access token, gets 403, as there.
@@ -23,8 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 FOLDER = pathlib.Path(sys.argv[2])
 KEY = FOLDER / "key.pem"
 ACCESS = secrets.token_urlsafe(32)
-ACCOUNT = "trainer@demo-project.iam.gserviceaccount.com"
-NUMBER = "110000000000000000001"
+ACCOUNT = f"{sys.argv[3] if sys.argv[3:] else 'trainer'}@demo-project.iam.gserviceaccount.com"
+NUMBER = str(110000000000000000000 + sum(ACCOUNT.encode()))
 
 
 def openssl(*words, stdin=b""):

@@ -33,7 +33,12 @@ output "settings" {
 }
 
 output "users" {
-  value = { for name, user in google_sql_user.this : name => { password_in_state = user.password != null } }
+  value = { for name, user in google_sql_user.this : name => {
+    password_in_state = user.password != null
+    secret_in_state   = nonsensitive(google_secret_manager_secret_version.password[name].secret_data != null)
+    secret_protected  = google_secret_manager_secret.password[name].deletion_protection
+    password_length   = random_password.this[name].length
+  } }
 }
 
 output "databases" {

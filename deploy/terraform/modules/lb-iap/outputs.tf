@@ -22,6 +22,10 @@ output "front" {
   }
 }
 
+output "records" {
+  value = [for record in google_dns_record_set.this : "${record.name} ${record.type} ${one(record.rrdatas)} in ${record.managed_zone}"]
+}
+
 output "iam" {
   value = [for grant in google_iap_web_backend_service_iam_member.this : { on = "backend ${grant.web_backend_service}", role = grant.role, member = grant.member }]
 }

@@ -112,6 +112,16 @@ run "no_secret_stands_in_the_service" {
     condition     = !can(regex("(?i)(BEGIN [A-Z ]*PRIVATE KEY|password *= *\"|://[^/@\" ]+:[^@\" ]+@)", module.service.config))
     error_message = "A password or key stands in the configuration."
   }
+  assert {
+    condition     = strcontains(join(" ", module.service.service.template[0].containers[1].args), "://mlflow:$DATABASE_PASSWORD@$DATABASE_HOST/mlflow?sslmode=verify-full&sslrootcert=/secrets/database-ca/ca.pem\"; unset DATABASE_PASSWORD;")
+    error_message = "MLflow's password stands on a command line, or it does not look whose the database's certificate is."
+  }
+  assert {
+    condition = alltrue([for line in [
+      "hosted_domains = [\"example.com\"]\n", "[audit]\nfile = \"-\"\n", "password_file = \"/secrets/database-password/password\"\nca_file = \"/secrets/database-ca/ca.pem\"\n", "url = \"http://127.0.0.1:5000\"\n",
+    ] : strcontains(module.service.config, line)])
+    error_message = "Another domain's people count, nothing is recorded, or the database is not verified."
+  }
 }
 
 run "the_service_account_holds_what_it_needs_and_no_more" {
@@ -179,6 +189,10 @@ run "the_database_outlives_mistakes" {
     error_message = "No backups, or no recovery of a point in time."
   }
   assert {
+    condition     = module.database.settings.settings.retain_backups_on_delete
+    error_message = "Backups go with the instance."
+  }
+  assert {
     condition     = can(regex("^POSTGRES_(1[6-9]|[2-9][0-9])$", module.database.settings.version))
     error_message = "PostgreSQL 16 or later."
   }
@@ -192,6 +206,10 @@ run "each_program_has_a_database_and_a_user_of_its_own" {
   assert {
     condition     = alltrue([for user in values(module.database.users) : !user.password_in_state])
     error_message = "A password is an ordinary argument of its user, and stands in state once more."
+  }
+  assert {
+    condition     = alltrue([for user in values(module.database.users) : !user.secret_in_state && user.secret_protected && user.password_length >= 32])
+    error_message = "A secret stands in state, can be deleted by mistake, or is short."
   }
 }
 
@@ -243,6 +261,15 @@ run "who_read_what_is_recorded" {
   assert {
     condition     = endswith(module.audit.sink.destination, "/buckets/${module.audit.log_bucket.bucket_id}") && module.audit.log_bucket.retention_days >= 365
     error_message = "Trackgate's audit stream is not kept for a year in a place of its own."
+  }
+  assert {
+    condition     = module.audit.sink.filter == "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"trackgate\" AND log_id(\"run.googleapis.com/stdout\") AND jsonPayload.decision:*"
+    error_message = "The sink takes something else than Trackgate's audit stream."
+  }
+  assert {
+    condition = alltrue([for name, value in { "cloudsql.enable_pgaudit" = "on", "pgaudit.log" = "ddl,role", log_connections = "on", log_disconnections = "on", log_statement = "ddl", log_min_duration_statement = "-1" } :
+    one([for flag in module.database.settings.settings.database_flags : flag.value if flag.name == name]) == value])
+    error_message = "The database does not log who came and who changed the schema, or logs statements, which carry data."
   }
 }
 

@@ -84,6 +84,19 @@ run "the_front_speaks_modern_tls" {
   }
 }
 
+run "the_name_leads_to_the_gateway_and_proves_itself" {
+  variables {
+    dns_zone = "example-com"
+  }
+  assert {
+    condition = toset([for record in google_dns_record_set.this : "${record.name} ${record.type} ${one(record.rrdatas)} in ${record.managed_zone}"]) == toset([
+      "mlflow.example.com. A 203.0.113.8 in example-com",
+      "_acme-challenge.mlflow.example.com. CNAME x.authorize.certificatemanager.goog. in example-com",
+    ])
+    error_message = "The name leads elsewhere, or its certificate cannot be made."
+  }
+}
+
 run "the_audience_is_told_once_the_gateway_stands" {
   variables {
     backend_service = "gkegw1-x"
@@ -150,6 +163,10 @@ run "the_database_outlives_mistakes" {
     error_message = "No backups, or no recovery of a point in time."
   }
   assert {
+    condition     = module.database.settings.settings.retain_backups_on_delete
+    error_message = "Backups go with the instance."
+  }
+  assert {
     condition     = can(regex("^POSTGRES_(1[6-9]|[2-9][0-9])$", module.database.settings.version))
     error_message = "PostgreSQL 16 or later."
   }
@@ -163,6 +180,10 @@ run "each_program_has_a_database_and_a_user_of_its_own" {
   assert {
     condition     = alltrue([for user in values(module.database.users) : !user.password_in_state])
     error_message = "A password is an ordinary argument of its user, and stands in state once more."
+  }
+  assert {
+    condition     = alltrue([for user in values(module.database.users) : !user.secret_in_state && user.secret_protected && user.password_length >= 32])
+    error_message = "A secret stands in state, can be deleted by mistake, or is short."
   }
 }
 
@@ -214,6 +235,15 @@ run "who_read_what_is_recorded" {
   assert {
     condition     = endswith(module.audit.sink.destination, "/buckets/${module.audit.log_bucket.bucket_id}") && module.audit.log_bucket.retention_days >= 365
     error_message = "Trackgate's audit stream is not kept for a year in a place of its own."
+  }
+  assert {
+    condition     = module.audit.sink.filter == "resource.type=\"k8s_container\" AND resource.labels.namespace_name=\"trackgate\" AND log_id(\"stdout\") AND jsonPayload.decision:*"
+    error_message = "The sink takes something else than Trackgate's audit stream."
+  }
+  assert {
+    condition = alltrue([for name, value in { "cloudsql.enable_pgaudit" = "on", "pgaudit.log" = "ddl,role", log_connections = "on", log_disconnections = "on", log_statement = "ddl", log_min_duration_statement = "-1" } :
+    one([for flag in module.database.settings.settings.database_flags : flag.value if flag.name == name]) == value])
+    error_message = "The database does not log who came and who changed the schema, or logs statements, which carry data."
   }
 }
 

@@ -113,6 +113,30 @@ run "the_machine_gets_out_by_nat_and_the_outputs_lead_on" {
   }
 }
 
+run "the_name_leads_to_the_load_balancer" {
+  variables {
+    dns_zone = "example-com"
+  }
+  assert {
+    condition     = module.lb.records == ["mlflow.example.com. A 203.0.113.8 in example-com"]
+    error_message = "The name leads elsewhere."
+  }
+}
+
+run "trackgate_and_mlflow_are_set_up_as_they_should" {
+  assert {
+    condition = alltrue([for line in [
+      "https = \"[::]:8443\"\n", "url = \"unix:/run/mlflow/mlflow.sock\"\n", "hosted_domains = [\"example.com\"]\n",
+      "[audit]\nfile = \"/var/log/trackgate/audit.jsonl\"\n", "password_file = \"credential:secret_database-password\"\nca_file = \"/etc/trackgate/database-ca.pem\"\n",
+    ] : strcontains(module.vm.instance.metadata["trackgate-config"], line)])
+    error_message = "MLflow is on a port, another domain's people count, nothing is recorded, or the database is not verified."
+  }
+  assert {
+    condition     = length(regexall("sslmode=", module.vm.instance.metadata["startup-script"])) == 1 && strcontains(module.vm.instance.metadata["startup-script"], "?sslmode=verify-full&sslrootcert=/etc/mlflow/database-ca.pem")
+    error_message = "MLflow does not look whose the database's certificate is."
+  }
+}
+
 run "ssh_comes_through_iap_and_nothing_from_everywhere" {
   assert {
     condition     = toset(module.vm.firewall["ssh"].source_ranges) == toset(["35.235.240.0/20"])
@@ -208,6 +232,10 @@ run "the_database_outlives_mistakes" {
     error_message = "No backups, or no recovery of a point in time."
   }
   assert {
+    condition     = module.database.settings.settings.retain_backups_on_delete
+    error_message = "Backups go with the instance."
+  }
+  assert {
     condition     = can(regex("^POSTGRES_(1[6-9]|[2-9][0-9])$", module.database.settings.version))
     error_message = "PostgreSQL 16 or later."
   }
@@ -221,6 +249,10 @@ run "each_program_has_a_database_and_a_user_of_its_own" {
   assert {
     condition     = alltrue([for user in values(module.database.users) : !user.password_in_state])
     error_message = "A password is an ordinary argument of its user, and stands in state once more."
+  }
+  assert {
+    condition     = alltrue([for user in values(module.database.users) : !user.secret_in_state && user.secret_protected && user.password_length >= 32])
+    error_message = "A secret stands in state, can be deleted by mistake, or is short."
   }
 }
 
@@ -272,6 +304,15 @@ run "who_read_what_is_recorded" {
   assert {
     condition     = endswith(module.audit.sink.destination, "/buckets/${module.audit.log_bucket.bucket_id}") && module.audit.log_bucket.retention_days >= 365
     error_message = "Trackgate's audit stream is not kept for a year in a place of its own."
+  }
+  assert {
+    condition     = module.audit.sink.filter == "resource.type=\"gce_instance\" AND log_id(\"trackgate_audit\")"
+    error_message = "The sink takes something else than Trackgate's audit stream."
+  }
+  assert {
+    condition = alltrue([for name, value in { "cloudsql.enable_pgaudit" = "on", "pgaudit.log" = "ddl,role", log_connections = "on", log_disconnections = "on", log_statement = "ddl", log_min_duration_statement = "-1" } :
+    one([for flag in module.database.settings.settings.database_flags : flag.value if flag.name == name]) == value])
+    error_message = "The database does not log who came and who changed the schema, or logs statements, which carry data."
   }
 }
 
