@@ -303,11 +303,6 @@ fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                tracing::warn!(
-                    "this system has no root certificates, so no https address of others is trusted: set SSL_CERT_FILE, or ca_file"
-                );
-            }
         }
     }
     Ok(roots)
