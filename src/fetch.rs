@@ -289,20 +289,22 @@ pub fn tls(settings: &Settings) -> Result<ClientConfig, BadTrust> {
 
 fn roots(settings: &Settings) -> Result<RootCertStore, BadTrust> {
     let mut roots = RootCertStore::empty();
-    match &settings.ca_file {
-        Some(path) => {
-            let broken = |why: String| BadTrust::CaFile { path: path.clone(), why };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|fault| broken(fault.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|fault| broken(fault.to_string()))?;
-                roots.add(certificate).map_err(|fault| broken(fault.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(broken("it holds no certificate".to_owned()));
-            }
+    if let Some(path) = &settings.ca_file {
+        let broken = |why: String| BadTrust::CaFile { path: path.clone(), why };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|fault| broken(fault.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|fault| broken(fault.to_string()))?;
+            roots.add(certificate).map_err(|fault| broken(fault.to_string()))?;
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(broken("it holds no certificate".to_owned()));
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            tracing::warn!(
+                "this system has no root certificates, so no https address is trusted: set SSL_CERT_FILE, or ca_file"
+            );
         }
     }
     Ok(roots)
