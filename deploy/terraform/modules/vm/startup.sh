@@ -242,6 +242,11 @@ ready() {
   local end=$((SECONDS + READY_WITHIN)) said
   # What was only begun: until then, the process before answers.
   while [ -n "$(systemctl list-jobs --no-legend trackgate.service mlflow.service)" ] && [ "$SECONDS" -lt "$end" ]; do sleep 1; done
+  # MLflow itself first: Trackgate asks it every few seconds, and what it says may be of the process before.
+  until curl -fsS --max-time 5 --unix-socket /run/mlflow/mlflow.sock http://localhost/health >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || fail "MLflow does not answer after $READY_WITHIN s (journalctl -u mlflow)"
+    sleep 2
+  done
   until said=$(curl -sS --max-time 5 -w '\n%{http_code}' http://127.0.0.1:9477/readyz 2>&1) && [ "${said##*$'\n'}" = 200 ]; do
     [ "$SECONDS" -lt "$end" ] || fail "not ready after $READY_WITHIN s: $said (journalctl -u trackgate -u mlflow)"
     sleep 2
