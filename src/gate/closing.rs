@@ -4,6 +4,7 @@
 //! closed, its span ends, and its place is another's. All ride on the answer's body.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,10 +17,13 @@ use crate::message::{Body, BodyError};
 use crate::metrics::Verdict;
 use crate::spans::Served;
 
+/// A share in a request's place.
+pub(super) type Held = Arc<OnceLock<Place>>;
+
 /// Puts the record on the answer's body; it is written when that body ends or is dropped. The place is given back then.
 pub(super) fn close_with(
     mut record: Record,
-    place: Option<Place>,
+    place: Option<Held>,
     mut served: Option<Served>,
     answer: Response<Body>,
 ) -> Response<Body> {
@@ -65,7 +69,7 @@ fn complete(record: &mut Record, served: &mut Option<Served>) {
 struct Recorded {
     body: Body,
     record: Record,
-    place: Option<Place>,
+    place: Option<Held>,
     served: Option<Served>,
 }
 

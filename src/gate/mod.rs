@@ -18,7 +18,7 @@ mod room;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -117,6 +117,8 @@ pub struct Gate {
     spent: Arc<Spent>,
     /// Where it is in its trace.
     journey: Option<Journey>,
+    /// Its place at MLflow, free again when nobody works for it any more: neither its client, nor what goes on without one.
+    place: Arc<OnceLock<Place>>,
 }
 
 impl Gate {
@@ -124,7 +126,7 @@ impl Gate {
     #[must_use]
     pub fn new(house: Arc<House>, upstream: Upstream) -> Self {
         let spent = Arc::default();
-        Self { house, upstream: upstream.timed(&spent), spent, journey: None }
+        Self { house, upstream: upstream.timed(&spent), spent, journey: None, place: Arc::default() }
     }
 
     /// The same gate for a request whose trace is kept.
@@ -141,7 +143,6 @@ impl Gate {
         peer: Peer,
         request: HttpRequest<Body>,
         record: &mut Record,
-        place: &mut Option<Place>,
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let (mut parts, body) = request.into_parts();
@@ -151,11 +152,11 @@ impl Gate {
         house.limits.admit(request.peer.address)?;
 
         let Some(workspace) = &request.workspace else {
-            return self.walk_on(request, credentials, upgrade, record, place).await;
+            return self.walk_on(request, credentials, upgrade, record).await;
         };
         record.workspace(workspace);
         let within = self.within(workspace);
-        within.walk_on(request, credentials, upgrade, record, place).await
+        within.walk_on(request, credentials, upgrade, record).await
     }
 
     /// The same gate, through which nothing reaches MLflow but in this workspace.
@@ -170,7 +171,6 @@ impl Gate {
         credentials: Credentials,
         upgrade: Option<OnUpgrade>,
         record: &mut Record,
-        place: &mut Option<Place>,
     ) -> Result<Response<Body>, Refusal> {
         let house = &*self.house;
         let classified = classify(request.verb, &request.path).known(house.clean.workspaces);
@@ -193,8 +193,9 @@ impl Gate {
                 }
             };
             self.spent.queue(began.elapsed());
-            if let Some(held) = turn? {
-                *place = Some(held);
+            if let Some(place) = turn? {
+                // One request, one place: there is none yet.
+                let _ = self.place.set(place);
             }
         }
         let call = match classified {
@@ -496,7 +497,8 @@ impl Gate {
         if !answer::must_finish(call.row) && call.row.renamed().is_none() {
             return self.carry_out(permitted, upgrade, call, fields, (resolved, known)).await;
         }
-        // A client that goes away drops this future. What MLflow has done by then must not stay without its grants.
+        // A client that goes away drops this future. What MLflow has done by then must not stay without its grants. It keeps its
+        // place: else whoever asks and leaves, again and again, would have any number of requests answered at once.
         let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
         let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, (&resolved, known)).await };
         self.house.forward.tunnels.carry(whole).await.unwrap_or_else(|| Err(faults::panicked()))
@@ -633,8 +635,7 @@ impl Handler for Gate {
         record.trace(trace);
         // A panic ends one request, not the process, and never lets it through (ASVS 16.5).
         // Pinned where it is made: moving it into the catcher would copy some kilobytes.
-        let mut place = None;
-        let walk = gate.walk(peer, request, &mut record, &mut place);
+        let walk = gate.walk(peer, request, &mut record);
         let outcome = AssertUnwindSafe(pin!(walk)).catch_unwind().await;
         let mut answer = match outcome.unwrap_or_else(|_| Err(faults::panicked())) {
             Ok(answer) => answer,
@@ -668,7 +669,7 @@ impl Handler for Gate {
         if let Some(served) = &mut served {
             served.answered(&verdict, &record.id());
         }
-        closing::close_with(record, place, served, answer)
+        closing::close_with(record, Some(Arc::clone(&self.place)), served, answer)
     }
 
     fn refuse(&self, peer: Peer, misdeed: Misdeed) -> Response<Body> {

@@ -14,6 +14,7 @@ use crate::harness::{soon, until};
 
 const GET: &str = "/api/2.0/mlflow/experiments/get?experiment_id=1";
 const SEARCH: &str = "/api/2.0/mlflow/experiments/search";
+const CREATE: &str = "/api/2.0/mlflow/experiments/create";
 const RUN: &str = "0123456789abcdef0123456789abcdef";
 const OWN_PAGE: &str = "/trackgate/whoami";
 
@@ -233,4 +234,29 @@ async fn a_client_that_goes_away_while_it_waits_leaves_nothing_behind() {
     let (first, ()) = tokio::join!(running, waiting);
     assert_eq!(first.status, 200);
     assert_eq!(alice.get(GET).await.status, 200);
+}
+
+/// What must be finished without its client goes on at MLflow; so it goes on counting. Else whoever asks and hangs up, again and
+/// again, would have any number of requests answered at once.
+#[tokio::test]
+async fn who_hangs_up_on_what_goes_on_without_them_has_no_place_more() {
+    let go = Arc::new(Semaphore::new(0));
+    let gate = gate(slow(&go), Settings { person_at_once: 1, ..free() }).await;
+    gate.grant("user:alice@example.com", "workspace", "default", "USE").await;
+    let alice = gate.bearer("alice");
+    let asked = || gate.upstream.seen().iter().filter(|seen| seen.target == CREATE).count();
+    let one = json!({"name": "one"});
+    tokio::select! {
+        told = alice.post(CREATE, &one) => panic!("an answer: {}", told.text()),
+        () = until("a request at MLflow", || asked() == 1) => {}
+    }
+    until("the record of whoever hung up", || gate.records().iter().any(|record| record["call"] == "CreateExperiment"))
+        .await;
+    for name in ["two", "three"] {
+        let told = alice.post(CREATE, &json!({"name": name})).await;
+        is_told_to_come_back(&gate, &told, 429, "person-at-once").await;
+    }
+    assert_eq!(asked(), 1);
+    go.add_permits(100);
+    soon("a free place", async { while alice.get(GET).await.status != 200 {} }).await;
 }
