@@ -268,8 +268,12 @@ impl Shift {
         if let Some((listener, answers)) = self.redirect {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    let (limits, phase) = (worker.settings.limits.clone(), Arc::clone(&worker.phase));
-                    errands.spawn(redirect::redirect(listener, answers, limits, phase));
+                    let worker = Arc::clone(&worker);
+                    errands.spawn(async move {
+                        let (settings, phase) = (&worker.settings, Arc::clone(&worker.phase));
+                        let limits = settings.limits.clone();
+                        redirect::redirect(listener, answers, limits, &settings.trusted_proxies, phase).await;
+                    });
                 }
                 Err(error) => tracing::error!(%error, "the redirect port cannot be used"),
             }

@@ -13,18 +13,24 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
+use super::counts::Counts;
 use super::drain::Phase;
-use super::listener::next;
+use super::front::Caller;
+use super::listener::{Crowd, next};
 use super::settings::Limits;
 use crate::acme::Desk;
-use crate::message::Body;
+use crate::message::{Body, Door};
 
 /// The most redirects at once.
 const AT_ONCE: usize = 256;
+/// And those of one address, fronts excepted: whoever holds connections open keeps nobody else from being redirected, nor an
+/// authority from looking at a challenge.
+const EACH: usize = 32;
 /// How long the answer may take to be taken.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -40,11 +46,20 @@ pub(super) struct Answers {
     pub(super) desk: Option<Arc<Desk>>,
 }
 
-/// Answers until the drain.
-pub(super) async fn redirect(mut listener: TcpListener, answers: Answers, limits: Limits, phase: Arc<Phase>) {
+/// Answers until the drain. `fronts` are those that many clients come through.
+pub(super) async fn redirect(
+    mut listener: TcpListener,
+    answers: Answers,
+    limits: Limits,
+    fronts: &[IpNet],
+    phase: Arc<Phase>,
+) {
     let begun = phase.begun();
     tokio::pin!(begun);
     let (head, size) = (limits.head_timeout, limits.head_size);
+    // Counted by themselves: what happens here takes no place from the doors.
+    let most = Limits { connections: AT_ONCE, connections_per_address: EACH, ..limits.clone() };
+    let crowd = Crowd::new(&most, &Counts::default());
     // Head and answer together, one request for each connection; who is too many is let go.
     let service = ServiceBuilder::new()
         .load_shed()
@@ -54,7 +69,16 @@ pub(super) async fn redirect(mut listener: TcpListener, answers: Answers, limits
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            (tcp, _) = next(&mut listener) => drop(connections.spawn(service.clone().oneshot(tcp))),
+            (tcp, address) = next(&mut listener) => {
+                let ticket = crowd.enter(&Caller::new(address, fronts, Door::Plain));
+                if let Some(ticket) = ticket.filter(|ticket| !ticket.is_crowded()) {
+                    let one = service.clone().oneshot(tcp);
+                    connections.spawn(async move {
+                        let _counted = ticket;
+                        one.await
+                    });
+                }
+            }
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Ok(Err(error)) = ended {
                     tracing::debug!(%error, "a redirect was not given");

@@ -136,6 +136,34 @@ async fn http_is_redirected_to_the_public_url_whatever_the_host_says() {
     assert_eq!(street.handled(), 0);
 }
 
+/// The port answers authorities' challenges too: whoever could hold it would keep certificates from being renewed.
+#[tokio::test]
+async fn who_holds_the_http_port_open_keeps_nobody_else_from_it() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let limits = Limits { head_timeout: Duration::from_mins(5), ..Limits::default() };
+    let mut settings = settings(&folder, &authority, limits);
+    let to = "https://mlflow.example.com".to_owned();
+    settings.redirect = Some(Redirect { address: "127.0.0.1:0".parse().unwrap(), to, desk: None });
+    let street = Street::open(settings, |_, _| async { text(200, "ok") });
+    let address = street.addresses().redirect.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut one = tokio::net::TcpStream::connect(address).await.unwrap();
+        let _ = one.write_all(b"GET / HTTP/1.1\r\n").await;
+        held.push(one);
+    }
+    // The last of them was let go, so all of them have been seen.
+    let mut read = Vec::new();
+    let _ = soon("the end of the last", held.last_mut().unwrap().read_to_end(&mut read)).await;
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    other.write_all(b"GET /a HTTP/1.1\r\nhost: mlflow.example.com\r\n\r\n").await.unwrap();
+    let mut said = String::new();
+    soon("a redirect", other.read_to_string(&mut said)).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 308 "), "{said}");
+}
+
 /// MLflow's client (`requests`) reads no answer before it has sent all of an upload.
 #[tokio::test]
 async fn who_is_refused_in_a_large_upload_can_send_all_of_it_and_reads_why() {
