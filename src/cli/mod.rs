@@ -47,7 +47,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
-use crate::serve::Passed;
+use crate::serve::{Passed, Signals};
 use crate::store::{By, Engine, Store};
 use crate::telemetry;
 
@@ -227,9 +227,16 @@ fn keep_gate(file: &Path, passed: Passed) -> anyhow::Result<Ended> {
     config.serve.passed = passed;
     block_on(async {
         let _written = telemetry::begin_beside(&config.log, Clock::System)?;
-        let house = serve::assemble(config, Clock::System).await.context("cannot open the gate")?;
+        let mut signals = Signals::listen().context("signals cannot be heard")?;
+        let house = tokio::select! {
+            house = Box::pin(serve::assemble(config, Clock::System)) => house.context("cannot open the gate")?,
+            () = signals.end() => {
+                tracing::info!("asked to end before the gate was open");
+                return Ok(Ended::Well);
+            }
+        };
         house
-            .run(file, |addresses| tracing::info!(?addresses, "open"))
+            .run(file, &mut signals, |addresses| tracing::info!(?addresses, "open"))
             .await
             .context("the gate did not open, or did not close in order")?;
         Ok(Ended::Well)

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::serve::{Ground, build, fetch};
 use crate::authenticate::SetupFault;
@@ -22,7 +23,7 @@ use crate::gate::limits::Limits;
 use crate::monitor::Fact;
 use crate::seal::Seal;
 
-/// How long keys of issuers may take. Meanwhile nothing else is heard, neither SIGTERM nor the watchdog.
+/// How long keys of issuers may take. `systemctl reload` waits for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What may change while the gate is open: these keys, and tables and lists of tables with their keys.
@@ -169,13 +170,11 @@ impl Reload {
             spans: old.spans.sampling(config.trace.as_ref().map(|trace| trace.sample)),
         };
         let new = Arc::new(build(config, ground, &self.seal, &self.clock)?);
-        let fetching = fetch(&new.authenticator);
-        if let Err(missing) = keys_are_there(&old, &new).await {
-            fetching.abort();
-            return Err(ReloadFault::Keys(missing));
-        }
+        // Whether this fails or is given up: nobody fetches keys for a house that does not stand.
+        let fetching = AbortOnDropHandle::new(fetch(&new.authenticator));
+        keys_are_there(&old, &new).await.map_err(ReloadFault::Keys)?;
         self.live.store(new);
-        if let Some(former) = lock(&self.fetching).replace(fetching) {
+        if let Some(former) = lock(&self.fetching).replace(fetching.detach()) {
             former.abort();
         }
         *lock(&self.in_force) = keys;

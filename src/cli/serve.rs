@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
 use crate::seal::Seal;
-use crate::serve::{self, Addresses, Running, ServeError};
+use crate::serve::{self, Addresses, Running, ServeError, Signals};
 use crate::spans::Spans;
 use crate::store::{Engine, Store, StoreFault};
 use crate::upstream::{Upstream, UpstreamError};
@@ -244,7 +244,12 @@ impl Assembled {
     ///
     /// # Errors
     /// [`OpenFault::Serve`] when a door cannot be opened, or a worker ended by a panic.
-    pub async fn run(mut self, config: &Path, on_open: impl FnOnce(&Addresses)) -> Result<(), OpenFault> {
+    pub async fn run(
+        mut self,
+        config: &Path,
+        signals: &mut Signals,
+        on_open: impl FnOnce(&Addresses),
+    ) -> Result<(), OpenFault> {
         let watched = self.watch()?;
         let audit = self.house.audit.clone();
         let (house, upstream) = (Arc::clone(&self.house), self.upstream.for_worker());
@@ -263,7 +268,7 @@ impl Assembled {
             }
             reload.read(config).await;
         };
-        let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), on_open, on_hangup).await;
+        let served = serve::run(self.serve.clone(), &self.tunnels, self.gates(), signals, on_open, on_hangup).await;
         keeping.end().await;
         watching.abort();
         let _ = watching.await;

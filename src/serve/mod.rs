@@ -17,6 +17,7 @@ mod passed;
 mod patience;
 mod redirect;
 mod settings;
+mod signals;
 mod systemd;
 mod tls;
 mod wire;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,12 +34,12 @@ use std::time::Duration;
 use http::header::HeaderValue;
 use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 pub use counts::Counts;
 pub use misdeed::Misdeed;
 pub use passed::{Passed, PassedFault};
 pub use settings::{Files, Https, Limits, Pair, Redirect, Settings};
+pub use signals::Signals;
 pub use systemd::tell_failure;
 pub use tls::BadPair;
 
@@ -49,6 +51,7 @@ use connection::Worker;
 use drain::Phase;
 use listener::Crowd;
 use redirect::Answers;
+use signals::Sent;
 use tls::Certificates;
 
 /// What answers requests. One for each worker.
@@ -87,7 +90,7 @@ pub enum ServeError {
     /// The certificate or its key.
     #[error(transparent)]
     Pair(#[from] BadPair),
-    /// No thread, no runtime or no signal handler.
+    /// No thread or no runtime.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     /// A worker panicked outside of any request.
@@ -366,7 +369,7 @@ impl Running {
 }
 
 /// Opens the doors, and closes them at SIGTERM or SIGINT. SIGHUP reads the certificate's files again and waits
-/// for `on_hangup`. The service manager, if there is one, is told all of it.
+/// for `on_hangup`, which is dropped where the end comes first. The service manager, if there is one, is told all of it.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -374,13 +377,10 @@ pub async fn run<H: Handler>(
     settings: Settings,
     tunnels: &Tunnels,
     make_handler: impl Fn() -> H + Send + Sync + Clone + 'static,
+    signals: &mut Signals,
     on_open: impl FnOnce(&Addresses),
     on_hangup: impl AsyncFn(),
 ) -> Result<(), ServeError> {
-    let signals = || -> io::Result<_> {
-        Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
-    };
-    let (mut terminate, mut interrupt, mut hangup) = signals().map_err(ServeError::Start)?;
     let manager = systemd::Manager::default();
     let limits = settings.limits.clone();
     let running = start(settings, tunnels, make_handler)?;
@@ -388,19 +388,29 @@ pub async fn run<H: Handler>(
     let status = running.addresses().to_string();
     manager.ready(&status);
     let mut watchdog = systemd::Watchdog::wished();
-    loop {
+    'open: loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            silence = systemd::due(&mut watchdog) => vouch(&manager, &running.alive, silence),
-            _ = hangup.recv() => {
-                // Whatever is read again is read between these two: `systemctl reload` waits for the second.
-                manager.reloading();
-                running.reload_certificate();
-                on_hangup().await;
-                manager.ready(&status);
+            sent = signals.next() => match sent {
+                Sent::End => break,
+                Sent::Hangup => {}
+            },
+            silence = systemd::due(&mut watchdog) => {
+                vouch(&manager, &running.alive, silence);
+                continue;
             }
         }
+        // Whatever is read again is read between these two: `systemctl reload` waits for the second.
+        manager.reloading();
+        running.reload_certificate();
+        let mut reading = pin!(on_hangup());
+        loop {
+            tokio::select! {
+                () = &mut reading => break,
+                () = signals.end() => break 'open,
+                silence = systemd::due(&mut watchdog) => vouch(&manager, &running.alive, silence),
+            }
+        }
+        manager.ready(&status);
     }
     tracing::info!("closing: running exchanges are finished");
     manager.stopping(&limits);

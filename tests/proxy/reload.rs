@@ -136,3 +136,29 @@ async fn an_issuer_that_is_added_counts_without_a_restart() {
     });
     soon("alice", async { while ask(program.plain, "/trackgate/whoami", &authorization).await.status != 200 {} }).await;
 }
+
+/// Nobody waits for an issuer in the end: neither SIGTERM nor the watchdog.
+#[tokio::test]
+async fn sigterm_is_heard_while_an_issuer_is_waited_for() {
+    let change = |text: String| text.replace("[[issuer]]", "[limits]\ndrain_accept = \"0s\"\n[[issuer]]");
+    let mut program = Program::start_with("", change, std::process::Stdio::null()).await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    program.rewrite(|text| {
+        format!(
+            "{text}\n[[issuer]]\nname = \"silent\"\ntitle = \"Silent\"\nissuer = \"http://{address}\"\n[issuer.bearer]\n\
+             audiences = [\"{AUDIENCE}\"]\n"
+        )
+    });
+    silent.set_nonblocking(true).unwrap();
+    let mut held = None;
+    crate::harness::until("a question to the issuer", || {
+        held = silent.accept().ok();
+        held.is_some()
+    })
+    .await;
+    program.signal("TERM");
+    assert_eq!(program.exit().await, 0);
+    let said = std::io::read_to_string(program.child.stderr.take().unwrap()).unwrap();
+    assert!(said.contains("closing") && !said.contains("is not in force"), "it was waited for: {said}");
+}

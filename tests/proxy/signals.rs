@@ -146,6 +146,48 @@ async fn sighup_reads_the_certificate_again() {
     assert_eq!(program.shown().await, good);
 }
 
+/// Whoever rotates logs does not ask whether the gate is open yet; and the first process of a container has no other way to end.
+#[tokio::test]
+async fn signals_are_heard_while_the_gate_still_starts() {
+    // A database that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Folder::new();
+    let here = folder.path().display();
+    let config = format!(
+        "public_url = \"https://localhost\"\nstate_dir = \"{here}/state\"\n[store]\nurl = \"postgres://a@localhost:{}/b\"\n\
+         password_file = \"{here}/password\"\n[listen]\nplain = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
+         [audit]\nfile = \"{here}/audit.jsonl\"\n[[issuer]]\nname = \"none\"\nissuer = \"https://127.0.0.1:9\"\n\
+         [issuer.bearer]\naudiences = [\"https://localhost\"]\n",
+        silent.local_addr().unwrap().port()
+    );
+    let file = folder.path().join("trackgate.toml");
+    std::fs::write(&file, config).unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "x").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_trackgate")).arg("--config").arg(&file).arg("serve").spawn().unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let mut held = None;
+    until("a question to the database", || {
+        assert!(child.try_wait().unwrap().is_none(), "the program ended");
+        held = silent.accept().ok();
+        held.is_some()
+    })
+    .await;
+    for name in ["HUP", "TERM"] {
+        let id = child.id().to_string();
+        assert!(Command::new("kill").arg(format!("-{name}")).arg(id).status().unwrap().success());
+    }
+    let mut status = None;
+    until("the end of the program", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(0), "{status:?}");
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_told_and_ends_the_program() {
     let program = Program::start("").await;
