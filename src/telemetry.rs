@@ -4,6 +4,7 @@
 //! (<https://cloud.google.com/logging/docs/structured-logging>). One event is one line: control characters are escaped
 //! in both. What other libraries say below `info` is left out whatever the level, since frames and headers appear there.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::sync::Mutex;
@@ -254,9 +255,28 @@ fn cloud(now: SystemTime, metadata: &Metadata<'_>, fields: Map<String, Value>, t
     if !request.is_empty() {
         line.insert("httpRequest".to_owned(), Value::Object(request));
     }
-    let mut line = Value::Object(line).to_string();
+    let mut line = tame(&Value::Object(line).to_string()).into_owned();
     line.push('\n');
     line
+}
+
+/// JSON in which no control character stands raw: DEL and those of U+0080 to U+009F may (RFC 8259 section 7), and terminals
+/// obey them (U+009B is ESC [, ECMA-48 section 5.3). Nor what some readers take for the end of a line. They can stand in
+/// texts alone, so that their escapes mean the same.
+pub(crate) fn tame(json: &str) -> Cow<'_, str> {
+    let wild = |sign: char| sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}');
+    if !json.contains(wild) {
+        return Cow::Borrowed(json);
+    }
+    let mut tame = String::with_capacity(json.len() + 16);
+    for sign in json.chars() {
+        if wild(sign) {
+            let _ = write!(tame, "\\u{:04x}", u32::from(sign));
+        } else {
+            tame.push(sign);
+        }
+    }
+    Cow::Owned(tame)
 }
 
 fn rfc3339(now: SystemTime) -> String {
@@ -360,13 +380,13 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let nasty = "first\nsecond\u{1b}[2J\r\u{2028}end";
+        let nasty = "first\nsecond\u{1b}[2J\u{9b}2J\u{7f}\r\u{2028}end";
         let human = written(Format::Human, "info", || tracing::info!(path = nasty, "{nasty}"));
         assert_eq!(human.matches('\n').count(), 1);
-        assert!(!human.contains('\u{1b}') && !human.contains('\r'));
+        assert!(!human.trim_end().contains(|sign: char| sign.is_control() || sign == '\u{2028}'), "{human:?}");
         let cloud = written(Format::Json, "info", || tracing::info!(path = nasty, "{nasty}"));
         assert_eq!(cloud.matches('\n').count(), 1);
-        assert!(!cloud.contains('\u{1b}'));
+        assert!(!cloud.trim_end().contains(|sign: char| sign.is_control() || sign == '\u{2028}'), "{cloud:?}");
         let parsed: Value = serde_json::from_str(&cloud).unwrap();
         assert_eq!(parsed["message"], nasty);
     }

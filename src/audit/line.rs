@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use time::OffsetDateTime;
 
+use crate::telemetry::tame;
+
 /// One JSON object in the making, at the end of `out`.
 pub(super) struct Line<'a> {
     out: &'a mut Vec<u8>,
@@ -118,9 +120,10 @@ impl<'a> Line<'a> {
 }
 
 /// Whether a text stands between quotes as it is (RFC 8259 section 7). Counted, not searched, so that the compiler can
-/// look at many bytes at once.
+/// look at many bytes at once. 0xC2 and 0xE2 are what control characters and ends of lines beyond ASCII begin with, and
+/// other letters: then it is looked at more closely.
 fn is_plain(text: &str) -> bool {
-    text.bytes().filter(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f)).count() == 0
+    text.bytes().filter(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2)).count() == 0
 }
 
 fn quote(out: &mut Vec<u8>, text: &str) {
@@ -130,12 +133,9 @@ fn quote(out: &mut Vec<u8>, text: &str) {
         out.push(b'"');
         return;
     }
-    let start = out.len();
-    if serde_json::to_writer(&mut *out, text).is_err() {
-        // A text can always be written to memory; should it not, a gap is better than half of it.
-        out.truncate(start);
-        out.extend_from_slice(b"null");
-    }
+    // A text can always be written to memory; should it not, a gap is better than half of it.
+    let quoted = serde_json::to_string(text).unwrap_or_else(|_| "null".to_owned());
+    out.extend_from_slice(tame(&quoted).as_bytes());
 }
 
 fn digits(out: &mut Vec<u8>, number: u64) {
@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn every_text_comes_back_as_it_was() {
         let all: String = (0..0x250).filter_map(char::from_u32).collect();
-        let texts = ["", "plain", "\"", "\\", "\n", "\u{7f}", "\u{1b}[31m", "Zürich ✓ 𝄞", "a\u{2028}b", &all];
+        let texts =
+            ["", "plain", "\"", "\\", "\n", "\u{7f}", "\u{1b}[31m", "Zürich ✓ 𝄞", "a\u{2028}b", "\u{9b}2J", &all];
         for text in texts {
             let line = written(|line| {
                 line.text("a", text);
@@ -189,6 +190,9 @@ mod tests {
                 serde_json::json!({ "a": text, "b": text, "c": [text, text], "d": [[text], [], [text, text]] })
             );
             assert_eq!(line.matches('\n').count(), 1);
+            // A terminal obeys U+009B as it does ESC [ (ECMA-48 section 5.3).
+            let raw = line.trim_end().chars().find(|sign| sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}'));
+            assert_eq!(raw, None, "{line:?}");
         }
     }
 
