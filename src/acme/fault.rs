@@ -117,6 +117,15 @@ impl Fault {
         matches!(self, Self::Refused { kind, .. } if kind == "accountDoesNotExist")
     }
 
+    /// Whether the same may go well later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Late | Self::Server { .. } => true,
+            Self::Refused { kind, .. } => matches!(kind.as_str(), "serverInternal" | "rateLimited" | "badNonce"),
+            _ => false,
+        }
+    }
+
     /// Whether it was asked too often.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Refused { kind, .. } if kind == "rateLimited")

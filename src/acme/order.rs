@@ -47,6 +47,9 @@ impl Errand<'_> {
         if let Some(begun) = self.shelf.begun()? {
             match self.finish(&account, &begun).await {
                 Ok(pair) => return Ok(pair),
+                // The authority is still at it (some let a person look at each), or out of order: another order would cost another
+                // certificate. Orders end by themselves within some days.
+                Err(fault) if fault.is_passing() && self.shelf.begun_lately() => return Err(fault),
                 Err(fault) => {
                     tracing::info!(%fault, "an order of an earlier run cannot be finished; there will be another one");
                     self.shelf.forget_begun()?;

@@ -41,6 +41,8 @@ const ATTEMPTS: &str = "attempts.json";
 const LOCK: &str = "lock";
 /// The end of names of files that are being written.
 const UNFINISHED: &str = ".new";
+/// What is older was given up by the authority too: Let's Encrypt's orders end after seven days.
+const ORDERS_END: Duration = Duration::from_hours(7 * 24);
 /// No file of ours is larger.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -227,6 +229,12 @@ impl Shelf {
 
     pub(super) fn begun(&self) -> Result<Option<Begun>, Fault> {
         Ok(self.read(ORDER)?.and_then(|text| self.json(ORDER, &text)))
+    }
+
+    /// Whether what was begun may still be finished: no authority keeps an order for longer than some days.
+    pub(super) fn begun_lately(&self) -> bool {
+        let written = fs::metadata(self.folder.join(ORDER)).and_then(|about| about.modified()).ok();
+        written.and_then(|written| written.elapsed().ok()).is_none_or(|age| age < ORDERS_END)
     }
 
     pub(super) fn keep_begun(&self, order: &Begun) -> Result<(), Fault> {

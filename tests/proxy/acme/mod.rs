@@ -568,6 +568,32 @@ async fn an_order_that_a_kill_interrupted_is_finished_and_not_made_again() {
     program.kill();
 }
 
+/// What was begun may be paid for: an authority that is out of order for a moment does not cost another one.
+#[tokio::test]
+async fn an_order_that_was_begun_outlives_a_bad_hour_of_the_authority() {
+    let Some(pebble) = Pebble::start("an authority out of order", false).await else { return };
+    let state = Folder::new();
+    let text = config(&pebble, &state, "");
+    let never = Arc::new(tokio::sync::Notify::new());
+    pebble.meddle("certZ", Meddling::Hold(Arc::clone(&never)));
+    let program = Program::start(&state, &text);
+    until("a certificate on its way", || pebble.heard("certZ") == 1).await;
+    program.kill();
+    never.notify_one();
+    let refuses = |times| Meddling::Refuse { times, status: 503, retry_after: None, kind: "serverInternal" };
+    pebble.meddle("certZ", refuses(0));
+    pebble.meddle("my-order", refuses(1));
+    let clock = now();
+    let gate = open(&text, &clock).await;
+    let why = trouble(&gate).await;
+    assert!(why.contains("the order cannot be seen"), "{why}");
+    assert!(kept(&state).join("order.json").exists());
+    clock.advance(Duration::from_hours(2));
+    another(&pebble, None).await;
+    assert_eq!((pebble.heard("newOrder"), pebble.count("newOrder")), (1, 1));
+    gate.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn check_says_what_would_be_asked_and_orders_nothing() {
     let Some(pebble) = Pebble::start("trackgate check with ACME", true).await else { return };
