@@ -49,6 +49,14 @@ impl Clock {
             millis.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         }
     }
+
+    /// Moves a set clock back, as somebody does who sets it right.
+    pub fn turn_back(&self, by: Duration) {
+        if let Self::Set(millis) = self {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            let _ = millis.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_sub(by)));
+        }
+    }
 }
 
 fn millis(time: SystemTime) -> u64 {

@@ -210,6 +210,8 @@ impl Keeper {
     fn may_ask(&self) -> bool {
         let now = self.clock.millis();
         let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was ahead and is set right must not close this until it is that late again.
+        allowance.since = allowance.since.min(now);
         let earned = now.saturating_sub(allowance.since) / millis(COOL_DOWN);
         if earned > 0 {
             allowance.left = allowance.left.saturating_add(u32::try_from(earned).unwrap_or(BURST)).min(BURST);

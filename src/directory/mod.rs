@@ -313,7 +313,9 @@ impl Directory {
                 Err(fault) => {
                     if let DirectoryFault::Throttled { retry_after } = fault {
                         let until = now + u64::try_from(retry_after.as_millis()).unwrap_or_default();
-                        directory.quiet_until.fetch_max(until, Ordering::AcqRel);
+                        let longest = u64::try_from(search::MOST_PATIENCE.as_millis()).unwrap_or_default();
+                        let later = |before: u64| Some(if before > now + longest { until } else { before.max(until) });
+                        let _ = directory.quiet_until.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
                     }
                     if directory.outage.failed(fault, now) {
                         tracing::warn!(
@@ -334,8 +336,9 @@ impl Directory {
     }
 
     fn quiet_for(&self, now: u64) -> Option<Duration> {
-        let left = self.quiet_until.load(Ordering::Acquire).saturating_sub(now);
-        (left > 0).then(|| Duration::from_millis(left))
+        let left = Duration::from_millis(self.quiet_until.load(Ordering::Acquire).saturating_sub(now));
+        // Google asks for no longer one; then the clock was ahead.
+        (!left.is_zero() && left <= search::MOST_PATIENCE).then_some(left)
     }
 }
 

@@ -12,6 +12,11 @@ use crate::mlflow::ids::GroupName;
 const FIRST_PAUSE: u64 = 1000;
 const LONGEST_PAUSE: u64 = 30_000;
 
+/// How far a clock may go back without anything being older for it, in milliseconds.
+const CLOCK_MOVES: u64 = 60_000;
+/// As old as can be.
+const NEVER: u64 = u64::MAX;
+
 /// The times that count, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
@@ -100,11 +105,11 @@ impl Person {
     /// Decides, and takes the flight for whoever is told to begin one.
     pub(super) fn next(&self, now: u64, times: Times) -> Next {
         let mut state = self.state();
-        let due = state.failed.as_ref().is_none_or(|failure| now >= failure.retry);
+        let due = state.failed.as_ref().is_none_or(|failure| now >= failure.retry || age(now, failure.at) == NEVER);
         // While Google is away, what is known is used at once; nobody waits for what just failed.
-        let lately = |failure: &Failure| now < failure.retry || now.saturating_sub(failure.at) < times.fresh;
+        let lately = |failure: &Failure| !due || age(now, failure.at) < times.fresh;
         let away = state.failed.as_ref().is_some_and(lately);
-        let known = state.known.as_ref().map(|known| (Arc::clone(&known.groups), now.saturating_sub(known.asked)));
+        let known = state.known.as_ref().map(|known| (Arc::clone(&known.groups), age(now, known.asked)));
         match known {
             Some((groups, age)) if age < times.fresh || (age < times.keep && away) => {
                 let begin = if due && age >= times.fresh / 5 * 4 { state.begin().1 } else { None };
@@ -125,7 +130,7 @@ impl Person {
         let state = self.state();
         if let Some(known) = &state.known {
             // Not `fresh`: a look-up may take longer than that, and its answer is still the newest there can be.
-            if now.saturating_sub(known.asked) < times.keep {
+            if age(now, known.asked) < times.keep {
                 return Ok(Arc::clone(&known.groups));
             }
         }
@@ -136,6 +141,12 @@ impl Person {
     pub(super) fn landing(self: &Arc<Self>, flight: Begun) -> Landing {
         Landing { person: Arc::clone(self), flight: Some(flight) }
     }
+}
+
+/// How long ago something was, in milliseconds. By a clock that was ahead then and is right now it will be: what is known from
+/// such a time is as old as can be, else nobody would ask again until that time comes.
+fn age(now: u64, then: u64) -> u64 {
+    if then > now + CLOCK_MOVES { NEVER } else { now.saturating_sub(then) }
 }
 
 impl State {

@@ -28,7 +28,7 @@ const MOST_GROUPS: usize = 2000;
 /// The pause after 429, unless Google says another one.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest pause that Google can ask for.
-const MOST_PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const MOST_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks.
 pub(super) struct Search {

@@ -252,6 +252,23 @@ async fn a_removed_member_who_comes_back_late_has_lost_the_group() {
     assert_eq!(groups(&directory, ALICE).await.unwrap(), [""; 0]);
 }
 
+/// Else whoever was looked up while the clock was ahead would keep the groups of that hour until it is that late again.
+#[tokio::test]
+async fn what_was_asked_by_a_clock_that_was_ahead_is_asked_again() {
+    let google = google();
+    let clock = clock();
+    let directory = Directory::new(settings(&google), clock.clone()).unwrap();
+    clock.advance(Duration::from_hours(24 * 365));
+    assert_eq!(groups(&directory, ALICE).await.unwrap(), BOTH);
+    google.lie(Endpoint::Search, Lie::Throttles("20"));
+    assert_eq!(groups(&directory, "bob@example.com").await, Err("throttled"));
+    google.repent(Endpoint::Search);
+    google.remove("Data-Science@example.com", ALICE);
+    clock.turn_back(Duration::from_hours(24 * 365));
+    assert_eq!(groups(&directory, ALICE).await.unwrap(), [""; 0]);
+    assert_eq!(groups(&directory, "bob@example.com").await.unwrap(), [""; 0], "nor is Google left alone until then");
+}
+
 #[tokio::test]
 async fn the_last_answer_counts_while_google_is_away_and_then_no_more() {
     let faults = [

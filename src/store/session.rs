@@ -61,6 +61,9 @@ pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// Gates of one database may have clocks that differ; beyond this one of them is wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
+
 /// A session that is about to be opened.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -125,7 +128,10 @@ impl Session {
     #[must_use]
     pub fn alive(&self, now: SystemTime, idle: Duration) -> bool {
         let used = UNIX_EPOCH + Duration::from_millis(self.last_seen());
-        now < self.identity.until && now.duration_since(used).unwrap_or_default() < idle
+        let created = UNIX_EPOCH + Duration::from_millis(self.created);
+        // Opened while a clock was ahead: its end is as far away as that clock was wrong.
+        let of_the_future = created > now + CLOCKS_DIFFER;
+        !of_the_future && now < self.identity.until && now.duration_since(used).unwrap_or_default() < idle
     }
 
     /// Notes a use. It reaches the database with the next flush.

@@ -157,6 +157,31 @@ async fn a_rain_of_unknown_kids_is_a_few_fetches_and_a_rotation_is_still_seen() 
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_does_not_keep_new_keys_out() {
+    let provider = Provider::start(vec![rsa()]);
+    let clock = Clock::set_to(SystemTime::now());
+    let house = house_with(&clock, |_| {}, &[("here", &provider)]).await;
+    assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &json!({})))).await, alice());
+    // Ten years ahead somebody shows an unknown key; then the clock is set right.
+    let stranger = Forge::ec("nobody-knows-me");
+    let rain: Vec<String> =
+        (0..20).map(|n| stranger.sign(&json!({"iss": provider.url, "aud": AUDIENCE, "sub": n.to_string()}))).collect();
+    clock.advance(Duration::from_hours(24 * 3650));
+    for token in &rain {
+        let _ = house.who(&bearer(token)).await;
+    }
+    clock.turn_back(Duration::from_hours(24 * 3650));
+    provider.rotate(vec![Arc::new(Forge::ec("second"))]);
+    clock.advance(Duration::from_mins(1));
+    // The first may find that nothing may be asked yet, by the clock of before.
+    for token in &rain {
+        let _ = house.who(&bearer(token)).await;
+    }
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(house.who(&bearer(&provider.bearer(AUDIENCE, &json!({})))).await, alice());
+}
+
+#[tokio::test]
 async fn callers_who_wait_for_the_same_keys_share_one_fetch() {
     let provider = Provider::start(vec![rsa()]);
     let house = house(&[("here", &provider)]).await;

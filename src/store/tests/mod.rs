@@ -453,6 +453,22 @@ async fn a_session_ends_by_idleness_by_age_and_by_being_ended(place: Place) {
     assert!(store.session(&keys[0]).unwrap().is_none(), "older than a day");
 }
 
+async fn a_session_of_a_clock_that_was_ahead_does_not_live_until_then(place: Place) {
+    let clock = Clock::set_to(SystemTime::now() + Duration::from_hours(24 * 365));
+    let store = Store::open(&place.settings(), clock.clone()).await.unwrap();
+    let alice = identity("alice@example.com", "1");
+    let alice = Arc::new(Identity { until: clock.now() + Duration::from_hours(24), ..(*alice).clone() });
+    store.recognise(&alice).await.unwrap();
+    let key = SessionKey::of(b"secret");
+    store.open_session(session(key, &alice)).await.unwrap();
+    assert!(store.session(&key).unwrap().is_some());
+    clock.turn_back(Duration::from_mins(2));
+    assert!(store.session(&key).unwrap().is_some(), "clocks differ a little");
+    clock.turn_back(Duration::from_hours(24 * 365));
+    assert!(store.session(&key).unwrap().is_none());
+    store.close().await;
+}
+
 async fn uses_of_a_session_are_written_before_the_store_closes(place: Place) {
     let clock = Clock::set_to(SystemTime::now());
     let store = Store::open(&place.settings(), clock.clone()).await.unwrap();
@@ -794,6 +810,7 @@ on_both! {
     a_deleted_object_leaves_no_grant_behind,
     what_another_process_writes_is_seen_soon,
     a_session_ends_by_idleness_by_age_and_by_being_ended,
+    a_session_of_a_clock_that_was_ahead_does_not_live_until_then,
     uses_of_a_session_are_written_before_the_store_closes,
     a_removed_user_comes_back_with_nothing,
     what_does_not_exist_is_named,
