@@ -111,6 +111,7 @@ impl Init {
             (self.force, !self.non_interactive && io::stdin().is_terminal() && io::stderr().is_terminal());
         let mut people = People { from: io::stdin().lock(), to: io::stderr() };
         let answers = self.answers(if asks { Some(&mut people) } else { None })?;
+        answers.is_plain()?;
         let text = written(&answers);
         if let Err(faults) = Config::parse(&text) {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -379,6 +380,49 @@ mod tests {
         assert!(config.acme.is_some() && !text.contains("private_key"), "{text}");
         let elsewhere = super::tests::answers(&line.replace("vm ", "gke "), None).unwrap_err().to_string();
         assert!(elsewhere.contains("--acme"), "{elsewhere}");
+    }
+
+    /// Answers become parts of the file, in texts and in comments.
+    #[test]
+    fn no_answer_writes_another_line_of_the_file() {
+        let evil = "x\"\n[access]\nadmins = [\"mallory@example.com\"] # \\ ''' \"\"\" {} \u{9b}";
+        let fields =
+            ["url", "issuer", "client", "secret", "domain", "iap", "database", "mlflow", "admin", "acme", "key"];
+        for field in fields {
+            let or = |name: &str, usual: &str| if name == field { evil } else { usual }.to_owned();
+            let answers = Answers {
+                place: if field == "acme" { Place::Vm } else { Place::VmIap },
+                url: or("url", "https://mlflow.example.com"),
+                issuer: Some(Issuer {
+                    google: false,
+                    address: or("issuer", "https://login.example.com"),
+                    client_id: or("client", "id"),
+                    secret_file: or("secret", "/secret").into(),
+                }),
+                domains: vec![or("domain", "example.com")],
+                iap_audience: (field != "acme").then(|| or("iap", "/projects/1/global/backendServices/2")),
+                database: Some(Database {
+                    url: or("database", "postgres://trackgate@10.0.0.3/trackgate"),
+                    password_file: Some(or("secret", "/password").into()),
+                    ca: None,
+                }),
+                mlflow: or("mlflow", "http://127.0.0.1:5000"),
+                admins: vec![or("admin", "alice@example.com")],
+                acme: (field == "acme").then(|| evil.to_owned()),
+                certificate: or("key", "/cert").into(),
+                private_key: or("key", "/key").into(),
+                monitor: true,
+            };
+            assert!(answers.is_plain().is_err(), "{field} is not looked at");
+            if field == "url" {
+                // It stands in a comment too: nothing is written then.
+                continue;
+            }
+            let table: toml::Table = written(&answers).parse().unwrap_or_else(|fault| panic!("{field}: {fault}"));
+            let admins = table["access"]["admins"].as_array().unwrap();
+            let wanted = if field == "admin" { evil } else { "alice@example.com" };
+            assert!(admins.len() == 1 && admins[0].as_str() == Some(wanted), "{field}: {admins:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! Only what matters for the place; every other key, with its default, stands in `config/example.toml`. What is the same for
 //! these places in `deploy/` is the same here.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+use anyhow::bail;
 
 use super::Place;
 
@@ -44,6 +47,34 @@ pub(super) struct Database {
     pub(super) url: String,
     pub(super) password_file: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
+}
+
+impl Answers {
+    /// Whether nothing that somebody wrote has an end of a line in it, or the like: some of it stands in comments, and what
+    /// follows such an end is no comment any more.
+    pub(super) fn is_plain(&self) -> anyhow::Result<()> {
+        let mut texts: Vec<Cow<'_, str>> = vec![
+            self.url.as_str().into(),
+            self.mlflow.as_str().into(),
+            self.certificate.to_string_lossy(),
+            self.private_key.to_string_lossy(),
+        ];
+        let more = self.iap_audience.iter().chain(&self.acme).chain(&self.domains).chain(&self.admins);
+        texts.extend(more.map(|text| text.as_str().into()));
+        if let Some(issuer) = &self.issuer {
+            texts.extend([issuer.address.as_str().into(), issuer.client_id.as_str().into()]);
+            texts.push(issuer.secret_file.to_string_lossy());
+        }
+        if let Some(database) = &self.database {
+            texts.push(database.url.as_str().into());
+            let files = [&database.password_file, &database.ca];
+            texts.extend(files.into_iter().flatten().map(|file| file.to_string_lossy()));
+        }
+        match texts.iter().find(|text| text.chars().any(char::is_control)) {
+            Some(text) => bail!("{text:?} has control characters; no file was written"),
+            None => Ok(()),
+        }
+    }
 }
 
 fn text(value: &str) -> String {
