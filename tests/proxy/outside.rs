@@ -1,5 +1,6 @@
 //! `trackgate doctor --url`: what is in order is said so, and what is not is loud.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,7 +13,8 @@ use rustls_pki_types::pem::PemObject as _;
 use trackgate::serve::{Files, Https, Pair, Redirect};
 
 use crate::harness::certs::{Authority, Folder};
-use crate::harness::gate::{Gate, HOST};
+use crate::harness::client::{Client, nothing};
+use crate::harness::gate::{AUDIENCE, Gate, HOST};
 use crate::harness::server::{Answer, Server, full};
 
 /// A certificate of this authority's for a name, with so many days left.
@@ -231,4 +233,99 @@ async fn http_that_answers_in_the_clear_or_leads_elsewhere_is_a_fault() {
     let port = elsewhere.address.port().to_string();
     let (code, said) = doctor(folder.path(), &authority, https, &["--http-port", &port], &[]).await;
     assert!(code == 5 && said.contains("leads to https://evil.example/"), "{said}");
+}
+
+/// The metadata server of the machine. It says what it was asked for, and gives out one of `tokens` for each audience.
+fn metadata(tokens: Vec<(&'static str, String)>) -> Server {
+    Server::scripted(move |request: Request<Incoming>| {
+        let query = request.uri().query().unwrap_or_default().as_bytes();
+        let asked: HashMap<String, String> = url::form_urlencoded::parse(query).into_owned().collect();
+        let flavor = request.headers().get("metadata-flavor").is_some_and(|flavor| flavor == "Google");
+        let path = "/computeMetadata/v1/instance/service-accounts/default/identity";
+        let token = tokens.iter().find(|(audience, _)| asked.get("audience").is_some_and(|asked| asked == audience));
+        let token = token.filter(|_| flavor && request.uri().path() == path).map(|(_, token)| token.clone());
+        async move {
+            let mut answer = token.map_or_else(|| full(403, "no"), |token| full(200, token));
+            answer.headers_mut().insert("metadata-flavor", "Google".parse().unwrap());
+            answer
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_shows_what_its_metadata_server_gives_and_only_where_that_is_wished_for() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let gate = gate(&authority, folder.path(), 60).await;
+    let https = gate.open().addresses().https.unwrap();
+    let token = gate.token("trainer");
+    let server = metadata(vec![(AUDIENCE, token.clone())]);
+    let host = server.address.to_string();
+    let env = [("GCE_METADATA_HOST", host.as_str())];
+    let (code, said) = doctor(folder.path(), &authority, https, &["--credential", "metadata"], &env).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("ok    credential: the metadata server"), "{said}");
+    assert!(said.contains("ok    whoami: trainer@example.com (by "), "{said}");
+    assert!(said.contains("ok    MLflow: version 3.17.2"), "{said}");
+    assert!(!said.contains(&token) && !said.contains(token.rsplit_once('.').unwrap().1), "{said}");
+    // A server that was only to be looked at is shown nothing of what the machine has.
+    let asked = server.seen().len();
+    let (code, said) = doctor(folder.path(), &authority, https, &[], &env).await;
+    assert!(code == 0 && said.contains("note  credential: none"), "{said}");
+    assert_eq!(server.seen().len(), asked);
+    // Where there is none, or it gives nothing, that is said, and is a fault.
+    let nobody = metadata(Vec::new());
+    let hosts = [nobody.address.to_string(), "127.0.0.1:9".to_owned(), "metadata.evil.example".to_owned()];
+    for host in hosts {
+        let env = [("GCE_METADATA_HOST", host.as_str())];
+        let (code, said) = doctor(folder.path(), &authority, https, &["--credential", "metadata"], &env).await;
+        assert!(code == 5 && said.contains("FAULT credential"), "{host}: {said}");
+    }
+}
+
+/// IAP takes its own credential out of `Proxy-Authorization` and passes the other on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_iap_both_credentials_are_shown_each_to_whom_it_is_for() {
+    const OAUTH_CLIENT: &str = "1234.apps.googleusercontent.com";
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let gate = gate(&authority, folder.path(), 60).await;
+    let behind = gate.address();
+    let for_iap = gate.issuer.bearer(OAUTH_CLIENT, &serde_json::json!({"sub": "iap", "email": "trainer@example.com"}));
+    let wanted = format!("Bearer {for_iap}");
+    let through = wanted.clone();
+    let server = Server::with_tls(acceptor(pair(&authority, HOST, 60)), move |request: Request<Incoming>| {
+        let shown = request.headers().get("proxy-authorization").and_then(|field| field.to_str().ok());
+        let let_in = shown == Some(through.as_str());
+        async move {
+            if !let_in {
+                let mut answer = full(401, "Invalid IAP credentials: empty token");
+                answer.headers_mut().insert("x-goog-iap-generated-response", "true".parse().unwrap());
+                return answer;
+            }
+            let mut request = request.map(|_| nothing());
+            request.headers_mut().remove("proxy-authorization");
+            let (head, body) = Client::http1(behind).await.send(request).await.into_parts();
+            let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+            Response::from_parts(head, full(200, body).into_body())
+        }
+    });
+    let machine = metadata(vec![(AUDIENCE, gate.token("trainer")), (OAUTH_CLIENT, for_iap.clone())]);
+    let host = machine.address.to_string();
+    let env = [("GCE_METADATA_HOST", host.as_str())];
+    let both = ["--credential", "metadata", "--iap-audience", OAUTH_CLIENT, "--iap-credential", "metadata"];
+    let (code, said) = doctor(folder.path(), &authority, server.address, &both, &env).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("ok    without a credential: Google's Identity-Aware Proxy refuses"), "{said}");
+    assert!(said.contains("ok    whoami: trainer@example.com (by "), "{said}");
+    assert!(said.contains("ok    MLflow: version 3.17.2") && !said.contains(&for_iap), "{said}");
+    // One credential for the other is shown to nobody: what IAP's is for is not what the gate's is for.
+    let (iap, own): (Vec<_>, Vec<_>) = (shown(&server, "proxy-authorization"), shown(&server, "authorization"));
+    assert!(!iap.is_empty() && iap.iter().all(|field| *field == wanted), "{iap:?}");
+    assert!(!own.is_empty() && own.iter().all(|field| *field != wanted), "{own:?}");
+    let (code, said) = doctor(folder.path(), &authority, server.address, &both[..2], &env).await;
+    assert_eq!(code, 5, "IAP lets nobody through without its own: {said}");
+}
+
+fn shown(server: &Server, name: &str) -> Vec<String> {
+    let seen = server.seen();
+    seen.iter().filter_map(|seen| Some(seen.headers.get(name)?.to_str().ok()?.to_owned())).collect()
 }
