@@ -26,7 +26,7 @@ use crate::mlflow::ids::UserName;
 use crate::mlflow::version::Version;
 use crate::resolve::Resolver;
 use crate::serve;
-use crate::store::{Engine, Store};
+use crate::store::{self, Engine, Store};
 use crate::upstream::Upstream;
 
 #[derive(Debug, Args)]
@@ -181,6 +181,12 @@ fn certificate(https: &serve::Https, files: &serve::Files) -> anyhow::Result<Str
 
 /// What is in it, and what there is to say of the bindings of the configuration: whom they lead to, it alone knows.
 async fn database(config: &Config) -> anyhow::Result<(String, Vec<(BindingName, String)>)> {
+    if let Some((old, new)) = store::outdated(&config.store).await? {
+        let told = format!(
+            "of schema {old}; `serve` brings it to {new}, and Trackgate of before cannot use it then: back it up first"
+        );
+        return Ok((told, Vec::new()));
+    }
     let store = Store::open(&config.store, Clock::System).await?;
     let told = format!("{} users, {} grants", store.users().len(), store.grants().len());
     let remarks = config.authenticate.bindings.iter().filter_map(|binding| {

@@ -58,7 +58,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::address::BadAddress;
-pub use self::backup::{BackupFault, Contents, Head, How, Restored, backup, backup_to, examine, restore};
+pub use self::backup::{BackupFault, Contents, Head, How, Restored, backup, backup_to, examine, outdated, restore};
 pub use self::batch::{End, Held, Named, Spot, Step};
 pub use self::bindings::{BindingRecord, Bindings};
 pub use self::careful::Seen;

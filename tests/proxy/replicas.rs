@@ -185,7 +185,7 @@ file = "{here}/audit.jsonl"
     }
 }
 
-fn on(who: &str, id: &str, level: &str) -> Value {
+pub(super) fn on(who: &str, id: &str, level: &str) -> Value {
     let username = format!("{who}@example.com");
     json!({"username": username, "resource_type": "experiment", "resource_id": id, "permission": level})
 }
@@ -234,7 +234,7 @@ impl Drop for Gate {
 }
 
 /// One request on a connection of its own; status 0: there was no answer.
-async fn ask(
+pub(super) async fn ask(
     door: SocketAddr,
     method: &str,
     path: &str,

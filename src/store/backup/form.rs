@@ -4,7 +4,7 @@
 //! texts, and an end with the number of rows and the SHA-256 of all lines before it. `zcat` shows it. A file without its end
 //! is cut off.
 
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use flate2::Compression;
@@ -18,6 +18,9 @@ use super::tables::Table;
 
 /// The form that is written, and the only one that is read.
 const FORM: u32 = 1;
+
+/// No row of ours is longer: the longest texts are what the log of changes tells, and a policy's.
+const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// What the first line says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,10 +201,12 @@ impl<'a> Reader<'a> {
 
 fn line(from: &mut BufReader<GzDecoder<&[u8]>>, sum: &mut Context) -> Result<String, BackupFault> {
     let mut line = String::new();
-    from.read_line(&mut line).map_err(damaged)?;
+    // A few bytes of gzip can stand for as many of one line as there is memory.
+    from.take(LONGEST).read_line(&mut line).map_err(damaged)?;
     sum.update(line.as_bytes());
     if line.pop() != Some('\n') {
-        return Err(damaged("it is cut off"));
+        let why = if line.len() as u64 + 1 >= LONGEST { "a line is longer than any of ours" } else { "it is cut off" };
+        return Err(damaged(why));
     }
     Ok(line)
 }
@@ -274,10 +279,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_line_without_an_end_does_not_fill_the_memory() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        let piece = vec![b' '; 1024 * 1024];
+        for _ in 0..=LONGEST / 1024 / 1024 {
+            gzip.write_all(&piece).unwrap();
+        }
+        let bytes = gzip.finish().unwrap();
+        assert!(bytes.len() < 200 * 1024, "{}", bytes.len());
+        assert!(read(&bytes).unwrap_err().to_string().contains("longer than any of ours"));
+    }
+
     /// Compression mends nothing: who changes a line and compresses again is told by the sum.
     #[test]
     fn a_line_that_was_changed_taken_out_or_put_in_is_seen() {
-        use std::io::Read as _;
         let mut text = String::new();
         GzDecoder::new(&written()[..]).read_to_string(&mut text).unwrap();
         let again = |text: &str| {

@@ -105,6 +105,23 @@ pub async fn backup_to(from: &Settings, to: impl io::Write, clock: &Clock) -> Re
     written
 }
 
+/// Of which schema the store is, and of which it will be, if that is an older one than ours. Nothing is changed: who merely
+/// looks must not take the store from a gate of the version before.
+///
+/// # Errors
+/// [`BackupFault`].
+pub async fn outdated(store: &Settings) -> Result<Option<(i64, i64)>, BackupFault> {
+    let mut link = match reader(store).await {
+        Err(BackupFault::NoStore(_)) => return Ok(None),
+        link => link?,
+    };
+    let mut t = link.read().await?;
+    let schema = tables::schema(&mut t).await?;
+    t.commit().await?;
+    let _ = link.close().await;
+    Ok(schema.filter(|schema| *schema < schema::newest()).map(|schema| (schema, schema::newest())))
+}
+
 /// A connection that leaves the schema as it is: a newer program may be asked for the backup before an upgrade.
 async fn reader(from: &Settings) -> Result<Link, BackupFault> {
     match &from.engine {

@@ -449,6 +449,14 @@ impl Place {
     }
 }
 
+async fn who_merely_looks_leaves_an_older_schema_as_it_is(place: Place) {
+    at_schema(&place, 7).await;
+    assert_eq!(outdated(&place.settings()).await.unwrap(), Some((7, schema::newest())));
+    assert_eq!(place.version().await, 7);
+    place.open().await.close().await;
+    assert_eq!(outdated(&place.settings()).await.unwrap(), None);
+}
+
 async fn a_newer_schema_is_neither_backed_up_nor_replaced(place: Place) {
     furnish(&place).await;
     let file = back_up(&place, "backup").await;
@@ -546,4 +554,5 @@ on_both! {
     a_restore_that_fails_half_way_leaves_the_store_as_it_was,
     a_backup_of_any_older_schema_is_brought_to_the_newest,
     a_newer_schema_is_neither_backed_up_nor_replaced,
+    who_merely_looks_leaves_an_older_schema_as_it_is,
 }
