@@ -53,7 +53,7 @@ async fn while_no_record_can_be_written_nobody_is_let_in_and_then_everybody_agai
     assert_eq!(first["status"], 401, "whoever was let in before it was known is written down after all");
 }
 
-/// No root is needed for a full disk: no file may grow beyond this (`setrlimit(2)`, RLIMIT_FSIZE).
+/// No root is needed for a full disk: no file may grow beyond this (`setrlimit(2)`, `RLIMIT_FSIZE`).
 #[tokio::test]
 async fn while_the_store_cannot_grow_changes_are_refused_and_all_that_was_acknowledged_stays() {
     let mut place = Place::new("");
