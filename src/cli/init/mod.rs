@@ -386,8 +386,10 @@ mod tests {
     #[test]
     fn no_answer_writes_another_line_of_the_file() {
         let evil = "x\"\n[access]\nadmins = [\"mallory@example.com\"] # \\ ''' \"\"\" {} \u{9b}";
-        let fields =
-            ["url", "issuer", "client", "secret", "domain", "iap", "database", "mlflow", "admin", "acme", "key"];
+        let fields = [
+            "url", "issuer", "client", "secret", "domain", "iap", "database", "mlflow", "project", "admin", "acme",
+            "key",
+        ];
         for field in fields {
             let or = |name: &str, usual: &str| if name == field { evil } else { usual }.to_owned();
             let answers = Answers {
@@ -407,6 +409,7 @@ mod tests {
                     ca: None,
                 }),
                 mlflow: or("mlflow", "http://127.0.0.1:5000"),
+                google_project: Some(or("project", "my-project")),
                 admins: vec![or("admin", "alice@example.com")],
                 acme: (field == "acme").then(|| evil.to_owned()),
                 certificate: or("key", "/cert").into(),

@@ -59,7 +59,13 @@ impl Answers {
             self.certificate.to_string_lossy(),
             self.private_key.to_string_lossy(),
         ];
-        let more = self.iap_audience.iter().chain(&self.acme).chain(&self.domains).chain(&self.admins);
+        let more = self
+            .iap_audience
+            .iter()
+            .chain(&self.acme)
+            .chain(&self.google_project)
+            .chain(&self.domains)
+            .chain(&self.admins);
         texts.extend(more.map(|text| text.as_str().into()));
         if let Some(issuer) = &self.issuer {
             texts.extend([issuer.address.as_str().into(), issuer.client_id.as_str().into()]);
