@@ -493,6 +493,68 @@ fn a_secret_that_anybody_can_read_is_refused() {
     std::fs::remove_dir_all(place).unwrap();
 }
 
+/// A template of Terraform's as it comes out: values in their places, and of an `if` the one branch or the other.
+fn filled_in(template: &str, first_branch: bool) -> String {
+    let mut out = String::new();
+    let (mut within, mut taken) = (false, true);
+    for line in template.lines() {
+        match line.trim_start_matches("%{ ").split(' ').next() {
+            _ if !line.starts_with("%{") => {}
+            Some("if") => (within, taken) = (true, first_branch),
+            Some("else") => taken = !taken,
+            _ => (within, taken) = (false, true),
+        }
+        if line.starts_with("%{") || !taken {
+            continue;
+        }
+        let mut rest = line;
+        while let Some((before, (inner, after))) =
+            rest.split_once("${").and_then(|(b, a)| Some((b, a.split_once('}')?)))
+        {
+            out.push_str(before);
+            out.push_str(match inner {
+                "domain" => "mlflow.example.com",
+                "project" => "demo-project",
+                "database_host" => "db.example.com",
+                "jsonencode(oidc.issuer)" => "\"https://accounts.google.com\"",
+                "jsonencode(oidc.client_id)" => "\"1234\"",
+                "jsonencode(acme.directory)" => "\"https://acme.example.com/directory\"",
+                "jsonencode(acme.contact)" => "\"ops@example.com\"",
+                "jsonencode(fronts)" => "[\"35.191.0.0/16\", \"203.0.113.8\"]",
+                "jsonencode(oidc.hosted_domains)" | "jsonencode(hosted_domains)" => "[\"example.com\"]",
+                "jsonencode(admins)" => "[\"ada@example.com\"]",
+                other => panic!("nobody says what `{other}` is"),
+            });
+            rest = after;
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    assert!(!within, "an `if` has no end");
+    out.replace("@PUBLIC_URL@", "https://mlflow.example.com")
+        .replace("@IAP_AUDIENCE@", "/projects/1/global/backendServices/2")
+}
+
+#[test]
+fn the_configurations_of_the_terraform_examples_are_accepted() {
+    let iap = include_str!("../../deploy/terraform/examples/vm-iap/trackgate.toml.tftpl");
+    let run = include_str!("../../deploy/terraform/examples/cloud-run/trackgate.toml.tftpl");
+    let vm = include_str!("../../deploy/terraform/examples/vm/trackgate.toml.tftpl");
+    let read = |text: &str| Config::parse(text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    let files = filled_in(vm, true);
+    assert!(files.contains("\ncertificate =") && !files.contains("[acme]"));
+    read(&files);
+    let acme = filled_in(vm, false);
+    assert!(acme.contains("[acme]") && !acme.contains("\ncertificate ="));
+    read(&acme);
+    for text in [iap, run] {
+        let config = read(&filled_in(text, true));
+        assert!(config.print().contains("[iap]"), "nobody would ask for IAP's assertion");
+        // Longer than Google's front keeps a connection.
+        assert!(config.serve.limits.keep_alive > std::time::Duration::from_mins(10));
+    }
+}
+
 #[test]
 fn cloud_run_is_told_by_the_name_of_the_service_alone() {
     assert!(alone(Some("trackgate".as_ref())));
