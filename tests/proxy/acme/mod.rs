@@ -473,6 +473,39 @@ async fn a_clock_that_jumps_orders_once_and_not_again_and_again() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_fails_for_weeks_leaves_the_old_certificate_in_use_to_its_end_and_after_it() {
+    let Some(pebble) = Pebble::start("a renewal that fails for weeks", false).await else { return };
+    let (state, clock) = (Folder::new(), now());
+    let gate = open(&config(&pebble, &state, ""), &clock).await;
+    let old = another(&pebble, None).await;
+    until("the end of the attempt", || attempts(&state)["failures"] == 0).await;
+    let refuse = |times| Meddling::Refuse { times, status: 500, retry_after: None, kind: "serverInternal" };
+    pebble.meddle("newOrder", refuse(usize::MAX));
+    let facts = trackgate::certificate::Facts::of(&old).unwrap();
+    clock.advance(facts.life() * 7 / 10);
+    let mut days = 0;
+    while clock.now() < facts.to + DAY * 2 {
+        let before = attempts(&state)["failures"].as_u64().unwrap();
+        clock.advance(DAY);
+        until("another attempt", || attempts(&state)["failures"].as_u64() > Some(before)).await;
+        assert_eq!(shown(&pebble).await.as_ref(), Some(&old));
+        assert!(trouble(&gate).await.contains("serverInternal"));
+        assert_eq!(keeper(&gate).is_certified(), clock.now() < facts.to);
+        days += 1;
+    }
+    assert!(days > 21, "{days}");
+    // A restart in the middle of it shows what there is.
+    gate.close().await.unwrap();
+    let gate = open(&config(&pebble, &state, ""), &clock).await;
+    assert_eq!(shown(&pebble).await, Some(old.clone()));
+    pebble.meddle("newOrder", refuse(0));
+    clock.advance(DAY);
+    another(&pebble, Some(&old)).await;
+    assert_eq!(pebble.count("newOrder"), 2);
+    gate.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn nothing_is_ordered_that_could_not_be_kept() {
     let Some(pebble) = Pebble::start("a folder that cannot be written", false).await else { return };
     let state = Folder::new();
