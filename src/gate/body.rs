@@ -3,6 +3,7 @@
 //! The only place where a request's body is read whole. Which rows need it, the table says.
 
 use std::io::Read;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -10,8 +11,18 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 
+use super::Gate;
+use super::refusal::Refusal;
 use super::room::{Crowded, Share};
-use crate::message::{Body, BodyError};
+use crate::access::identity::Principal;
+use crate::message::{Body, BodyError, Payload, Request};
+use crate::policy::classify::Call;
+use crate::policy::route::BodyClass;
+
+/// The largest form of our own pages, in bytes.
+const LARGEST_FORM: u64 = 64 * 1024;
+/// The largest one of somebody who is not known yet: it holds a code or a token.
+const LARGEST_OF_STRANGERS: u64 = 8 * 1024;
 
 /// Why a body was not read whole.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +38,45 @@ pub(super) enum ReadFault {
     Packed(&'static str),
 }
 
+impl Gate {
+    /// Reads the body whole where the row names a field of it.
+    pub(super) async fn read_body(
+        &self,
+        call: &Call,
+        request: &mut Request,
+        principal: Option<&Principal>,
+    ) -> Result<Option<Share>, Refusal> {
+        if !call.wants_body() {
+            return Ok(None);
+        }
+        let mut share = principal.map(|principal| self.house.room.share(&principal.identity.user));
+        let most = match call.row.body {
+            BodyClass::Json => self.house.bodies.json,
+            // Names, a level and a reason.
+            BodyClass::Form if call.row.open_to_strangers() => self.house.bodies.json.min(LARGEST_OF_STRANGERS),
+            BodyClass::Form => self.house.bodies.json.min(LARGEST_FORM),
+            BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
+        };
+        if let Payload::Stream(body) = &mut request.payload {
+            let began = Instant::now();
+            let whole = read(std::mem::take(body), most, share.as_mut()).await;
+            self.spent.client(began.elapsed());
+            let mut whole = whole?;
+            if call.row.body == BodyClass::Otlp {
+                whole = decode(whole, &mut request.headers, most, share.as_mut())?;
+            }
+            request.payload = Payload::Judged(whole);
+        }
+        Ok(share)
+    }
+}
+
 /// Reads a body whole. What comes in more than one piece is counted in `share`, if there is one.
 ///
 /// # Errors
 /// [`BodyError::TooLarge`] as soon as more than `most` bytes are announced or have come; the body's own errors else;
 /// [`Crowded`].
-pub(super) async fn read(mut body: Body, most: u64, mut share: Option<&mut Share>) -> Result<Bytes, ReadFault> {
+async fn read(mut body: Body, most: u64, mut share: Option<&mut Share>) -> Result<Bytes, ReadFault> {
     use http_body::Body as _;
 
     let hint = body.size_hint();
@@ -68,12 +112,7 @@ pub(super) async fn read(mut body: Body, most: u64, mut share: Option<&mut Share
 /// # Errors
 /// [`ReadFault::Packed`] for another coding, or for what is not that; [`BodyError::TooLarge`] as soon as it unpacks to
 /// more than `most` bytes; [`Crowded`].
-pub(super) fn decode(
-    body: Bytes,
-    headers: &mut HeaderMap,
-    most: u64,
-    share: Option<&mut Share>,
-) -> Result<Bytes, ReadFault> {
+fn decode(body: Bytes, headers: &mut HeaderMap, most: u64, share: Option<&mut Share>) -> Result<Bytes, ReadFault> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let (coding, more) = (codings.next(), codings.next());
     let Some(coding) = coding else { return Ok(body) };

@@ -5,16 +5,19 @@
 //! order of the steps.
 
 mod body;
+mod caller;
 pub mod clean;
 mod closing;
 mod denied;
 mod faults;
+mod forwarded;
 pub mod limits;
 mod live;
 mod news;
 mod own;
 pub mod refusal;
 mod room;
+mod served;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -31,33 +34,25 @@ pub use self::live::Live;
 pub use self::news::News;
 use self::refusal::{Form, Refusal};
 pub use self::room::Room;
-use self::room::Share;
-use crate::access::decide::{Permitted, decide, holds, visible};
+use crate::access::decide::decide;
 use crate::access::identity::{Principal, Proof};
 use crate::audit::{self, Record};
 use crate::authenticate::Authenticator;
 use crate::authenticate::credential::Credentials;
-use crate::authenticate::help::Help;
 use crate::message::{Body, Payload, Peer, Request};
 use crate::metrics::{Metrics, Spent};
 use crate::mlflow::ids::WorkspaceName;
-use crate::mlflow::permission::Action;
-use crate::mlflow::resource::{Kind, Resource};
 use crate::policy::classify::{Call, Classified, classify};
 use crate::policy::fields::{self, Fields};
-use crate::policy::route::{Answer, BodyClass, Scope};
-use crate::resolve::{Known, Resolved, Resolver};
+use crate::policy::route::Answer;
+use crate::resolve::{Known, Resolver};
 use crate::serve::{Handler, Misdeed};
 use crate::spans::{Arrival, Journey, Spans};
-use crate::store::{PrincipalFault, Store};
+use crate::store::Store;
 use crate::trace_context::TraceContext;
 use crate::upstream::Upstream;
 use crate::{answer, api, forward, pages};
 
-/// The largest form of our own pages, in bytes.
-const LARGEST_FORM: u64 = 64 * 1024;
-/// The largest one of somebody who is not known yet: it holds a code or a token.
-const LARGEST_OF_STRANGERS: u64 = 8 * 1024;
 /// Our name for a request, on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -300,267 +295,6 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the call is answered without asking who calls. Behind IAP that is the probe alone.
-    fn lets_strangers_in(&self, classified: &Classified, request: &Request) -> bool {
-        match classified {
-            Classified::Call(call) if call.row.open_to_strangers() => {
-                call.row.name == "Live" || !self.house.authenticator.demands_iap(request.peer.door)
-            }
-            Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => false,
-        }
-    }
-
-    /// Who asks. Strangers are refused here: the few rows for them do not come this way.
-    async fn recognise(
-        &self,
-        classified: &Classified,
-        request: &Request,
-        credentials: &Credentials,
-        record: &mut Record,
-    ) -> Result<Arc<Principal>, Refusal> {
-        let house = &*self.house;
-        let help = Help::at(house.authenticator.public_url());
-        let authenticated = house.authenticator.authenticate(&request.peer, credentials).await;
-        let authenticated = authenticated.map_err(|fault| faults::unrecognised(fault, help))?;
-        let Some(authenticated) = authenticated else { return Err(faults::stranger(&request.headers, help)) };
-        record.who(Arc::clone(&authenticated.identity));
-        if authenticated.moved {
-            record.moved();
-        }
-        // What strangers may call does nothing on the strength of who calls, or looks at the origin by itself.
-        let open = matches!(classified, Classified::Call(call) if call.row.open_to_strangers());
-        if authenticated.is_ambient() && !open {
-            clean::check_origin(request, &house.clean)?;
-        }
-        let identity = house.authenticator.with_groups(authenticated.identity).await;
-        let identity = identity.map_err(|fault| faults::unrecognised(fault, help))?;
-        let workspace = request.workspace.clone().unwrap_or_default();
-        let principal = |identity| match classified {
-            Classified::Call(call) if call.row.scope == Scope::Workspaces => house.store.tenant(identity, &workspace),
-            Classified::Call(_) | Classified::WrongMethod | Classified::Unknown => {
-                house.store.principal(identity, &workspace)
-            }
-        };
-        match principal(Arc::clone(&identity)) {
-            Err(PrincipalFault::Unrecognised) => {
-                Box::pin(house.store.recognise(&identity)).await.map_err(|fault| faults::nobody(fault, help))?;
-                principal(identity)
-            }
-            known => known,
-        }
-        .map_err(|fault| faults::nobody(fault, help))
-    }
-
-    /// Whether the caller may know of the workspace, and whether the server does.
-    async fn check_workspace(
-        &self,
-        call: &Call,
-        principal: &Principal,
-        workspace: &WorkspaceName,
-    ) -> Result<(), Refusal> {
-        if call.is_local() || call.row.scope == Scope::Anywhere || workspace.is_default() {
-            return Ok(());
-        }
-        let belongs = match call.row.scope {
-            Scope::Inside | Scope::Anywhere => principal.belongs(),
-            Scope::Workspaces => visible(principal, &Resource::of_workspace(workspace)),
-        };
-        if !belongs {
-            return Err(faults::no_such_workspace(workspace));
-        }
-        Ok(Box::pin(self.house.resolver.has_workspaces(&self.upstream)).await?)
-    }
-
-    /// Reads the body whole where the row names a field of it.
-    async fn read_body(
-        &self,
-        call: &Call,
-        request: &mut Request,
-        principal: Option<&Principal>,
-    ) -> Result<Option<Share>, Refusal> {
-        if !call.wants_body() {
-            return Ok(None);
-        }
-        let mut share = principal.map(|principal| self.house.room.share(&principal.identity.user));
-        let most = match call.row.body {
-            BodyClass::Json => self.house.bodies.json,
-            // Names, a level and a reason.
-            BodyClass::Form if call.row.open_to_strangers() => self.house.bodies.json.min(LARGEST_OF_STRANGERS),
-            BodyClass::Form => self.house.bodies.json.min(LARGEST_FORM),
-            BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Artifact => self.house.bodies.large_json,
-        };
-        if let Payload::Stream(body) = &mut request.payload {
-            let began = Instant::now();
-            let whole = body::read(std::mem::take(body), most, share.as_mut()).await;
-            self.spent.client(began.elapsed());
-            let mut whole = whole?;
-            if call.row.body == BodyClass::Otlp {
-                whole = body::decode(whole, &mut request.headers, most, share.as_mut())?;
-            }
-            request.payload = Payload::Judged(whole);
-        }
-        Ok(share)
-    }
-
-    /// A call to one of our own rows.
-    async fn answer_ourselves(
-        &self,
-        permitted: Permitted<Request>,
-        call: &Call,
-        fields: &Fields,
-        credentials: &Credentials,
-        record: &mut Record,
-    ) -> Response<Body> {
-        let answered = pages::answer(permitted, call, fields, credentials, &self.house.authenticator).await;
-        if let Some(identity) = answered.identity {
-            record.who(identity);
-        }
-        if answered.moved {
-            record.moved();
-        }
-        if let Some(note) = answered.note {
-            record.note(note);
-        }
-        if let Some((error, detail)) = answered.undone {
-            record.not_done(error, detail);
-        }
-        if let Some((reason, detail)) = answered.refused {
-            let ours = answered.response.status().is_server_error();
-            let outcome = if ours { audit::Outcome::Error } else { audit::Outcome::Deny };
-            record.refused(outcome, reason, Some(detail), None);
-        }
-        answered.response
-    }
-
-    /// A call that is answered from our own store. The caller acts in the workspace that it is about.
-    async fn serve(
-        &self,
-        principal: Arc<Principal>,
-        request: Request,
-        call: &Call,
-        fields: &Fields,
-        record: &mut Record,
-    ) -> Result<Response<Body>, Refusal> {
-        let house = &*self.house;
-        let place = api::place(call, fields, &principal.workspace, &house.store);
-        let (principal, upstream) = if place == principal.workspace {
-            (principal, self.upstream.clone())
-        } else {
-            record.workspace(&place);
-            let upstream = if house.clean.workspaces { self.upstream.within(&place) } else { self.upstream.clone() };
-            (house.store.principal(Arc::clone(&principal.identity), &place)?, upstream)
-        };
-        let known = api::known(call, fields, &principal, &house.store);
-        let resolved = house.resolver.resolve_about(Some(&principal), call, fields, &known, &upstream).await?;
-        record.objects(resolved.objects.clone());
-        record.asked(&resolved.requirements);
-        let asker = resolved.asker().cloned();
-        if let Some(asker) = &asker {
-            record.called(&asker.names);
-        }
-        let decided = decide(asker.clone(), &resolved.requirements, request);
-        self.decided();
-        let permitted = match decided {
-            Ok(permitted) => permitted,
-            Err(denial) => return Err(Box::pin(self.denied(*denial, call, fields, asker, &upstream)).await),
-        };
-        record.allowed(permitted.reasons());
-        let tools = api::Tools {
-            store: &house.store,
-            authenticator: &house.authenticator,
-            fields,
-            objects: &resolved.objects,
-            thing: resolved.thing.as_ref(),
-            about: resolved.about.as_deref(),
-            workspaces: house.clean.workspaces,
-        };
-        let answered = api::answer(permitted, call, tools).await;
-        match answered.not_done {
-            Some(fault) if fault.ours => {
-                record.refused(audit::Outcome::Error, "not-stored", Some(fault.message), None);
-            }
-            Some(fault) => record.not_done(fault.code.as_str(), fault.message),
-            None => {}
-        }
-        Ok(answered.response)
-    }
-
-    /// A call to one of MLflow's rows.
-    async fn ask_mlflow(
-        &self,
-        permitted: Permitted<Request>,
-        upgrade: Option<OnUpgrade>,
-        call: &Call,
-        fields: &Fields,
-        (resolved, known): (&Resolved, u64),
-    ) -> Result<Response<Body>, Refusal> {
-        if !answer::must_finish(call.row) && call.row.renamed().is_none() {
-            return self.carry_out(permitted, upgrade, call, fields, (resolved, known)).await;
-        }
-        // A client that goes away drops this future. What MLflow has done by then must not stay without its grants. It keeps its
-        // place: else whoever asks and leaves, again and again, would have any number of requests answered at once.
-        let (gate, call, fields, resolved) = (self.clone(), call.clone(), fields.clone(), resolved.clone());
-        let whole = async move { gate.carry_out(permitted, upgrade, &call, &fields, (&resolved, known)).await };
-        self.house.forward.tunnels.carry(whole).await.unwrap_or_else(|| Err(faults::panicked()))
-    }
-
-    async fn carry_out(
-        &self,
-        permitted: Permitted<Request>,
-        upgrade: Option<OnUpgrade>,
-        call: &Call,
-        fields: &Fields,
-        (resolved, known): (&Resolved, u64),
-    ) -> Result<Response<Body>, Refusal> {
-        let house = &*self.house;
-        let forward = match (call.row.body, call.row.fetches) {
-            (BodyClass::Artifact, _) | (_, true) => &house.artifacts,
-            (BodyClass::Json | BodyClass::LargeJson | BodyClass::Otlp | BodyClass::Form, false) => &house.forward,
-        };
-        let tools = answer::Tools {
-            upstream: &self.upstream,
-            forward,
-            resolver: &house.resolver,
-            store: &house.store,
-            shared: &house.answer,
-        };
-        match &call.row.answer {
-            // Nobody is served without being known: the way ends before.
-            Answer::Served => Err(faults::unknown_call()),
-            Answer::Ours(json) => Ok(answer::ours(permitted, json)),
-            Answer::OursUnless(json, kind) if !may_use_every(permitted.principal(), *kind) => {
-                Ok(answer::ours(permitted, json))
-            }
-            Answer::Keep(list) => Ok(Box::pin(answer::list(permitted, call, list, &tools)).await?),
-            Answer::GraphQl(graph) => Ok(Box::pin(answer::graph(permitted, call, graph, &tools)).await?),
-            Answer::Shell => {
-                let session = permitted.principal().is_some_and(|caller| caller.identity.proof == Proof::Session);
-                let head_only = permitted.get().head_only;
-                let answer = forward::forward(permitted, None, &self.upstream, forward).await?;
-                let answer = Box::pin(answer::with_entry(answer, &house.answer)).await?;
-                if session && !head_only {
-                    return Ok(Box::pin(answer::with_script(answer, pages::menu(), &house.answer)).await?);
-                }
-                Ok(answer)
-            }
-            Answer::Stream | Answer::OursUnless(..) | Answer::Hide(_) | Answer::Confirm { .. } | Answer::Offers(_) => {
-                let upgrade = if call.row.upgrade { upgrade } else { None };
-                let principal = permitted.principal().cloned();
-                let head_only = permitted.get().head_only;
-                let answer = forward::forward(permitted, upgrade, &self.upstream, forward).await;
-                for id in call.row.renamed().into_iter().flat_map(|field| fields.each(field)) {
-                    // Whatever came back: it may be called otherwise now.
-                    house.resolver.forget_name(id, self.upstream.workspace()).await;
-                }
-                let answer = answer?;
-                let judged = answer::Judged { objects: &resolved.objects, absent: &resolved.absent, known };
-                let answer = answer::look_over(answer, principal.as_deref(), call, fields, judged, &tools).await?;
-                // Whatever is left of it is not for a HEAD, and ends here unread.
-                Ok(if head_only { answer.map(|_| Body::Empty) } else { answer })
-            }
-        }
-    }
-
     /// A refusal in the form that the caller understands.
     fn refuse(&self, refusal: &Refusal, form: Form, uri: &Uri, record: &mut Record) -> Response<Body> {
         refusal.tell(record);
@@ -594,13 +328,6 @@ impl Gate {
 
 fn is_admin(principal: Option<&Principal>) -> bool {
     principal.is_some_and(|principal| principal.admin)
-}
-
-/// Whether the caller is an administrator, or may use everything of the kind.
-fn may_use_every(principal: Option<&Arc<Principal>>, kind: Option<Kind>) -> bool {
-    principal.is_some_and(|principal| {
-        principal.admin || kind.is_some_and(|kind| holds(principal, Action::Use, &Resource::every(kind)).is_ok())
-    })
 }
 
 impl Handler for Gate {
