@@ -24,7 +24,7 @@ use trackgate::config::Config;
 
 use self::authority::{BINDING, FORBIDDEN, Meddling, Pebble};
 use crate::harness::certs::Folder;
-use crate::harness::client::{Client, nothing};
+use crate::harness::client::{Client, get, nothing};
 use crate::harness::{soon, until};
 
 const NAME: &str = "mlflow.example.com";
@@ -46,6 +46,7 @@ state_dir = "{state}/state"
 [listen]
 https = "{tls}"
 redirect = "{http}"
+monitor = "127.0.0.1:0"
 workers = 1
 [limits]
 drain = "1s"
@@ -163,6 +164,21 @@ async fn shown(pebble: &Pebble) -> Option<Vec<u8>> {
     stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec())
 }
 
+/// When the certificate ends, as Prometheus is told. No number: nothing is told.
+async fn told_expiry(gate: &Open) -> Option<f64> {
+    let (status, body) = Client::http1(gate.monitor().unwrap()).await.ask(get("/metrics")).await;
+    assert_eq!(status, 200);
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("trackgate_certificate_expiry_timestamp_seconds "));
+    line.map(|value| value.parse().unwrap())
+}
+
+/// The end of a certificate, in seconds since 1970.
+fn end(certificate: &[u8]) -> f64 {
+    let end = trackgate::certificate::Facts::of(certificate).unwrap().to;
+    end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
 /// Waits until new connections are shown another certificate than `old`.
 async fn another(pebble: &Pebble, old: Option<&[u8]>) -> Vec<u8> {
     soon("another certificate", async {
@@ -235,6 +251,7 @@ async fn a_certificate_is_had_by_either_challenge_used_again_and_renewed_without
         // A restart uses what is kept.
         let gate = open(&text, &clock).await;
         assert_eq!(shown(&pebble).await.as_ref(), Some(&first));
+        assert_eq!(told_expiry(&gate).await, Some(end(&first)));
         let old = shake(pebble.tls, Some(NAME), &["h2"], Some(&root)).await.unwrap();
         let mut old = Client::http2_over(old).await;
         assert!(old.ask(Request::get("/").header("host", NAME).body(nothing()).unwrap()).await.0 >= 200);
@@ -247,6 +264,7 @@ async fn a_certificate_is_had_by_either_challenge_used_again_and_renewed_without
         clock.advance(DAY * 2);
         let second = another(&pebble, Some(&first)).await;
         assert_eq!((pebble.count("newOrder"), pebble.count("newAccount")), (2, 1));
+        assert_eq!(told_expiry(&gate).await, Some(end(&second)));
         assert!(old.ask(Request::get("/").header("host", NAME).body(nothing()).unwrap()).await.0 >= 200);
 
         // The authority is gone: the old one is shown until its end, and beyond.
@@ -277,6 +295,7 @@ async fn without_a_first_certificate_handshakes_are_refused() {
         assert!(shake(pebble.tls, name, &[alpn], None).await.is_err(), "{name:?} {alpn}");
     }
     assert!(trouble(&gate).await.contains("502"), "{:?}", keeper(&gate).trouble());
+    assert_eq!(told_expiry(&gate).await, None);
     // Waiting is the same after a restart.
     let written = attempts(&state);
     assert_eq!(written["failures"], 1);
