@@ -127,6 +127,31 @@ async fn a_request_is_a_span_with_its_decision_and_its_exchanges_below_it() {
 }
 
 #[tokio::test]
+async fn requests_that_share_a_connection_have_each_their_own_trace() {
+    let collector = Collector::start();
+    let gate = traced(mlflow(), &collector.section(ALL), |_| {}).await;
+    let mut client = Client::http2(gate.address()).await;
+    let token = gate.token("alice");
+    let traces = [TRACE, "0af7651916cd43dd8448eb211c80319c"];
+    let mut ask = async |trace: &str| {
+        let request = http::Request::get(format!("http://{HOST}{}", asked()))
+            .header("authorization", format!("Bearer {token}"))
+            .header("traceparent", format!("00-{trace}-{SPAN}-00"));
+        let answer = client.send(request.body(nothing()).unwrap()).await;
+        assert_eq!(answer.status(), 200);
+        answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    for trace in traces {
+        let id = ask(trace).await;
+        let spans = collector.trace_of(&id).await;
+        assert_eq!((spans[0].trace.as_str(), spans[0].parent.as_str()), (trace, SPAN));
+        assert!(spans.iter().all(|span| span.trace == trace));
+        assert_eq!(spans[0].attributes["network.protocol.version"], "2");
+        assert_eq!(spans[0].attributes["server.address"], HOST);
+    }
+}
+
+#[tokio::test]
 async fn a_trace_that_the_caller_names_goes_on_through_us() {
     let collector = Collector::start();
     let gate = traced(mlflow(), &collector.section(ALL), |_| {}).await;
