@@ -31,7 +31,12 @@ impl Said {
 
 impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self { tcp: soon("connect", TcpStream::connect(address)).await.unwrap(), read: Vec::new() }
+        Self::over(soon("connect", TcpStream::connect(address)).await.unwrap())
+    }
+
+    /// Over a connection that there is.
+    pub fn over(tcp: TcpStream) -> Self {
+        Self { tcp, read: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -26,6 +26,7 @@ mod google;
 mod http2;
 mod invalid;
 mod iap;
+mod idle;
 mod judged;
 mod limits;
 mod login;

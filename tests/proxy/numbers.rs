@@ -15,13 +15,13 @@ use crate::harness::server::{Server, full};
 use crate::harness::soon;
 
 /// Every series and its value.
-struct Numbers {
+pub(super) struct Numbers {
     text: String,
     values: BTreeMap<String, f64>,
 }
 
 impl Numbers {
-    async fn of(monitor: SocketAddr) -> Self {
+    pub(super) async fn of(monitor: SocketAddr) -> Self {
         let (status, body) = Client::http1(monitor).await.ask(get("/metrics")).await;
         assert_eq!(status, 200);
         let text = String::from_utf8(body.to_vec()).unwrap();
@@ -34,7 +34,7 @@ impl Numbers {
     }
 
     /// The values of a name whose labels are these, among others; together.
-    fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+    pub(super) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let here = |series: &str| {
             let (named, has) = series.split_once('{').unwrap_or((series, ""));
             named == name && labels.iter().all(|label| has.contains(label))
@@ -43,7 +43,7 @@ impl Numbers {
     }
 
     /// Waits for a value: what a connection tells comes a little later than its answer.
-    async fn awaited(monitor: SocketAddr, name: &str, labels: &[&str], wanted: f64) {
+    pub(super) async fn awaited(monitor: SocketAddr, name: &str, labels: &[&str], wanted: f64) {
         soon(name, async {
             loop {
                 let now = Self::of(monitor).await.sum(name, labels);
