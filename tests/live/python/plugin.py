@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 # Nothing but the environment may be needed: this import is for the questions at the end.
 import mlflow
-from actors import equal, fresh, grant, mail, rest
+from actors import equal, fresh, grant, mail, rest, until
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -179,7 +179,7 @@ with tempfile.TemporaryDirectory() as folder:
     file.write_text(made["token"] + "\n")
     for source in ({"TRACKGATE_TOKEN": made["token"]}, {"TRACKGATE_TOKEN_FILE": str(file)}):
         begin(**source)
-        equal(client.get_experiment(experiment).experiment_id, experiment)
+        equal(until(lambda: client.get_experiment(experiment)).experiment_id, experiment)
     equal(rest("owner", "DELETE", f"/trackgate/api/tokens/{made['id']}").status_code, 200)
     said = refusal(lambda: client.get_experiment(experiment))
     for word in (made["id"], "was revoked at", "/trackgate/tokens", f"[trackgate-mlflow: the token came from TRACKGATE_TOKEN_FILE ({file})"):
