@@ -1,7 +1,7 @@
-//! What does a certificate say of itself: from when to when, and which one is it?
+//! What does a certificate say of itself: from when to when, for which names, and which one is it?
 //!
 //! Nothing is judged here: whether it can be trusted is the business of whoever it is shown to. DER is read by `yasna`;
-//! only the way to four fields is ours (RFC 5280 sections 4.1 and 4.2.1.1).
+//! only the way to four fields is ours (RFC 5280 sections 4.1 and 4.2.1.1). Names are compared by rustls, as clients do.
 
 // The method is of one lifetime where the closure is of any: what the lint suggests does not compile.
 #![allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{CertificateDer, ServerName};
 use time::OffsetDateTime;
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag};
 
@@ -27,6 +30,8 @@ pub struct Facts {
     pub from: SystemTime,
     /// The last one.
     pub to: SystemTime,
+    /// All of it, in DER.
+    pub whole: CertificateDer<'static>,
 }
 
 /// It is no certificate.
@@ -42,7 +47,7 @@ impl Facts {
     pub fn of(der: &[u8]) -> Result<Self, NoCertificate> {
         let read = |reader: BERReader<'_, '_>| {
             reader.read_sequence(|certificate| {
-                let facts = certificate.next().read_sequence(body)?;
+                let facts = certificate.next().read_sequence(|fields| body(fields, der))?;
                 rest(certificate)?;
                 Ok(facts)
             })
@@ -55,9 +60,18 @@ impl Facts {
     pub fn life(&self) -> Duration {
         self.to.duration_since(self.from).unwrap_or_default()
     }
+
+    /// Whether clients take it for this host: a name, or an address (an IPv6 one in brackets or without). As in RFC 9525
+    /// section 6: only alternative names count, and `*` stands for one label.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let Ok(name) = ServerName::try_from(bare) else { return false };
+        ParsedCertificate::try_from(&self.whole).is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+    }
 }
 
-fn body(fields: &mut BERReaderSeq<'_, '_>) -> ASN1Result<Facts> {
+fn body(fields: &mut BERReaderSeq<'_, '_>, der: &[u8]) -> ASN1Result<Facts> {
     fields.read_optional(|reader| reader.read_tagged(Tag::context(0), |reader| reader.read_u8()))?;
     let serial = fields.next().read_tagged_der()?.value().to_vec();
     let _signature = fields.next().read_der()?;
@@ -73,7 +87,7 @@ fn body(fields: &mut BERReaderSeq<'_, '_>) -> ASN1Result<Facts> {
     let authority = fields
         .read_optional(|reader| reader.read_tagged(Tag::context(3), |reader| reader.read_sequence(extensions)))?
         .flatten();
-    Ok(Facts { serial, authority, from, to })
+    Ok(Facts { serial, authority, from, to, whole: der.to_vec().into() })
 }
 
 /// Two ways to write a time: with two digits of a year until 2049, with four after.
@@ -176,6 +190,27 @@ mod tests {
     #[test]
     fn a_certificate_need_not_name_its_authority() {
         assert_eq!(Facts::of(&certificate(|_| {})).unwrap().authority, None);
+    }
+
+    #[test]
+    fn a_certificate_covers_its_alternative_names_and_one_label_for_a_star() {
+        let names = ["mlflow.example.com", "*.ml.example.com", "192.0.2.7", "2001:db8::7"];
+        let facts = Facts::of(&certificate(|params| {
+            params.subject_alt_names =
+                rcgen::CertificateParams::new(names.map(str::to_owned)).unwrap().subject_alt_names;
+            params.distinguished_name.push(rcgen::DnType::CommonName, "common.example.com");
+        }))
+        .unwrap();
+        for host in ["mlflow.example.com", "MLFLOW.example.com", "a.ml.example.com", "192.0.2.7", "[2001:db8::7]"] {
+            assert!(facts.covers(host), "{host}");
+        }
+        let others =
+            ["other.example.com", "ml.example.com", "a.b.ml.example.com", "common.example.com", "192.0.2.8", ""];
+        for host in others {
+            assert!(!facts.covers(host), "{host}");
+        }
+        let nameless = Facts::of(&certificate(|params| params.subject_alt_names.clear())).unwrap();
+        assert!(!nameless.covers("mlflow.example.com"));
     }
 
     #[test]

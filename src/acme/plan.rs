@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn facts(from: u32, to: u32) -> Facts {
-        Facts { serial: vec![1], authority: None, from: day(from), to: day(to) }
+        Facts { serial: vec![1], authority: None, from: day(from), to: day(to), whole: Vec::new().into() }
     }
 
     #[test]

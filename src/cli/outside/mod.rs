@@ -433,6 +433,7 @@ mod tests {
             authority: None,
             from: now + DAY * left - DAY * life,
             to: now + DAY * left,
+            whole: Vec::new().into(),
         };
         for (life, days, good) in [
             (90, 60, true),
