@@ -13,8 +13,9 @@ terraform {
 
   # State holds the databases' passwords: a bucket of its own, for those who may know them.
   # terraform init -backend-config=bucket=STATE_BUCKET
+  # A second one of this example (another `name`) has a state of its own: -backend-config=prefix=NAME besides.
   backend "gcs" {
-    prefix = "trackgate"
+    prefix = "trackgate-vm-iap"
   }
 }
 
