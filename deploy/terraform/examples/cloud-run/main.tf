@@ -7,6 +7,7 @@ locals {
   bucket = coalesce(var.bucket, "${var.project}-${var.name}-artifacts")
 }
 
+# Everything waits for them: an empty project has none.
 module "apis" {
   source  = "../../modules/apis"
   project = var.project
@@ -43,6 +44,7 @@ module "database" {
   high_availability   = var.database.high_availability
   password_generation = var.password_generation
   deletion_protection = var.deletion_protection
+  depends_on          = [module.apis]
 }
 
 module "bucket" {
@@ -52,6 +54,7 @@ module "bucket" {
   location      = var.region
   nearline_days = var.nearline_days
   writers       = { server = module.service.member }
+  depends_on    = [module.apis]
 }
 
 module "audit" {
@@ -85,4 +88,5 @@ module "service" {
     hosted_domains = var.hosted_domains
     admins         = var.admins
   })
+  depends_on = [module.apis]
 }

@@ -8,6 +8,7 @@ locals {
   bucket = coalesce(var.bucket, "${var.project}-${var.name}-artifacts")
 }
 
+# Everything waits for them: an empty project has none.
 module "apis" {
   source  = "../../modules/apis"
   project = var.project
@@ -48,6 +49,7 @@ module "database" {
   high_availability   = var.database.high_availability
   password_generation = var.password_generation
   deletion_protection = var.deletion_protection
+  depends_on          = [module.apis]
 }
 
 module "bucket" {
@@ -57,6 +59,7 @@ module "bucket" {
   location      = var.region
   nearline_days = var.nearline_days
   writers       = { server = module.identity.member }
+  depends_on    = [module.apis]
 }
 
 module "audit" {
@@ -73,6 +76,7 @@ resource "google_service_account" "nodes" {
   project      = var.project
   account_id   = "${var.name}-nodes"
   display_name = "Nodes of the cluster ${var.name}"
+  depends_on   = [module.apis]
 }
 
 resource "google_project_iam_member" "nodes" {

@@ -15,6 +15,7 @@ locals {
   fronts = ["130.211.0.0/22", "35.191.0.0/16"]
 }
 
+# Everything waits for them: an empty project has none.
 module "apis" {
   source  = "../../modules/apis"
   project = var.project
@@ -52,6 +53,7 @@ module "database" {
   high_availability   = var.database.high_availability
   password_generation = var.password_generation
   deletion_protection = var.deletion_protection
+  depends_on          = [module.apis]
 }
 
 module "bucket" {
@@ -61,6 +63,7 @@ module "bucket" {
   location      = var.region
   nearline_days = var.nearline_days
   writers       = { server = module.vm.member }
+  depends_on    = [module.apis]
 }
 
 module "audit" {
@@ -102,6 +105,7 @@ module "vm" {
     hosted_domains = var.hosted_domains
     admins         = var.admins
   })
+  depends_on = [module.apis]
 }
 
 module "lb" {
@@ -113,6 +117,7 @@ module "lb" {
   group          = module.vm.group
   members        = var.members
   dns_zone       = var.dns_zone
+  depends_on     = [module.apis]
 }
 
 resource "google_compute_project_metadata_item" "audience" {

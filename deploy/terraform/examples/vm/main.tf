@@ -20,6 +20,7 @@ locals {
   )
 }
 
+# Everything waits for them: an empty project has none.
 module "apis" {
   source  = "../../modules/apis"
   project = var.project
@@ -56,6 +57,7 @@ module "database" {
   high_availability   = var.database.high_availability
   password_generation = var.password_generation
   deletion_protection = var.deletion_protection
+  depends_on          = [module.apis]
 }
 
 module "bucket" {
@@ -65,6 +67,7 @@ module "bucket" {
   location      = var.region
   nearline_days = var.nearline_days
   writers       = { server = module.vm.member }
+  depends_on    = [module.apis]
 }
 
 module "audit" {
@@ -113,6 +116,7 @@ module "vm" {
     acme          = var.acme
     admins        = var.admins
   })
+  depends_on = [module.apis]
 }
 
 resource "google_dns_record_set" "this" {
