@@ -26,10 +26,12 @@ resource "google_secret_manager_secret" "config" {
   }
 }
 
+# What a running revision names stays readable after another one took its place, or new instances of it would not start, and
+# nobody could go back to it.
 resource "google_secret_manager_secret_version" "config" {
   secret          = google_secret_manager_secret.config.id
   secret_data     = local.config
-  deletion_policy = "DISABLE"
+  deletion_policy = "ABANDON"
 }
 
 resource "google_secret_manager_secret" "ca" {
@@ -48,7 +50,7 @@ resource "google_secret_manager_secret" "ca" {
 resource "google_secret_manager_secret_version" "ca" {
   secret          = google_secret_manager_secret.ca.id
   secret_data     = var.database.ca
-  deletion_policy = "DISABLE"
+  deletion_policy = "ABANDON"
 }
 
 # Each secret by name.
@@ -177,8 +179,9 @@ resource "google_cloud_run_v2_service" "this" {
         name = "DATABASE_PASSWORD"
         value_source {
           secret_key_ref {
-            secret  = var.database.secrets.mlflow
-            version = "latest"
+            secret = var.database.secrets.mlflow
+            # By number: another password is another revision. What runs would keep the one that it was started with.
+            version = var.database.versions.mlflow
           }
         }
       }
@@ -219,7 +222,7 @@ resource "google_cloud_run_v2_service" "this" {
         secret = var.database.secrets.trackgate
         items {
           path    = "password"
-          version = "latest"
+          version = var.database.versions.trackgate
         }
       }
     }

@@ -23,6 +23,11 @@ output "config" {
   value = local.config
 }
 
+output "kept_versions" {
+  description = "What becomes of a version of the configuration, and of the CA, when another one takes its place."
+  value       = [google_secret_manager_secret_version.config.deletion_policy, google_secret_manager_secret_version.ca.deletion_policy]
+}
+
 output "name" {
   description = "The name of one's own: what leads to the service, and where it is written down."
   value = {

@@ -58,7 +58,7 @@ variable "config" {
 
 variable "database" {
   description = "The database module's outputs."
-  type        = object({ host = string, ca = string, secrets = map(string) })
+  type        = object({ host = string, ca = string, secrets = map(string), versions = map(string) })
 }
 
 variable "artifacts" {

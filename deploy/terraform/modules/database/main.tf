@@ -173,8 +173,9 @@ resource "google_secret_manager_secret_version" "password" {
   secret                 = google_secret_manager_secret.password[each.value].id
   secret_data_wo         = random_password.this[each.value].result
   secret_data_wo_version = var.password_generation
-  # The version before stays readable until whoever still uses it has read the new one.
-  deletion_policy = "DISABLE"
+  # Another one takes its place, and this one stays readable: a revision of Cloud Run that names it still starts. It opens
+  # nothing any more.
+  deletion_policy = "ABANDON"
 }
 
 # The instance's name, in our network, is its private address.

@@ -24,6 +24,13 @@ output "secrets" {
   depends_on = [google_secret_manager_secret_version.password, google_sql_user.this, google_sql_database.this]
 }
 
+output "versions" {
+  description = "Which version of those secrets is the password now: for who has to be told when there is another one."
+  value       = { for user, version in google_secret_manager_secret_version.password : user => version.version }
+  # Named only once it opens the database.
+  depends_on = [google_sql_user.this]
+}
+
 output "settings" {
   value = {
     version             = google_sql_database_instance.this.database_version
@@ -36,6 +43,7 @@ output "users" {
   value = { for name, user in google_sql_user.this : name => {
     password_in_state = user.password != null
     secret_in_state   = nonsensitive(google_secret_manager_secret_version.password[name].secret_data != null)
+    secret_stays      = google_secret_manager_secret_version.password[name].deletion_policy == "ABANDON"
     secret_protected  = google_secret_manager_secret.password[name].deletion_protection
     password_length   = random_password.this[name].length
   } }

@@ -102,6 +102,18 @@ run "the_service_waits_and_streams" {
   }
 }
 
+run "another_password_or_configuration_is_another_revision" {
+  assert {
+    condition = one([for env in module.service.service.template[0].containers[1].env : env.value_source[0].secret_key_ref[0].version if env.name == "DATABASE_PASSWORD"]) == module.database.versions.mlflow && alltrue([
+    for volume in module.service.service.template[0].volumes : can(tonumber(volume.secret[0].items[0].version))])
+    error_message = "What runs would keep the password that it was started with, and could not connect anew."
+  }
+  assert {
+    condition     = alltrue([for policy in module.service.kept_versions : policy == "ABANDON"]) && alltrue([for user in values(module.database.users) : user.secret_stays])
+    error_message = "The running revision could not start new instances while another one is made."
+  }
+}
+
 run "no_secret_stands_in_the_service" {
   assert {
     condition = alltrue(flatten([for container in module.service.service.template[0].containers : [for env in container.env :

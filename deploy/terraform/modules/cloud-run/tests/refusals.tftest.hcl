@@ -15,7 +15,7 @@ variables {
   subnetwork     = "s"
   config         = ""
   artifacts      = "gs://b/mlruns"
-  database       = { host = "h", ca = "c", secrets = { mlflow = "m", trackgate = "t" } }
+  database       = { host = "h", ca = "c", secrets = { mlflow = "m", trackgate = "t" }, versions = { mlflow = "1", trackgate = "1" } }
   members        = ["domain:example.com"]
   images         = { trackgate = "t@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", mlflow = "m@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
 }
