@@ -6,7 +6,9 @@
 ACCOUNT is whom the machine runs as; without, the trainer.
 FOLDER/attributes, FOLDER/project and FOLDER/secrets hold a file for each metadata attribute, project attribute and secret,
 FOLDER/objects the bucket's. Service accounts' ID tokens are signed by a key of our own; /certs publishes it. Whoever asks for
-metadata without `Metadata-Flavor: Google`, or for secrets and objects without the machine's access token, gets 403, as there.
+metadata without `Metadata-Flavor: Google`, or for secrets and objects without an access token of the machine's, gets 403, as there.
+Such a token is good for 20 seconds here, so that who keeps one is found out. While FOLDER/unspread exists, IAM does not know
+everywhere yet what was granted: whoever asks for a secret or an object for the first time gets 403.
 Only Python's own library and `openssl`.
 """
 
@@ -23,7 +25,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FOLDER = pathlib.Path(sys.argv[2])
 KEY = FOLDER / "key.pem"
-ACCESS = secrets.token_urlsafe(32)
+TOKENS = {}
+ASKED = set()
 ACCOUNT = f"{sys.argv[3] if sys.argv[3:] else 'trainer'}@demo-project.iam.gserviceaccount.com"
 NUMBER = str(110000000000000000000 + sum(ACCOUNT.encode()))
 
@@ -49,6 +52,19 @@ def id_token(audience, full):
 def certs():
     modulus = openssl("rsa", "-in", str(KEY), "-noout", "-modulus").decode().strip().removeprefix("Modulus=")
     return {"keys": [{"kid": "one", "use": "sig", "kty": "RSA", "alg": "RS256", "n": text(bytes.fromhex(modulus)), "e": "AQAB"}]}
+
+
+def access_token():
+    token = secrets.token_urlsafe(32)
+    TOKENS[token] = time.monotonic() + 20
+    return {"access_token": token, "expires_in": 20, "token_type": "Bearer"}
+
+
+def spread(path):
+    if path in ASKED or not (FOLDER / "unspread").exists():
+        return True
+    ASKED.add(path)
+    return False
 
 
 def held(kind, name):
@@ -81,8 +97,10 @@ class Google(BaseHTTPRequestHandler):
             if self.headers.get("Metadata-Flavor") != "Google":
                 return 403, b"no Metadata-Flavor"
             return self.metadata(url.path.removeprefix("/computeMetadata/v1/"), asked)
-        if self.headers.get("Authorization") != f"Bearer {ACCESS}":
-            return 403, b"not the machine's access token"
+        if TOKENS.get(self.headers.get("Authorization", "").removeprefix("Bearer "), 0) < time.monotonic():
+            return 403, b"not an access token of the machine's"
+        if not spread(url.path):
+            return 403, b"permission denied"
         found = re.fullmatch(r"/v1/projects/demo-project/secrets/([^/]+)/versions/latest:access", url.path)
         if found:
             value = held("secrets", found[1])
@@ -96,11 +114,13 @@ class Google(BaseHTTPRequestHandler):
         if path == "project/project-id":
             return 200, b"demo-project"
         if account and account[1] == "token":
-            return 200, {"access_token": ACCESS, "expires_in": 3599, "token_type": "Bearer"}
+            return 200, access_token()
         if account and account[1] == "email":
             return 200, ACCOUNT.encode()
         if account and account[1] == "identity" and asked.get("audience"):
             return 200, id_token(asked["audience"], asked.get("format") == "full").encode()
+        if path == "instance/attributes/":
+            return 200, "".join(sorted(f"{file.name}\n" for file in (FOLDER / "attributes").iterdir())).encode()
         kind, _, name = path.partition("/attributes/")
         value = held("attributes" if kind == "instance" else "project", name)
         return (404, b"not here") if value is None else (200, value)

@@ -12,7 +12,7 @@ METADATA_URL=${METADATA_URL:-http://metadata.google.internal}
 SECRETS_URL=${SECRETS_URL:-https://secretmanager.googleapis.com}
 STORAGE_URL=${STORAGE_URL:-https://storage.googleapis.com}
 OPS_AGENT_URL=${OPS_AGENT_URL:-https://packages.cloud.google.com/apt}
-READY_WITHIN=${READY_WITHIN:-600}   # seconds
+READY_WITHIN=${READY_WITHIN:-600}   # seconds, for each thing that is waited for
 KEPT=/var/lib/trackgate-machine     # what was installed
 
 say() { echo "trackgate startup: $*"; }
@@ -25,11 +25,30 @@ fail() {
 
 get() { curl -fsS --connect-timeout 5 --max-time 60 --retry 5 --retry-delay 2 --retry-connrefused "$@"; }
 metadata() { get -H 'Metadata-Flavor: Google' "$METADATA_URL/computeMetadata/v1/$1"; }
-# An attribute that must be there (it may be empty).
 attribute() { metadata "instance/attributes/$1" || fail "the instance has no metadata \`$1\`"; }
+# An attribute that may be missing: then nothing.
+optional() {
+  local names
+  names=$(metadata instance/attributes/)
+  if grep -qxF -- "$1" <<<"$names"; then attribute "$1"; fi
+}
 
-# The access token goes to curl as a file: arguments can be read by every process of the machine.
-authorized() { get -H @<(printf 'Authorization: Bearer %s\n' "$TOKEN") "$@"; }
+# Asked anew each time: it lasts an hour at most, and the metadata server keeps it.
+token() { metadata instance/service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])'; }
+
+# authorized CURL'S ARGUMENTS: says what came. What this machine may do was written down just before it was made, and IAM
+# takes some minutes to know it everywhere: 403 is asked again. The token goes to curl as a file: arguments can be read by
+# every process of the machine.
+authorized() {
+  local end=$((SECONDS + READY_WITHIN)) told='' said
+  until said=$(get -w '\n%{http_code}' -H @<(printf 'Authorization: Bearer %s\n' "$(token)") "$@"); do
+    if [ "${said##*$'\n'}" != 403 ] || [ "$SECONDS" -ge "$end" ]; then return 1; fi
+    [ -n "$told" ] || say "403 from ${*: -1}; asking again for up to $READY_WITHIN s" >&2
+    told=yes
+    sleep 5
+  done
+  printf %s "${said%$'\n'*}"
+}
 
 secret() {
   authorized "$SECRETS_URL/v1/projects/$PROJECT/secrets/$1/versions/latest:access" |
@@ -60,8 +79,19 @@ changed() { [[ " $CHANGED " == *" $1 "* ]]; }
 
 # --- packages -----------------------------------------------------------------------------------------------------
 
-# Other programs hold the lock for a while after the first start (cloud-init, unattended upgrades).
+# Other programs hold the locks for a while after the first start (cloud-init, unattended upgrades).
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@" >/dev/null; }
+
+# For the lock of its lists apt does not wait, and the way out (Cloud NAT) may be younger than this machine.
+apt_update() {
+  local end=$((SECONDS + READY_WITHIN)) told='' said
+  until said=$(apt_get -o APT::Update::Error-Mode=any update 2>&1); do
+    [ "$SECONDS" -lt "$end" ] || fail "apt-get update: $said"
+    [ -n "$told" ] || say "apt-get update fails; trying again for up to $READY_WITHIN s: $said" >&2
+    told=yes
+    sleep 5
+  done
+}
 
 base_packages() {
   local wanted=() package
@@ -70,7 +100,7 @@ base_packages() {
   done
   [ "${#wanted[@]}" -gt 0 ] || return 0
   say "installing ${wanted[*]}"
-  apt_get update
+  apt_update
   apt_get install -y --no-install-recommends "${wanted[@]}"
 }
 
@@ -170,7 +200,7 @@ audience() {
 trackgate_settings() {
   local config key audience name id host
   config=$(attribute trackgate-config)
-  key=$(attribute trackgate-iap-audience)
+  key=$(optional trackgate-iap-audience)
   if [ -n "$key" ]; then
     audience=$(audience "$key")
     config=${config//@IAP_AUDIENCE@/$audience}
@@ -188,7 +218,7 @@ trackgate_settings() {
   done <<<"$(attribute trackgate-secrets)"
 
   # Google's front does not look whose the certificate is.
-  host=$(attribute trackgate-self-signed)
+  host=$(optional trackgate-self-signed)
   if [ -n "$host" ] && ! openssl x509 -in /etc/trackgate/tls/cert.pem -noout -checkend 7776000 >/dev/null 2>&1; then
     (
       umask 077
@@ -260,7 +290,7 @@ ops_agent() {
     say "installing google-cloud-ops-agent"
     get -o /usr/share/keyrings/trackgate-google.asc "$OPS_AGENT_URL/doc/apt-key.gpg"
     echo "deb [signed-by=/usr/share/keyrings/trackgate-google.asc] $OPS_AGENT_URL google-cloud-ops-agent-bookworm-all main" >/etc/apt/sources.list.d/google-cloud-ops-agent.list
-    apt_get update
+    apt_update
     apt_get install -y google-cloud-ops-agent
   fi
   install -d /etc/google-cloud-ops-agent
@@ -274,17 +304,39 @@ logging:
     trackgate_journal:
       type: systemd_journald
   processors:
-    json:
+    audit_json:
       type: parse_json
       time_key: time
       time_format: "%Y-%m-%dT%H:%M:%S.%LZ"
+    # Trackgate's lines are JSON too, with names that Cloud Logging knows (trace and span by themselves). Those of others
+    # are text, and their severity is the journal's.
+    others_out:
+      type: exclude_logs
+      match_any: ['NOT jsonPayload._SYSTEMD_UNIT = "trackgate.service"']
+    trackgate_out:
+      type: exclude_logs
+      match_any: ['jsonPayload._SYSTEMD_UNIT = "trackgate.service"']
+    line_json:
+      type: parse_json
+      field: MESSAGE
+      time_key: time
+      time_format: "%Y-%m-%dT%H:%M:%S.%LZ"
+    severity:
+      type: modify_fields
+      fields:
+        severity:
+          move_from: jsonPayload.severity
   service:
     pipelines:
       trackgate_audit:
         receivers: [trackgate_audit]
-        processors: [json]
-      trackgate_journal:
+        processors: [audit_json, severity]
+      trackgate_lines:
         receivers: [trackgate_journal]
+        processors: [others_out, line_json, severity]
+      other_lines:
+        receivers: [trackgate_journal]
+        processors: [trackgate_out]
 metrics:
   receivers:
     trackgate:
@@ -312,7 +364,6 @@ main() {
   flock 9
   base_packages
   PROJECT=$(metadata project/project-id)
-  TOKEN=$(metadata instance/service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
   trackgate_package
   mlflow_packages
   mlflow_settings
