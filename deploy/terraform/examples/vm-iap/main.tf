@@ -114,7 +114,8 @@ module "lb" {
   project_number = data.google_project.this.number
   name           = var.name
   domain         = var.domain
-  group          = module.vm.group
+  instance       = module.vm.instance
+  port           = 8443
   members        = var.members
   dns_zone       = var.dns_zone
   depends_on     = [module.apis]

@@ -181,7 +181,7 @@ resource "google_secret_manager_secret_version" "password" {
 # The instance's name, in our network, is its private address.
 resource "google_dns_managed_zone" "database" {
   project     = var.project
-  name        = "${var.name}-database"
+  name        = google_sql_database_instance.this.name
   dns_name    = "${local.host}."
   description = "The database's name, which its certificate carries"
   visibility  = "private"

@@ -35,6 +35,24 @@ resource "google_compute_health_check" "this" {
   }
 }
 
+# The machine, as the load balancer sees it. In another zone a new group, and a new machine in it, are made first; then the backend
+# service is led there; then the old ones are deleted, which nothing uses any more. (Terraform passes this on to all that the group
+# needs.) Within one zone the new machine would have the old one's link, and Terraform would not see that the group lost it.
+resource "google_compute_instance_group" "this" {
+  project   = var.project
+  zone      = var.instance.zone
+  name      = var.name
+  instances = [var.instance.self_link]
+
+  named_port {
+    name = "trackgate"
+    port = var.port
+  }
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
 resource "google_compute_backend_service" "this" {
   project               = var.project
   name                  = var.name
@@ -48,7 +66,7 @@ resource "google_compute_backend_service" "this" {
   security_policy                 = var.security_policy
 
   backend {
-    group           = var.group
+    group           = google_compute_instance_group.this.id
     balancing_mode  = "UTILIZATION"
     capacity_scaler = 1
   }

@@ -11,6 +11,10 @@ output "backend" {
   value = google_compute_backend_service.this
 }
 
+output "group" {
+  value = google_compute_instance_group.this
+}
+
 output "front" {
   value = {
     ssl_policy  = google_compute_ssl_policy.this

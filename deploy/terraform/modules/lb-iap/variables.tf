@@ -15,9 +15,14 @@ variable "domain" {
   type        = string
 }
 
-variable "group" {
-  description = "The instance group, with the named port `trackgate`."
-  type        = string
+variable "instance" {
+  description = "The machine that Trackgate runs on: the module vm's output of that name."
+  type        = object({ self_link = string, zone = string })
+}
+
+variable "port" {
+  description = "Where Trackgate listens there."
+  type        = number
 }
 
 variable "health_port" {

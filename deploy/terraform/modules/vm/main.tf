@@ -143,16 +143,3 @@ resource "google_compute_instance" "this" {
     google_project_iam_member.this,
   ]
 }
-
-# For a load balancer. Without one it costs nothing.
-resource "google_compute_instance_group" "this" {
-  project   = var.project
-  zone      = var.zone
-  name      = var.name
-  instances = [google_compute_instance.this.self_link]
-
-  named_port {
-    name = "trackgate"
-    port = var.port
-  }
-}

@@ -10,10 +10,6 @@ output "instance" {
   value = google_compute_instance.this
 }
 
-output "group" {
-  value = google_compute_instance_group.this.id
-}
-
 output "firewall" {
   description = "All rules of this module."
   value       = merge({ ssh = google_compute_firewall.ssh }, google_compute_firewall.in)

@@ -53,6 +53,20 @@ run "iap_stands_in_front" {
   }
 }
 
+run "the_load_balancer_follows_the_machine_into_another_zone" {
+  variables {
+    zone = "europe-west1-c"
+  }
+  assert {
+    condition     = module.lb.group.zone == "europe-west1-c" && module.vm.instance.zone == "europe-west1-c" && module.lb.group.instances == toset([module.vm.instance.self_link])
+    error_message = "The group is not where the machine is, or without it."
+  }
+  assert {
+    condition     = one(module.lb.backend.backend).group == module.lb.group.id && one(module.lb.group.named_port).port == 8443
+    error_message = "The load balancer leads elsewhere."
+  }
+}
+
 run "the_front_speaks_modern_tls_and_waits_for_long_answers" {
   assert {
     condition     = module.lb.front.ssl_policy.profile == "MODERN" && module.lb.front.ssl_policy.min_tls_version == "TLS_1_2" && module.lb.front.proxy.ssl_policy == module.lb.front.ssl_policy.id

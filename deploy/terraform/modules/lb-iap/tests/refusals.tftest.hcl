@@ -7,7 +7,8 @@ variables {
   project_number = "1"
   name           = "trackgate"
   domain         = "mlflow.example.com"
-  group          = "g"
+  instance       = { self_link = "https://i", zone = "z" }
+  port           = 8443
 }
 
 run "everybody_is_no_member" {
