@@ -111,8 +111,7 @@ resource "google_container_cluster" "this" {
   }
 
   private_cluster_config {
-    enable_private_nodes    = true
-    enable_private_endpoint = true
+    enable_private_nodes = true
   }
 
   control_plane_endpoints_config {
@@ -158,6 +157,26 @@ module "identity" {
   kubernetes_service_account = var.kubernetes_service_account
   # The pool of identities comes with the project's first cluster.
   depends_on = [google_container_cluster.this]
+}
+
+# Health is asked on a listener of its own. The Gateway makes a rule for itself, which is described as being for the ports that
+# its Services lead to: not this one.
+resource "google_compute_firewall" "health" {
+  project                 = var.project
+  name                    = "${var.name}-health"
+  network                 = module.network.network.id
+  description             = "Health checks of the load balancer"
+  direction               = "INGRESS"
+  source_ranges           = ["130.211.0.0/22", "35.191.0.0/16"]
+  target_service_accounts = [google_service_account.nodes.email]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["9477"]
+  }
+  log_config {
+    metadata = "INCLUDE_ALL_METADATA"
+  }
 }
 
 # The Gateway takes these by name.

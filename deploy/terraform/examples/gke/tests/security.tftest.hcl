@@ -20,6 +20,17 @@ variables {
 }
 
 # deploy/check/helm renders the chart with that file, and Trackgate reads what comes out.
+run "health_is_asked_by_googles_fronts_and_nobody_else" {
+  assert {
+    condition     = toset(google_compute_firewall.health.source_ranges) == toset(["130.211.0.0/22", "35.191.0.0/16"]) && one(google_compute_firewall.health.allow).ports == tolist(["9477"])
+    error_message = "The load balancer finds no pod healthy, or others see what is for it."
+  }
+  assert {
+    condition     = toset(google_compute_firewall.health.target_service_accounts) == toset([google_service_account.nodes.email]) && google_compute_firewall.health.direction == "INGRESS" && length(google_compute_firewall.health.log_config) == 1
+    error_message = "The rule aims at something else than the nodes, or is not logged."
+  }
+}
+
 run "the_chart_is_told_all_of_it_and_no_secret" {
   assert {
     condition     = yamldecode(output.values) == yamldecode(file("${path.module}/tests/values.yaml"))
@@ -45,7 +56,7 @@ run "the_cluster_is_private" {
     error_message = "Nodes have addresses of their own, or are ours to harden."
   }
   assert {
-    condition     = google_container_cluster.this.private_cluster_config[0].enable_private_endpoint && google_container_cluster.this.control_plane_endpoints_config[0].ip_endpoints_config[0].enabled == false
+    condition     = google_container_cluster.this.control_plane_endpoints_config[0].ip_endpoints_config[0].enabled == false
     error_message = "The control plane has an address that anybody reaches."
   }
   assert {
