@@ -119,11 +119,9 @@ class Google(BaseHTTPRequestHandler):
             return 200, ACCOUNT.encode()
         if account and account[1] == "identity" and asked.get("audience"):
             return 200, id_token(asked["audience"], asked.get("format") == "full").encode()
-        if path == "instance/attributes/":
-            return 200, "".join(sorted(f"{file.name}\n" for file in (FOLDER / "attributes").iterdir())).encode()
         kind, _, name = path.partition("/attributes/")
         value = held("attributes" if kind == "instance" else "project", name)
-        return (404, b"not here") if value is None else (200, value)
+        return (200, value) if value else (404, b"not here")
 
 
 if __name__ == "__main__":

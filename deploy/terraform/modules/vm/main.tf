@@ -113,29 +113,27 @@ resource "google_compute_instance" "this" {
 
   # Whoever may read the instance reads this: no secrets, only their names. Changes count when the script runs again:
   # at the next start, or by `google_metadata_script_runner startup`.
-  metadata = merge(
-    {
-      enable-oslogin         = "TRUE"
-      block-project-ssh-keys = "TRUE"
-      serial-port-enable     = "FALSE"
-      startup-script         = file("${path.module}/startup.sh")
+  metadata = {
+    enable-oslogin         = "TRUE"
+    block-project-ssh-keys = "TRUE"
+    serial-port-enable     = "FALSE"
+    startup-script         = file("${path.module}/startup.sh")
 
-      trackgate-package        = var.package.url
-      trackgate-package-sha256 = var.package.sha256
-      trackgate-config         = var.config
-      trackgate-secrets        = join("\n", [for name, id in var.secrets : "${name} ${id}"])
-      trackgate-port           = tostring(var.port)
-      trackgate-redirect       = var.redirect ? "true" : "false"
-      trackgate-ops-agent      = var.ops_agent ? "true" : "false"
-      mlflow-packages          = join("\n", var.mlflow_packages)
-      mlflow-artifacts         = var.artifacts
-      mlflow-database-host     = var.database.host
-      mlflow-database-secret   = var.database.secrets.mlflow
-      database-ca              = var.database.ca
-    },
-    var.self_signed_for == "" ? {} : { trackgate-self-signed = var.self_signed_for },
-    var.iap_audience_attribute == "" ? {} : { trackgate-iap-audience = var.iap_audience_attribute },
-  )
+    trackgate-package        = var.package.url
+    trackgate-package-sha256 = var.package.sha256
+    trackgate-config         = var.config
+    trackgate-secrets        = join("\n", [for name, id in var.secrets : "${name} ${id}"])
+    trackgate-self-signed    = coalesce(var.self_signed_for, "none")
+    trackgate-port           = tostring(var.port)
+    trackgate-redirect       = var.redirect ? "true" : "false"
+    trackgate-iap-audience   = coalesce(var.iap_audience_attribute, "none")
+    trackgate-ops-agent      = var.ops_agent ? "true" : "false"
+    mlflow-packages          = join("\n", var.mlflow_packages)
+    mlflow-artifacts         = var.artifacts
+    mlflow-database-host     = var.database.host
+    mlflow-database-secret   = var.database.secrets.mlflow
+    database-ca              = var.database.ca
+  }
 
   depends_on = [
     google_secret_manager_secret_iam_member.this,

@@ -26,12 +26,6 @@ fail() {
 get() { curl -fsS --connect-timeout 5 --max-time 60 --retry 5 --retry-delay 2 --retry-connrefused "$@"; }
 metadata() { get -H 'Metadata-Flavor: Google' "$METADATA_URL/computeMetadata/v1/$1"; }
 attribute() { metadata "instance/attributes/$1" || fail "the instance has no metadata \`$1\`"; }
-# An attribute that may be missing: then nothing.
-optional() {
-  local names
-  names=$(metadata instance/attributes/)
-  if grep -qxF -- "$1" <<<"$names"; then attribute "$1"; fi
-}
 
 # Asked anew each time: it lasts an hour at most, and the metadata server keeps it.
 token() { metadata instance/service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])'; }
@@ -200,8 +194,8 @@ audience() {
 trackgate_settings() {
   local config key audience name id host
   config=$(attribute trackgate-config)
-  key=$(optional trackgate-iap-audience)
-  if [ -n "$key" ]; then
+  key=$(attribute trackgate-iap-audience)
+  if [ "$key" != none ]; then
     audience=$(audience "$key")
     config=${config//@IAP_AUDIENCE@/$audience}
   fi
@@ -218,8 +212,8 @@ trackgate_settings() {
   done <<<"$(attribute trackgate-secrets)"
 
   # Google's front does not look whose the certificate is.
-  host=$(optional trackgate-self-signed)
-  if [ -n "$host" ] && ! openssl x509 -in /etc/trackgate/tls/cert.pem -noout -checkend 7776000 >/dev/null 2>&1; then
+  host=$(attribute trackgate-self-signed)
+  if [ "$host" != none ] && ! openssl x509 -in /etc/trackgate/tls/cert.pem -noout -checkend 7776000 >/dev/null 2>&1; then
     (
       umask 077
       openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$host" \

@@ -203,6 +203,10 @@ run "no_secret_stands_in_metadata" {
     condition     = alltrue([for line in split("\n", module.vm.instance.metadata["trackgate-secrets"]) : can(regex("^(secrets|tls)/[a-z.-]+ [A-Za-z0-9_-]+$", line))])
     error_message = "More than names of secrets stands in the machine's metadata."
   }
+  assert {
+    condition     = alltrue([for value in values(module.vm.instance.metadata) : value != ""])
+    error_message = "An empty value, which the metadata server may not have."
+  }
 }
 
 run "the_database_has_no_public_address_and_speaks_tls_alone" {
