@@ -260,6 +260,8 @@ locals {
     fullnameOverride = var.name
     image            = { repository = local.images.trackgate[0], digest = local.images.trackgate[1] }
     replicaCount     = var.replicas
+    # MLflow has its password in a variable, which a pod reads at its start alone: other passwords, other pods.
+    podAnnotations = { "trackgate/password-generation" = tostring(var.password_generation) }
     config = {
       public_url = "https://${var.domain}"
       issuer     = []

@@ -42,6 +42,16 @@ run "the_chart_is_told_all_of_it_and_no_secret" {
   }
 }
 
+run "other_passwords_make_other_pods" {
+  variables {
+    password_generation = 2
+  }
+  assert {
+    condition     = yamldecode(output.values).podAnnotations["trackgate/password-generation"] == "2"
+    error_message = "Pods would go on with the passwords of before."
+  }
+}
+
 run "images_without_a_digest_are_refused" {
   command = plan
   variables {
