@@ -89,4 +89,6 @@ module "service" {
     admins         = var.admins
   })
   depends_on = [module.apis]
+
+  programmatic_clients = var.programmatic_clients
 }

@@ -307,3 +307,17 @@ resource "google_iap_web_backend_service_iam_member" "this" {
   role                = "roles/iap.httpsResourceAccessor"
   member              = each.value
 }
+
+# Google's own OAuth client is for browsers alone: IAP takes ID tokens of programs where they are made out for one of these.
+resource "google_iap_settings" "this" {
+  count = var.backend_service == null || length(var.programmatic_clients) == 0 ? 0 : 1
+
+  name = "projects/${data.google_project.this.number}/iap_web/compute/services/${var.backend_service}"
+
+  access_settings {
+    oauth_settings {
+      programmatic_clients = var.programmatic_clients
+    }
+  }
+  depends_on = [module.apis]
+}

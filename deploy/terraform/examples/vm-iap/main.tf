@@ -119,6 +119,8 @@ module "lb" {
   members        = var.members
   dns_zone       = var.dns_zone
   depends_on     = [module.apis]
+
+  programmatic_clients = var.programmatic_clients
 }
 
 resource "google_compute_project_metadata_item" "audience" {

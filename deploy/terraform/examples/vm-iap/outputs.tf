@@ -8,8 +8,13 @@ output "address" {
 }
 
 output "iap_audience" {
-  description = "What IAP's assertions are made out to; programs ask for tokens of this audience in front of IAP."
+  description = "What IAP's assertions are made out to, and Trackgate asks of them. Programs ask for tokens of another audience: `iap_programs`."
   value       = module.lb.audience
+}
+
+output "iap_programs" {
+  description = "What programs show IAP (docs/gcp.md, Programs behind IAP): an ID token for one of `clients`, or a JWT that a service account signs, for `signed`."
+  value       = { clients = var.programmatic_clients, signed = "https://${var.domain}/*" }
 }
 
 output "service_accounts" {

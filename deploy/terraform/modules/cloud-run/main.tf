@@ -294,3 +294,16 @@ resource "google_iap_web_cloud_run_service_iam_member" "this" {
   role                   = "roles/iap.httpsResourceAccessor"
   member                 = each.value
 }
+
+# Google's own OAuth client is for browsers alone: IAP takes ID tokens of programs where they are made out for one of these.
+resource "google_iap_settings" "this" {
+  count = length(var.programmatic_clients) == 0 ? 0 : 1
+
+  name = "projects/${var.project_number}/iap_web/cloud_run-${var.region}/services/${google_cloud_run_v2_service.this.name}"
+
+  access_settings {
+    oauth_settings {
+      programmatic_clients = var.programmatic_clients
+    }
+  }
+}

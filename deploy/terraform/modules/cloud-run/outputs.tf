@@ -36,6 +36,11 @@ output "name" {
   }
 }
 
+output "programs" {
+  description = "Whose ID tokens IAP takes from programs, and before what."
+  value       = [for settings in google_iap_settings.this : { name = settings.name, clients = settings.access_settings[0].oauth_settings[0].programmatic_clients }]
+}
+
 output "iam" {
   value = concat(
     [for grant in google_secret_manager_secret_iam_member.this : { on = "secret ${grant.secret_id}", role = grant.role, member = grant.member }],

@@ -143,6 +143,19 @@ resource "google_iap_web_backend_service_iam_member" "this" {
   member              = each.value
 }
 
+# Google's own OAuth client is for browsers alone: IAP takes ID tokens of programs where they are made out for one of these.
+resource "google_iap_settings" "this" {
+  count = length(var.programmatic_clients) == 0 ? 0 : 1
+
+  name = "projects/${var.project_number}/iap_web/compute/services/${google_compute_backend_service.this.name}"
+
+  access_settings {
+    oauth_settings {
+      programmatic_clients = var.programmatic_clients
+    }
+  }
+}
+
 resource "google_dns_record_set" "this" {
   count = var.dns_zone == null ? 0 : 1
 

@@ -30,6 +30,11 @@ output "records" {
   value = [for record in google_dns_record_set.this : "${record.name} ${record.type} ${one(record.rrdatas)} in ${record.managed_zone}"]
 }
 
+output "programs" {
+  description = "Whose ID tokens IAP takes from programs, and before what."
+  value       = [for settings in google_iap_settings.this : { name = settings.name, clients = settings.access_settings[0].oauth_settings[0].programmatic_clients }]
+}
+
 output "iam" {
   value = [for grant in google_iap_web_backend_service_iam_member.this : { on = "backend ${grant.web_backend_service}", role = grant.role, member = grant.member }]
 }

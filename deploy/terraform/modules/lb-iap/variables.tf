@@ -39,6 +39,16 @@ variable "members" {
   }
 }
 
+variable "programmatic_clients" {
+  description = "OAuth clients of the organization for which programs' ID tokens may be made out; without any, IAP lets no such token through. By their ids, which are no secret."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for client in var.programmatic_clients : can(regex("^[0-9]+-[a-z0-9]+[.]apps[.]googleusercontent[.]com$", client))])
+    error_message = "NUMBER-LETTERS.apps.googleusercontent.com each: the client's id, not its secret and not IAP's audience."
+  }
+}
+
 variable "security_policy" {
   description = "A Cloud Armor policy of yours."
   type        = string

@@ -291,3 +291,33 @@ run "the_network_is_our_own_and_seen" {
     error_message = "A subnet of Google's making, without private access to Google, or without flow logs."
   }
 }
+
+# https://cloud.google.com/iap/docs/authentication-howto: with Google's own client, programs are refused but for these.
+run "programs_come_in_by_the_clients_that_are_listed" {
+  variables {
+    programmatic_clients = ["1234-abc.apps.googleusercontent.com"]
+  }
+  assert {
+    condition     = module.service.programs == [{ name = "projects/123456789/iap_web/cloud_run-europe-west1/services/trackgate", clients = tolist(["1234-abc.apps.googleusercontent.com"]) }]
+    error_message = "IAP would refuse ID tokens of the listed clients, or take others': ${jsonencode(module.service.programs)}"
+  }
+  assert {
+    condition     = output.iap_programs.clients == tolist(["1234-abc.apps.googleusercontent.com"]) && output.iap_programs.signed == "https://trackgate-123456789.europe-west1.run.app/*"
+    error_message = "Nobody is told for whom a program's credential for IAP is made out."
+  }
+}
+
+run "without_a_list_iap_is_left_as_it_is" {
+  assert {
+    condition     = length(module.service.programs) == 0 && length(output.iap_programs.clients) == 0
+    error_message = "IAP's settings are touched where nobody asked."
+  }
+}
+
+run "the_audience_of_assertions_is_no_client" {
+  command = plan
+  variables {
+    programmatic_clients = ["/projects/123456789/global/backendServices/4567"]
+  }
+  expect_failures = [var.programmatic_clients]
+}

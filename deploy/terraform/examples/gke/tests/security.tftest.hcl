@@ -274,3 +274,38 @@ run "the_network_is_our_own_and_seen" {
     error_message = "A subnet of Google's making, without private access to Google, or without flow logs."
   }
 }
+
+# https://cloud.google.com/iap/docs/authentication-howto: with Google's own client, programs are refused but for these.
+run "programs_come_in_by_the_clients_that_are_listed" {
+  variables {
+    programmatic_clients = ["1234-abc.apps.googleusercontent.com"]
+    backend_service      = "gkegw1-x"
+  }
+  override_data {
+    target = data.google_compute_backend_service.gateway
+    values = { generated_id = 4567 }
+  }
+  assert {
+    condition     = [for settings in google_iap_settings.this : { name = settings.name, clients = settings.access_settings[0].oauth_settings[0].programmatic_clients }] == [{ name = "projects/123456789/iap_web/compute/services/gkegw1-x", clients = tolist(["1234-abc.apps.googleusercontent.com"]) }]
+    error_message = "IAP would refuse ID tokens of the listed clients, or take others': ${jsonencode([for settings in google_iap_settings.this : { name = settings.name, clients = settings.access_settings[0].oauth_settings[0].programmatic_clients }])}"
+  }
+  assert {
+    condition     = output.iap_programs.clients == tolist(["1234-abc.apps.googleusercontent.com"]) && output.iap_programs.signed == "https://mlflow.example.com/*"
+    error_message = "Nobody is told for whom a program's credential for IAP is made out."
+  }
+}
+
+run "without_a_list_iap_is_left_as_it_is" {
+  assert {
+    condition     = length([for settings in google_iap_settings.this : { name = settings.name, clients = settings.access_settings[0].oauth_settings[0].programmatic_clients }]) == 0 && length(output.iap_programs.clients) == 0
+    error_message = "IAP's settings are touched where nobody asked."
+  }
+}
+
+run "the_audience_of_assertions_is_no_client" {
+  command = plan
+  variables {
+    programmatic_clients = ["/projects/123456789/global/backendServices/4567"]
+  }
+  expect_failures = [var.programmatic_clients]
+}
