@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -588,8 +588,53 @@ fn init_writes_a_configuration_that_is_read_overwrites_nothing_and_asks_nobody_w
     let fault = place.fails(&format!("{init} --force --url not-an-address"), 2);
     assert!(fault.contains("--url"), "{fault}");
     let fault = place.fails("init --for vm --url mlflow --client-id 1 --force", 1);
-    assert!(fault.contains("no file was written") && fault.contains("public_url"), "{fault}");
+    assert!(fault.contains("no file was written") && fault.contains("`--url mlflow`: must be"), "{fault}");
     assert!(place.says("config print").contains("public_url = \"https://mlflow.example.com"), "the old one stays");
+}
+
+#[test]
+fn init_gives_the_new_file_to_whom_the_old_one_belonged() {
+    let place = Place::new();
+    let file = place.0.join("trackgate.toml");
+    let init = "init --for vm --url https://mlflow.example.com --client-id 1234 --force";
+    let root = fs::metadata(&file).unwrap().uid() == 0;
+    // Only root may give a file away.
+    if root {
+        std::os::unix::fs::chown(&file, Some(12_345), Some(23_456)).unwrap();
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let owner = |file: &fs::Metadata| (file.uid(), file.gid(), file.mode() & 0o777);
+    let before = owner(&fs::metadata(&file).unwrap());
+    place.says(init);
+    assert_eq!(owner(&fs::metadata(&file).unwrap()), before);
+    // Without one before: for the group of the folder, as which the package's unit reads it.
+    fs::remove_file(&file).unwrap();
+    if root {
+        std::os::unix::fs::chown(&place.0, None, Some(23_456)).unwrap();
+    }
+    place.says(init);
+    let (_, group, mode) = owner(&fs::metadata(&file).unwrap());
+    assert_eq!((group, mode), (fs::metadata(&place.0).unwrap().gid(), 0o640));
+    let left: Vec<_> = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["trackgate.toml"]);
+}
+
+#[test]
+fn init_replaces_the_packages_sample_only_while_nobody_changed_it() {
+    let place = Place::new();
+    let file = place.0.join("trackgate.toml");
+    let init = "init --for vm --url https://gate.example.com --client-id 1234";
+    let sample = include_str!("../deploy/debian/trackgate.toml");
+    fs::write(&file, sample.replace("ada@example.com", "eve@example.com")).unwrap();
+    assert!(place.fails(init, 1).contains("--force"));
+    fs::write(&file, sample).unwrap();
+    let said = place.says(init);
+    assert!(
+        said.contains("next, as root:\n- ") && said.contains("\n    systemctl enable --now trackgate.socket "),
+        "{said}"
+    );
+    assert!(fs::read_to_string(&file).unwrap().contains("https://gate.example.com"));
+    assert!(place.fails(init, 1).contains("--force"), "what it wrote is somebody's");
 }
 
 /// A certificate of an authority, as the gate keeps it, that began so many days ago and ends in so many.

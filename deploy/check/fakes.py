@@ -1,4 +1,5 @@
-"""What stands around the gate in the check: MLflow on 5000 (not with --no-mlflow), an identity provider on 9000. They know just enough."""
+"""What stands around the gate in the check: MLflow on 5000 (not with --no-mlflow), an identity provider and IAP on 9000. They know
+just enough."""
 
 import base64, json, subprocess, sys, threading, time, urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,27 @@ def token(nonce):
     }).encode())
     signed = f"{head}.{body}"
     return signed + "." + b64(openssl("dgst", "-sha256", "-sign", KEY, data=signed.encode()))
+
+
+IAP = openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout")
+with open(KEY + ".iap", "wb") as file:
+    file.write(IAP)
+POINT = openssl("ec", "-pubout", "-outform", "DER", data=IAP)[-64:]
+
+
+def assertion(audience, email):
+    """What Google's IAP says of who comes."""
+    now = int(time.time())
+    head = b64(json.dumps({"alg": "ES256", "kid": "i1", "typ": "JWT"}).encode())
+    body = b64(json.dumps({
+        "iss": "https://cloud.google.com/iap", "aud": audience, "sub": "accounts.google.com:" + email, "email": email,
+        "hd": email.split("@")[1], "iat": now, "exp": now + 600,
+    }).encode())
+    der = openssl("dgst", "-sha256", "-sign", KEY + ".iap", data=f"{head}.{body}".encode())
+    # SEQUENCE of two INTEGERs, each of at most 33 bytes.
+    length = der[3]
+    halves = der[4:4 + length], der[6 + length:]
+    return f"{head}.{body}." + b64(b"".join(int.from_bytes(half, "big").to_bytes(32, "big") for half in halves))
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -69,6 +91,11 @@ class Provider(Answer):
             })
         elif url.path == "/keys":
             self.say({"keys": [{"kty": "RSA", "kid": "k1", "use": "sig", "alg": "RS256", "n": b64(MODULUS), "e": "AQAB"}]})
+        elif url.path == "/iap":
+            self.say({"keys": [{"kty": "EC", "crv": "P-256", "kid": "i1", "use": "sig", "alg": "ES256", "x": b64(POINT[:32]), "y": b64(POINT[32:])}]})
+        elif url.path == "/assertion":
+            asked = dict(urllib.parse.parse_qsl(url.query))
+            self.say(assertion(asked["aud"], asked["email"]), kind="text/plain")
         elif url.path == "/authorize":
             asked = dict(urllib.parse.parse_qsl(url.query))
             code = f"code-{len(NONCES)}"

@@ -1,4 +1,4 @@
-//! What stands in the file that `trackgate init` writes, and what is to be done next?
+//! What stands in the file that `trackgate init` writes?
 //!
 //! Only what matters for the place; every other key, with its default, stands in `config/example.toml`. What is the same for
 //! these places in `deploy/` is the same here.
@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::Place;
+use super::{HANDED, Place, SECRETS};
 
 /// Google's load balancers and health checks come from there
 /// (<https://cloud.google.com/load-balancing/docs/firewall-rules>).
-const FRONTS: &str = "[\"130.211.0.0/22\", \"35.191.0.0/16\"]";
+pub(super) const FRONTS: [&str; 2] = ["130.211.0.0/22", "35.191.0.0/16"];
+/// Where Google's front reaches a machine: above 1023, so that no socket of systemd's is needed where there is no package.
+pub(super) const BEHIND: u16 = 8443;
 
 /// What is known of the place.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub(super) struct Issuer {
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) url: String,
-    pub(super) password_file: Option<PathBuf>,
+    pub(super) password_file: PathBuf,
     pub(super) ca: Option<PathBuf>,
 }
 
@@ -73,8 +75,8 @@ impl Answers {
         }
         if let Some(database) = &self.database {
             texts.push(database.url.as_str().into());
-            let files = [&database.password_file, &database.ca];
-            texts.extend(files.into_iter().flatten().map(|file| file.to_string_lossy()));
+            texts.push(database.password_file.to_string_lossy());
+            texts.extend(database.ca.iter().map(|file| file.to_string_lossy()));
         }
         match texts.iter().find(|text| text.chars().any(char::is_control)) {
             Some(text) => bail!("{text:?} has control characters; no file was written"),
@@ -83,7 +85,7 @@ impl Answers {
     }
 }
 
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     toml::Value::String(value.to_owned()).to_string()
 }
 
@@ -137,7 +139,7 @@ pub(super) fn written(answers: &Answers) -> String {
     line("default_workspace_permission = \"NO_PERMISSIONS\"");
     line("");
     line("[audit]");
-    if is_machine(answers.place) {
+    if answers.place.is_machine() {
         line("# One line of JSON for each request.");
         line("file = \"/var/log/trackgate/audit.jsonl\"");
     } else {
@@ -162,8 +164,11 @@ pub(super) fn written(answers: &Answers) -> String {
     out
 }
 
-fn is_machine(place: Place) -> bool {
-    matches!(place, Place::Vm | Place::VmIap)
+/// Where a secret is that systemd hands over.
+fn handed(file: &Path, line: &mut impl FnMut(&str)) {
+    if let Some(name) = file.to_str().and_then(|file| file.strip_prefix(HANDED)) {
+        line(&format!("# {SECRETS}/{name}, which systemd hands to trackgate.service at its start."));
+    }
 }
 
 fn store(answers: &Answers, line: &mut impl FnMut(&str)) {
@@ -172,8 +177,8 @@ fn store(answers: &Answers, line: &mut impl FnMut(&str)) {
     line("[store]");
     line("# Shared by all gates. TLS is verified, with the server's name.");
     line(&format!("url = {}", text(&database.url)));
-    let default = Path::new("/etc/trackgate/database-password");
-    line(&format!("password_file = {}", path(database.password_file.as_deref().unwrap_or(default))));
+    handed(&database.password_file, line);
+    line(&format!("password_file = {}", path(&database.password_file)));
     match &database.ca {
         Some(ca) => line(&format!("ca_file = {}", path(ca))),
         None => line("# ca_file = \"/etc/trackgate/database-ca.pem\""),
@@ -186,12 +191,14 @@ fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
     line("[listen]");
     match answers.place {
         Place::Vm => {
+            line("# The ports of trackgate.socket and trackgate-redirect.socket.");
             line("https = \"[::]:443\"");
             line("redirect = \"[::]:80\"");
         }
         Place::VmIap => {
             line("# Between Google's front and us; it takes a certificate of the machine's own making.");
-            line("https = \"[::]:8443\"");
+            line("# trackgate.socket must hold the same port.");
+            line(&format!("https = \"[::]:{BEHIND}\""));
         }
         Place::CloudRun => line("plain = \"0.0.0.0:8080\""),
         Place::Gke => {
@@ -199,8 +206,8 @@ fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
             line("plain = \"0.0.0.0:8080\"");
         }
     }
-    if is_machine(answers.place) && answers.acme.is_none() {
-        line("# Read again when they change.");
+    if answers.place.is_machine() && answers.acme.is_none() {
+        line("# Readable by the group trackgate-config. Read again when they change.");
         line(&format!("certificate = {}", path(&answers.certificate)));
         line(&format!("private_key = {}", path(&answers.private_key)));
     }
@@ -208,7 +215,7 @@ fn listen(answers: &Answers, line: &mut impl FnMut(&str)) {
         Place::Vm => {}
         Place::VmIap | Place::Gke => {
             line("# Google's load balancers, which say whose request it is.");
-            line(&format!("trusted_proxies = {FRONTS}"));
+            line(&format!("trusted_proxies = {}", list(&FRONTS.map(str::to_owned))));
         }
         Place::CloudRun => {
             line("# Cloud Run's own front, as an instance sees it.");
@@ -249,7 +256,7 @@ fn who(answers: &Answers, line: &mut impl FnMut(&str)) {
         line("# Google's Identity-Aware Proxy says who comes, on this listener; its signature is checked.");
         line("[iap]");
         line(&format!("audiences = [{}]", text(audience)));
-        line(&format!("listener = \"{}\"", if is_machine(answers.place) { "https" } else { "plain" }));
+        line(&format!("listener = \"{}\"", if answers.place.is_machine() { "https" } else { "plain" }));
         if answers.domains.is_empty() {
             line("# Domains of the people who may come; empty: all whom IAP lets through.");
         }
@@ -277,6 +284,7 @@ fn who(answers: &Answers, line: &mut impl FnMut(&str)) {
     line("[issuer.login]");
     line(&format!("# The client's redirect address is {}/trackgate/callback/{}", answers.url, issuer.name()));
     line(&format!("client_id = {}", text(&issuer.client_id)));
+    handed(&issuer.secret_file, line);
     line(&format!("client_secret_file = {}", path(&issuer.secret_file)));
     line("");
     line("[issuer.bearer]");
@@ -285,49 +293,7 @@ fn who(answers: &Answers, line: &mut impl FnMut(&str)) {
 }
 
 impl Issuer {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         if self.google { "google" } else { "sso" }
     }
-}
-
-/// What is to be done next.
-pub(super) fn steps(answers: &Answers, file: &Path) -> Vec<String> {
-    let mut steps = Vec::new();
-    if let Some(issuer) = &answers.issuer {
-        steps.push(format!(
-            "at the issuer, let the client redirect to {}/trackgate/callback/{}, and put its secret into {} (mode 0640)",
-            answers.url,
-            issuer.name(),
-            issuer.secret_file.display()
-        ));
-    }
-    if let Some(database) = &answers.database {
-        let default = Path::new("/etc/trackgate/database-password");
-        let password = database.password_file.as_deref().unwrap_or(default);
-        steps.push(format!("put the database's password into {} (mode 0640)", password.display()));
-    }
-    if answers.acme.is_some() {
-        steps.push("let the name lead to this machine, and everybody reach its port 443".to_owned());
-    } else if is_machine(answers.place) {
-        steps.push(format!(
-            "put the certificate into {} and its key into {}",
-            answers.certificate.display(),
-            answers.private_key.display()
-        ));
-    }
-    if answers.admins.is_empty() {
-        steps.push("name an administrator: `access.admins`, or `trackgate user add NAME --admin`".to_owned());
-    }
-    steps.push(format!("trackgate --config {} check", file.display()));
-    steps.push(match answers.place {
-        Place::Vm | Place::VmIap => "systemctl enable --now trackgate".to_owned(),
-        Place::CloudRun => {
-            "mount the file as a secret at /etc/trackgate/trackgate.toml and deploy (docs/gcp.md)".to_owned()
-        }
-        Place::Gke => {
-            "put what it says into the chart's `config` values (deploy/helm/trackgate), and install it".to_owned()
-        }
-    });
-    steps.push(format!("trackgate doctor --url {}", answers.url));
-    steps
 }
