@@ -306,6 +306,7 @@ resource "google_iap_web_backend_service_iam_member" "this" {
   web_backend_service = var.backend_service
   role                = "roles/iap.httpsResourceAccessor"
   member              = each.value
+  depends_on          = [module.apis]
 }
 
 # Google's own OAuth client is for browsers alone: IAP takes ID tokens of programs where they are made out for one of these.
