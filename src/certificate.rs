@@ -6,8 +6,8 @@
 // The method is of one lifetime where the closure is of any: what the lint suggests does not compile.
 #![allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::verify_server_name;
@@ -131,24 +131,56 @@ fn rest(fields: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
     Ok(())
 }
 
-/// When the certificate that is shown ends: written by the door, read by whoever tells of it.
+/// What is told of the certificate that is shown: written by the door, read by whoever tells of it. A clone tells the same.
 #[derive(Debug, Clone, Default)]
-pub struct Expiry(Arc<AtomicU64>);
+pub struct Shown(Arc<Told>);
 
-impl Expiry {
+#[derive(Debug, Default)]
+struct Told {
+    /// When it ends, in seconds; 0: there is none.
+    to: AtomicU64,
+    /// Why a newer one is not shown instead.
+    fault: Mutex<Option<String>>,
+    hosts: OnceLock<Vec<String>>,
+}
+
+impl Shown {
     /// Notes that a certificate is shown now which ends then.
     pub fn set(&self, to: SystemTime) {
         let seconds = to.duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1));
-        self.0.store(seconds, Ordering::Relaxed);
+        self.0.to.store(seconds, Ordering::Relaxed);
     }
 
-    /// `None`: there is no certificate.
+    /// When it ends. `None`: there is no certificate.
     #[must_use]
     pub fn get(&self) -> Option<SystemTime> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.to.load(Ordering::Relaxed) {
             0 => None,
             seconds => UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
         }
+    }
+
+    /// Notes why what was read last is not shown, or that it is.
+    pub fn refused(&self, fault: Option<String>) {
+        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Why what was read last is not shown. `None`: it is.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes by which names clients come, where they look at the name. The first word counts.
+    pub fn wanted_for(&self, hosts: Vec<String>) {
+        let _ = self.0.hosts.set(hosts);
+    }
+
+    /// The names by which clients come and for which this certificate is not.
+    #[must_use]
+    pub fn not_covered<'a>(&'a self, facts: &Facts) -> Vec<&'a str> {
+        let hosts = self.0.hosts.get().into_iter().flatten();
+        hosts.map(String::as_str).filter(|host| !facts.covers(host)).collect()
     }
 }
 
@@ -230,9 +262,17 @@ mod tests {
 
     #[test]
     fn no_certificate_ends_never_and_another_ends_when_it_ends() {
-        let expiry = Expiry::default();
-        assert_eq!(expiry.get(), None);
-        expiry.clone().set(at(2030));
-        assert_eq!(expiry.get(), Some(at(2030)));
+        let shown = Shown::default();
+        assert_eq!(shown.get(), None);
+        shown.clone().set(at(2030));
+        assert_eq!(shown.get(), Some(at(2030)));
+    }
+
+    #[test]
+    fn names_for_which_a_certificate_is_not_are_told_where_names_are_looked_at() {
+        let (shown, facts) = (Shown::default(), Facts::of(&certificate(|_| {})).unwrap());
+        assert!(shown.not_covered(&facts).is_empty(), "nobody said by which names clients come");
+        shown.clone().wanted_for(["mlflow.example.com", "other.example.com"].map(str::to_owned).into());
+        assert_eq!(shown.not_covered(&facts), ["other.example.com"]);
     }
 }

@@ -68,6 +68,7 @@ pub mod fetch;
 // On a person's own machine: signing in from there, and the credential that is kept.
 pub mod client;
 // Deadlines that move.
+mod seldom;
 mod timer;
 pub mod way_out;
 // Time, and its settable twin for tests.

@@ -44,6 +44,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("trace_context", 0),
     ("mlflow", 0),
     ("clock", 0),
+    ("seldom", 0),
     ("timer", 0),
     ("way_out", 0),
 ];

@@ -22,7 +22,7 @@ use super::plan::{self, Alarm, Window};
 use super::settings::Settings;
 use super::shelf::{Attempts, Pair, Shelf};
 use super::speak::Speaker;
-use crate::certificate::Expiry;
+use crate::certificate::Shown;
 use crate::clock::Clock;
 use crate::fetch::{BadTrust, Fetcher};
 
@@ -56,7 +56,7 @@ pub struct Keeper {
     shelf: Shelf,
     desk: Arc<Desk>,
     speaker: Speaker,
-    expiry: Expiry,
+    expiry: Shown,
     clock: Clock,
     hastened: Notify,
     lock: Mutex<Option<File>>,
@@ -82,7 +82,7 @@ impl Keeper {
     /// # Errors
     /// [`OpenFault`]: where nothing is kept, there must be a place to keep things. A kept certificate is shown even if the
     /// folder cannot be written.
-    pub fn open(settings: Settings, desk: Arc<Desk>, expiry: Expiry, clock: Clock) -> Result<Self, OpenFault> {
+    pub fn open(settings: Settings, desk: Arc<Desk>, expiry: Shown, clock: Clock) -> Result<Self, OpenFault> {
         let shelf = Shelf::of(&settings.state_dir, &settings.directory);
         if let Some(binding) = &settings.binding {
             binding_key(binding)?;

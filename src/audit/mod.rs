@@ -6,12 +6,15 @@
 //!
 //! INVARIANT: nothing secret has a field here: no token, cookie, code, body or query.
 
+mod beside;
 mod id;
 mod line;
 pub mod record;
 pub mod search;
+mod sink;
 mod writer;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,7 @@ use writer::State;
 pub struct Settings {
     /// The file, or standard output.
     pub to: Target,
-    /// Besides a file, to standard output too.
+    /// Besides a file, to standard output too. With [`OnFailure::Allow`] the file does not wait for it.
     pub stdout_too: bool,
     /// The Google Cloud project whose traces lines are linked to (`logging.googleapis.com/trace`).
     pub google_project: Option<String>,
@@ -48,6 +51,15 @@ pub enum Target {
     Stdout,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdout => f.write_str("standard output"),
+        }
+    }
+}
+
 /// When the file is synchronised with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
@@ -62,7 +74,7 @@ pub enum Fsync {
 pub enum OnFailure {
     /// They are refused with 503.
     Refuse,
-    /// They go on, unrecorded; a warning is logged.
+    /// They go on, unrecorded and counted; a warning is logged.
     Allow,
 }
 
@@ -118,6 +130,26 @@ impl Health {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.state.failing()
+    }
+
+    /// How many requests went on without a record ([`OnFailure::Allow`]).
+    #[must_use]
+    pub fn unrecorded(&self) -> u64 {
+        self.state.unrecorded()
+    }
+
+    /// How many records standard output did not take, besides the file that did.
+    #[must_use]
+    pub fn untold(&self) -> usize {
+        self.state.untold()
+    }
+
+    /// Whether the file that is written is the one that was asked for last.
+    ///
+    /// # Errors
+    /// Why it could not be opened anew.
+    pub fn is_reopened(&self) -> Result<(), String> {
+        self.state.stale().map_or(Ok(()), Err)
     }
 
     fn writable(&self) -> Result<(), Unwritable> {
@@ -194,7 +226,9 @@ impl Log {
         match self.health.on_failure {
             OnFailure::Refuse => Err(fault),
             OnFailure::Allow => {
-                tracing::warn!(fault = %fault, "a request goes on without an audit record");
+                if let Some(others) = self.health.state.one_goes_unrecorded() {
+                    tracing::warn!(fault = %fault, others, "a request goes on without an audit record");
+                }
                 Ok(Record::new(None, &self.clock))
             }
         }
@@ -212,9 +246,10 @@ impl Log {
         &self.to
     }
 
-    /// Closes and opens the file anew, after a log rotation.
+    /// Closes and opens the file anew, after a log rotation; [`Health::is_reopened`] tells whether it could.
     pub fn reopen(&self) {
         self.health.state.ask_to_reopen();
+        self.queue.wake();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::line::Line;
-use super::writer::State;
+use super::writer::{Sent, State};
 use crate::access::decide::{Reason, Requirement};
 use crate::access::identity::{Identity, Names, Proof};
 use crate::access::spelled;
@@ -89,7 +89,7 @@ const ASKED: usize = 256;
 /// The way to the writer.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    pub(super) records: UnboundedSender<Box<Entry>>,
+    pub(super) records: UnboundedSender<Sent>,
     pub(super) state: Arc<State>,
 }
 
@@ -97,7 +97,12 @@ impl Queue {
     fn put(&self, entry: Box<Entry>) {
         self.state.one_more_waits();
         // The writer ends only when every sender is gone.
-        let _ = self.records.send(entry);
+        let _ = self.records.send(Some(entry));
+    }
+
+    /// Has the writer look at what it is told.
+    pub(super) fn wake(&self) {
+        let _ = self.records.send(None);
     }
 }
 

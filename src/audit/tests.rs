@@ -95,6 +95,10 @@ fn an_operator_may_choose_to_go_on_without_records() {
     for _ in 0..100 {
         drop(log.begin().unwrap());
     }
+    wait_for("one that went on without a record is counted", || {
+        drop(log.begin().unwrap());
+        log.health().unrecorded() > 0
+    });
 }
 
 #[test]
@@ -138,6 +142,62 @@ fn after_a_rotation_records_go_to_the_new_file() {
     writer.finish(Duration::from_secs(10));
     assert_eq!(std::fs::read_to_string(&old).unwrap().lines().count(), 1);
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn an_idle_gate_opens_the_new_file_at_once() {
+    let folder = folder("idle");
+    let (path, old) = (folder.join("audit.jsonl"), folder.join("audit.jsonl.1"));
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 8), Clock::System).unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    log.reopen();
+    wait_for("the new file", || path.exists());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_anew_is_told_until_it_can() {
+    let folder = folder("stale");
+    let (path, old) = (folder.join("audit.jsonl"), folder.join("audit.jsonl.1"));
+    let _ = (std::fs::remove_file(&path), std::fs::remove_file(&old), std::fs::remove_dir(&path));
+    let (log, writer) = Log::open(&settings(&path, OnFailure::Refuse, 8), Clock::System).unwrap();
+    assert_eq!(log.health().is_reopened(), Ok(()));
+    std::fs::rename(&path, &old).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    log.reopen();
+    wait_for("it is told", || log.health().is_reopened().is_err());
+    drop(log.begin().unwrap());
+    wait_for("the old file has the record", || std::fs::metadata(&old).is_ok_and(|file| file.len() > 0));
+    assert!(log.health().is_reopened().is_err() && !log.health().is_failing());
+    std::fs::remove_dir(&path).unwrap();
+    drop(log.begin().unwrap());
+    wait_for("the next record tries again", || log.health().is_reopened().is_ok());
+    drop(log);
+    writer.finish(Duration::from_secs(10));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn lines_of_two_gates_in_one_file_stay_whole() {
+    let path = folder("two").join("audit.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let gates = [(); 2].map(|()| Log::open(&settings(&path, OnFailure::Refuse, 8192), Clock::System).unwrap());
+    let writers = gates.map(|(log, writer)| {
+        std::thread::spawn(move || {
+            for _ in 0..500 {
+                drop(log.begin().unwrap());
+            }
+            drop(log);
+            writer.finish(Duration::from_secs(10));
+        })
+    });
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let whole = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
+    assert_eq!((whole, text.lines().count()), (1000, 1000));
 }
 
 #[test]

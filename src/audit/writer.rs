@@ -3,18 +3,17 @@
 //! One thread takes records from a queue in batches and appends them as JSON lines. A batch that cannot be
 //! written is kept and tried again; until it is through, [`State::failing`] tells the gate to refuse.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::beside::Beside;
 use super::record::Entry;
+use super::sink::Sink;
 use super::{Fsync, OpenError, Settings, Target};
+use crate::seldom::Seldom;
 
 /// Records in one write at most.
 const BATCH: usize = 1024;
@@ -22,14 +21,41 @@ const BATCH: usize = 1024;
 const REST: Duration = Duration::from_millis(4);
 /// How long it waits before it tries a failed batch again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How often it is told that requests go on without a record.
+const TELL: Duration = Duration::from_secs(10);
+
+/// What the writer is sent: a record, or `None`, to have a look at [`State`].
+pub(super) type Sent = Option<Box<Entry>>;
 
 /// What the writer and the gate tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     failing: AtomicBool,
     reopen: AtomicBool,
     hurry: AtomicBool,
     waiting: AtomicUsize,
+    /// Requests that went on without a record.
+    unrecorded: AtomicU64,
+    unrecorded_told: Seldom,
+    /// Records that standard output did not take, besides the file that did.
+    untold: AtomicUsize,
+    /// Why the file could not be opened anew.
+    stale: Mutex<Option<String>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            failing: AtomicBool::default(),
+            reopen: AtomicBool::default(),
+            hurry: AtomicBool::default(),
+            waiting: AtomicUsize::default(),
+            unrecorded: AtomicU64::default(),
+            unrecorded_told: Seldom::new(TELL),
+            untold: AtomicUsize::default(),
+            stale: Mutex::default(),
+        }
+    }
 }
 
 impl State {
@@ -53,62 +79,48 @@ impl State {
     pub(super) fn hurry(&self) {
         self.hurry.store(true, Ordering::Relaxed);
     }
-}
 
-enum Sink {
-    File(File),
-    Stdout(io::Stdout),
-}
-
-impl Sink {
-    fn open(target: &Target) -> io::Result<Self> {
-        match target {
-            Target::Stdout => Ok(Self::Stdout(io::stdout())),
-            Target::File(path) => open_file(path).map(Self::File),
-        }
+    /// A request goes on without a record. `Some`: tell it, and how many others went on so meanwhile.
+    pub(super) fn one_goes_unrecorded(&self) -> Option<u64> {
+        self.unrecorded.fetch_add(1, Ordering::Relaxed);
+        self.unrecorded_told.happened()
     }
 
-    fn put(&mut self, batch: &[u8], fsync: Fsync) -> io::Result<()> {
-        match self {
-            Self::Stdout(out) => {
-                let mut out = out.lock();
-                out.write_all(batch)?;
-                out.flush()
-            }
-            Self::File(file) => {
-                let before = file.metadata()?.len();
-                let written = file.write_all(batch).and_then(|()| match fsync {
-                    Fsync::Always => file.sync_data(),
-                    Fsync::Never => Ok(()),
-                });
-                if written.is_err() {
-                    // A part of a line must not stay in front of the next try.
-                    let _ = file.set_len(before);
-                }
-                written
-            }
-        }
+    pub(super) fn unrecorded(&self) -> u64 {
+        self.unrecorded.load(Ordering::Relaxed)
     }
-}
 
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    /// Standard output did not take so many records.
+    pub(super) fn not_told(&self, count: usize) {
+        self.untold.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn untold(&self) -> usize {
+        self.untold.load(Ordering::Relaxed)
+    }
+
+    /// Why the file that was to be opened anew is still the old one.
+    pub(super) fn stale(&self) -> Option<String> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_stale(&self, why: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner), why)
+    }
 }
 
 pub(super) fn start(
     settings: &Settings,
-    mut waiting: mpsc::UnboundedReceiver<Box<Entry>>,
+    mut waiting: mpsc::UnboundedReceiver<Sent>,
     state: Arc<State>,
 ) -> Result<std::thread::JoinHandle<()>, OpenError> {
     let target = settings.to.clone();
     let fsync = settings.fsync;
-    let name = match &target {
-        Target::File(path) => path.display().to_string(),
-        Target::Stdout => "-".to_owned(),
-    };
+    let name = target.to_string();
     let opened = |source| OpenError { path: name.clone(), source };
     let mut sink = Sink::open(&target).map_err(opened)?;
-    let mut besides = (settings.stdout_too && target != Target::Stdout).then(|| Sink::Stdout(io::stdout()));
+    let wished = settings.stdout_too && target != Target::Stdout;
+    let mut beside = wished.then(|| Beside::open(settings.on_failure, &state)).transpose().map_err(opened)?;
     let traces = settings.google_project.as_ref().map(|project| format!("projects/{project}/traces/"));
     std::thread::Builder::new()
         .name("audit".into())
@@ -117,29 +129,53 @@ pub(super) fn start(
             let mut records = Vec::with_capacity(BATCH);
             while waiting.blocking_recv_many(&mut records, BATCH) > 0 {
                 lines.clear();
-                let count = records.len();
-                for record in records.drain(..) {
+                let mut count = 0;
+                for record in records.drain(..).flatten() {
                     record.write_line(&mut lines, traces.as_deref());
+                    count += 1;
                 }
-                if state.reopen.swap(false, Ordering::Relaxed) {
-                    match Sink::open(&target) {
-                        Ok(new) => sink = new,
-                        Err(error) => {
-                            tracing::error!(%error, "the audit log cannot be opened anew; the old file stays in use");
-                        }
-                    }
+                if state.reopen.load(Ordering::Relaxed) {
+                    reopen(&mut sink, &target, &state);
+                }
+                if count == 0 {
+                    continue;
                 }
                 write_until_done(&mut sink, &target, &lines, fsync, &state);
-                if let Some(besides) = &mut besides {
-                    write_until_done(besides, &Target::Stdout, &lines, fsync, &state);
+                match &mut beside {
+                    None => {}
+                    Some(Beside::Bound(out)) => write_until_done(out, &Target::Stdout, &lines, fsync, &state),
+                    Some(Beside::Loose { batches, .. }) => Beside::hand_over(batches, &lines, count, &state),
                 }
                 state.waiting.fetch_sub(count, Ordering::Relaxed);
                 if !state.hurry.load(Ordering::Relaxed) {
                     std::thread::sleep(REST);
                 }
             }
+            if let Some(beside) = beside {
+                beside.end();
+            }
         })
         .map_err(|source| OpenError { path: "writer thread".into(), source })
+}
+
+/// Opens the file anew, for a rotation. What fails is told once, and tried again with every batch.
+fn reopen(sink: &mut Sink, target: &Target, state: &State) {
+    // Before the file is opened: a wish that comes meanwhile is another one.
+    state.reopen.store(false, Ordering::Relaxed);
+    match Sink::open(target) {
+        Ok(new) => {
+            *sink = new;
+            if state.is_stale(None).is_some() {
+                tracing::warn!("the audit log could be opened anew after all");
+            }
+        }
+        Err(error) => {
+            state.reopen.store(true, Ordering::Relaxed);
+            if state.is_stale(Some(error.to_string())).is_none() {
+                tracing::error!(%error, to = %target, "the audit log cannot be opened anew; the old file stays in use");
+            }
+        }
+    }
 }
 
 /// Tries until the batch is written. The queue fills meanwhile, and the gate refuses.
@@ -154,7 +190,7 @@ fn write_until_done(sink: &mut Sink, target: &Target, lines: &[u8], fsync: Fsync
             }
             Err(error) => {
                 if !state.failing.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "the audit log cannot be written");
+                    tracing::error!(%error, to = %target, "the audit log cannot be written");
                 }
                 if state.hurry.load(Ordering::Relaxed) {
                     tracing::error!(

@@ -9,6 +9,7 @@
 //! that there is a difference.
 
 mod accounts;
+mod alone;
 mod certificates;
 mod check;
 mod client;
@@ -236,7 +237,7 @@ fn keep_gate(file: &Path, passed: Passed) -> anyhow::Result<Ended> {
             }
         };
         house
-            .run(file, &mut signals, |addresses| tracing::info!(?addresses, "open"))
+            .run(file, &mut signals, |addresses| tracing::info!("{addresses}"))
             .await
             .context("the gate did not open, or did not close in order")?;
         Ok(Ended::Well)

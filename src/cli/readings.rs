@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::reload::Told;
+use crate::audit::Health;
 use crate::authenticate::Authenticator;
 use crate::collector::Counts;
 use crate::gate::House;
@@ -45,13 +46,39 @@ pub(super) fn tell(
         "Since memory was known to be what the database holds",
         move || vec![seconds(store.age())],
     );
-    let audit = house.audit.health();
+    of_audit(metrics, &house.audit.health());
+    of_reloads(metrics, doors, &house.audit.health());
+}
+
+fn of_audit(metrics: &Metrics, health: &Health) {
+    let audit = health.clone();
     metrics.gauge("trackgate_audit_waiting", "Audit records that wait to be written", move || {
         vec![number(audit.waiting())]
     });
-    let audit = house.audit.health();
+    let audit = health.clone();
     metrics.gauge("trackgate_audit_failing", "1: the audit log cannot be written", move || {
         vec![Sample::truth(audit.is_failing())]
+    });
+    let audit = health.clone();
+    metrics.counter(
+        "trackgate_audit_lost",
+        "Requests without an audit record, and records that were not copied",
+        move || {
+            vec![Sample::count(audit.unrecorded()).with("from", "log"), number(audit.untold()).with("from", "stdout")]
+        },
+    );
+}
+
+/// What is read again besides the configuration. Both keep what they have when it cannot be used.
+fn of_reloads(metrics: &Metrics, doors: &serve::Settings, health: &Health) {
+    let audit = health.clone();
+    let files = doors.https.as_ref().is_some_and(|https| https.pair.files().is_some());
+    let shown = files.then(|| doors.expiry.clone());
+    metrics.gauge("trackgate_reload_success", "1: what was read again last is in use", move || {
+        let file = Sample::truth(audit.is_reopened().is_ok()).with("part", "audit_file");
+        let certificate =
+            shown.as_ref().map(|shown| Sample::truth(shown.fault().is_none()).with("part", "certificate"));
+        [Some(file), certificate].into_iter().flatten().collect()
     });
 }
 

@@ -227,10 +227,25 @@ fn may_change(key: &str) -> bool {
 /// For the monitor, which anybody near may read: without what the file says.
 fn brief(fault: &ReloadFault) -> String {
     match fault {
-        ReloadFault::File(faults) => format!("the file has {} faults; the old one is in force", faults.faults.len()),
+        ReloadFault::File(faults) => format!("{}; the old one is in force", in_file(faults)),
         ReloadFault::Restart(keys) => format!("a restart is needed for {}; the old one is in force", keys.join(", ")),
         ReloadFault::Setup(_) => "an issuer cannot be set up; the old one is in force".to_owned(),
         ReloadFault::Keys(_) => "an issuer's keys could not be had; the old one is in force".to_owned(),
+    }
+}
+
+/// How many faults, and where the first is. A file that cannot be read has one, which is nowhere in it.
+fn in_file(faults: &Faults) -> String {
+    let Some(first) = faults.faults.first() else { return "the file has faults".to_owned() };
+    let place = match (first.line, first.key.as_str()) {
+        (None, "") => return "the file cannot be read".to_owned(),
+        (None, key) => format!("`{key}`"),
+        (Some(line), "") => format!("line {line}"),
+        (Some(line), key) => format!("line {line}, `{key}`"),
+    };
+    match faults.faults.len() {
+        1 => format!("the file has a fault: {place}"),
+        many => format!("the file has {many} faults, the first: {place}"),
     }
 }
 
@@ -272,6 +287,20 @@ mod tests {
             assert!(may_change(key), "{key}");
         }
         assert!(!may_change("login_elsewhere.allow"), "a longer word is another word");
+    }
+
+    #[test]
+    fn a_refused_file_is_told_with_the_place_of_its_first_fault() {
+        let told =
+            |text: &str| in_file(&Config::parse(text).err().map(|faults| Faults { file: "x".into(), faults }).unwrap());
+        let line = EXAMPLE.lines().position(|line| line.starts_with("person_at_once")).unwrap() + 1;
+        let one = EXAMPLE.replace("person_at_once = 32", "person_at_once = \"many\"");
+        assert_eq!(told(&one), format!("the file has a fault: line {line}, `rates.person_at_once`"));
+        let two = one.replace("state_dir = ", "state_dri = ");
+        assert!(told(&two).contains("faults, the first: "), "{}", told(&two));
+        assert_eq!(told("public_url = "), "the file has a fault: line 1");
+        let missing = Config::load(Path::new("/nowhere/trackgate.toml")).unwrap_err();
+        assert_eq!(in_file(&missing), "the file cannot be read");
     }
 
     #[test]

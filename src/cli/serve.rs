@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::alone::Mark;
 use super::certificates::{self, Keeping};
 use super::readings;
 use super::reload::{Reload, Told};
@@ -19,6 +20,7 @@ use crate::config::{Asked, Config};
 use crate::forward::{self, Tunnels};
 use crate::gate::limits::Limits;
 use crate::gate::{Bodies, House, Live, News, Room};
+use crate::message::Door;
 use crate::metrics::Metrics;
 use crate::monitor::{self, Alive, Monitor, MonitorFault, Readiness};
 use crate::resolve::Resolver;
@@ -91,6 +93,7 @@ pub struct Assembled {
 /// [`OpenFault`] for the first room that cannot be set up. Issuers and MLflow may be away.
 pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, OpenFault> {
     let store = Store::open(&config.store, clock.clone()).await?;
+    let mark = mark(&config);
     let keys = keyring::Place::of(config.seal_keys_file.take(), &config.store.engine, &config.store.state_dir);
     let seal = Arc::new(keys.open(&store, &clock).await?);
     let shared = matches!(config.store.engine, Engine::Postgres(_));
@@ -103,6 +106,7 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let counts = Counts::default();
     let (collector, spans) = traces(&config, &counts, &clock)?;
 
+    tell_hosts(&config);
     let (serve, monitor, keys) = (config.serve.clone(), config.monitor.clone(), std::mem::take(&mut config.keys));
     let ground = Ground {
         store,
@@ -119,6 +123,7 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
     let tunnels = house.forward.tunnels.clone();
     let live = Arc::new(ArcSwap::new(Arc::clone(&house)));
     let ready = readiness(&live, &upstream, serve.alive.clone(), monitor.reachable_for);
+    tells(&ready, &live, &serve, mark);
     let told = Told::default();
     readings::tell(&live, &upstream, &serve, &ready, &counts, &told);
     Ok(Assembled {
@@ -139,6 +144,20 @@ pub async fn assemble(mut config: Config, clock: Clock) -> Result<Assembled, Ope
         collector,
         told,
     })
+}
+
+/// Our mark in `state_dir`, where state is kept there.
+fn mark(config: &Config) -> Option<Mark> {
+    let Engine::Sqlite = config.store.engine else { return None };
+    let left = Mark::leave(&config.store.state_dir);
+    left.inspect_err(|error| tracing::warn!(%error, "whether another gate uses this state_dir cannot be known")).ok()
+}
+
+/// By which names clients come to a certificate. Google's proxies in front of a listener do not look at its names.
+fn tell_hosts(config: &Config) {
+    if config.authenticate.iap.as_ref().is_none_or(|iap| iap.listener != Door::Https) {
+        config.serve.expiry.wanted_for(config.clean.hosts.names().to_vec());
+    }
 }
 
 /// Who sends traces, and who makes them, where they are wished for.
@@ -365,6 +384,23 @@ fn readiness(live: &Arc<ArcSwap<House>>, upstream: &Upstream, alive: Alive, reac
     let audit = house.audit.health();
     ready.needs("audit", move || audit.takes_records().map_err(|fault| fault.to_string()));
     ready
+}
+
+/// What is told besides, and keeps no request from its answer.
+fn tells(ready: &Readiness, live: &Arc<ArcSwap<House>>, doors: &serve::Settings, mark: Option<Mark>) {
+    let audit = live.load().audit.health();
+    ready.tells("audit_file", move || {
+        audit.is_reopened().map_err(|why| format!("it cannot be opened anew, the old one stays in use: {why}"))
+    });
+    if doors.https.as_ref().is_some_and(|https| https.pair.files().is_some()) {
+        let shown = doors.expiry.clone();
+        ready.tells("certificate", move || {
+            shown.fault().map_or(Ok(()), |fault| Err(format!("the new one cannot be used, the old one stays: {fault}")))
+        });
+    }
+    if let Some(mark) = mark {
+        ready.tells("state_dir", move || mark.fact());
+    }
 }
 
 fn keyless(house: &House) -> String {

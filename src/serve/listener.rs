@@ -18,6 +18,7 @@ use super::counts::Counts;
 use super::front::Caller;
 use super::settings::Limits;
 use crate::message::Door;
+use crate::seldom::Seldom;
 
 /// How many connections may wait for a worker in the kernel.
 const BACKLOG: i32 = 4096;
@@ -65,6 +66,9 @@ pub(super) fn is_free(address: SocketAddr) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())
 }
+
+/// Of all workers and doors: they run out of the same things.
+static FAULTS: Seldom = Seldom::new(Duration::from_secs(10));
 
 /// How many connections there are, over all workers.
 pub(super) struct Crowd {
@@ -178,7 +182,9 @@ pub(super) async fn next(listener: &mut impl Accept) -> (TcpStream, SocketAddr) 
             Ok(accepted) => return accepted,
             Err(error) if is_clients(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted; trying again");
+                if let Some(others) = FAULTS.happened() {
+                    tracing::error!(%error, others, "no connection can be accepted; trying again");
+                }
                 tokio::time::sleep(rest).await;
                 rest = (rest * 2).min(LONGEST_REST);
             }

@@ -43,7 +43,7 @@ pub use signals::Signals;
 pub use systemd::tell_failure;
 pub use tls::BadPair;
 
-use crate::certificate::Expiry;
+use crate::certificate::Shown;
 use crate::forward::Tunnels;
 use crate::message::{Body, Door, Peer};
 use crate::monitor::Alive;
@@ -52,7 +52,7 @@ use drain::Phase;
 use listener::Crowd;
 use redirect::Answers;
 use signals::Sent;
-use tls::Certificates;
+use tls::{Certificates, Reloaded};
 
 /// What answers requests. One for each worker.
 pub trait Handler: Send + Sync + 'static {
@@ -135,7 +135,7 @@ pub struct Running {
 /// # Errors
 /// [`BadPair`].
 pub fn check_certificate(settings: &Https) -> Result<(), BadPair> {
-    Certificates::load(&settings.pair, &Expiry::default())?.tls().map(drop)
+    Certificates::load(&settings.pair, &Shown::default())?.tls().map(drop)
 }
 
 /// Opens the doors. `make_handler` is called once in each worker, within its runtime; `tunnels` are those that the
@@ -328,8 +328,9 @@ async fn watch(certificates: Arc<Certificates>, phase: Arc<Phase>) {
 
 fn reload(certificates: &Certificates, only_if_changed: bool) {
     match certificates.reload(only_if_changed) {
-        Ok(true) => tracing::info!("a new certificate is in use"),
-        Ok(false) => {}
+        Ok(Reloaded::New) => tracing::info!("a new certificate is in use"),
+        Ok(Reloaded::Same) if !only_if_changed => tracing::info!("the certificate was read again: the same"),
+        Ok(Reloaded::Same | Reloaded::Untouched) => {}
         Err(error) => tracing::error!(%error, "the new certificate cannot be used; the old one stays"),
     }
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::counts::Counts;
 use super::passed::Passed;
 use crate::acme::{Challenge, Desk};
-use crate::certificate::Expiry;
+use crate::certificate::Shown;
 use crate::monitor::Alive;
 
 /// Where the gate listens, and its limits. The defaults are those of `config/example.toml`.
@@ -30,8 +30,8 @@ pub struct Settings {
     pub hsts: Duration,
     /// What one client gets.
     pub limits: Limits,
-    /// Who is told when the certificate ends that is shown.
-    pub expiry: Expiry,
+    /// Who is told when the certificate ends that is shown, and why a newer one is not.
+    pub expiry: Shown,
     /// Who counts connections.
     pub counts: Counts,
     /// Who is told that the workers live and the doors are open.
@@ -50,7 +50,7 @@ impl Default for Settings {
             workers: 0,
             hsts: Duration::from_hours(365 * 24),
             limits: Limits::default(),
-            expiry: Expiry::default(),
+            expiry: Shown::default(),
             counts: Counts::default(),
             alive: Alive::default(),
             passed: Passed::default(),

@@ -24,7 +24,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::settings::{Files, Pair};
 use crate::acme::{ACME_TLS, Challenge, Desk, Proofs};
-use crate::certificate::{Expiry, Facts};
+use crate::certificate::{Facts, Shown};
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,9 +81,25 @@ enum Source {
 struct Watched {
     files: Files,
     current: Arc<Current>,
-    /// The files' contents when they were last looked at, good or bad.
-    seen: Mutex<Contents>,
-    expiry: Expiry,
+    seen: Mutex<Seen>,
+    expiry: Shown,
+}
+
+/// The files' contents when they were last looked at, and whether they are in use.
+struct Seen {
+    contents: Contents,
+    good: bool,
+}
+
+/// What became of the files that were read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reloaded {
+    /// They are another pair, and it is in use now.
+    New,
+    /// They are what is in use.
+    Same,
+    /// There are none, or they are as bad as they were when it was told.
+    Untouched,
 }
 
 #[derive(Debug)]
@@ -138,7 +154,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`BadPair`]; the process then does not start.
-    pub(super) fn load(pair: &Pair, expiry: &Expiry) -> Result<Self, BadPair> {
+    pub(super) fn load(pair: &Pair, expiry: &Shown) -> Result<Self, BadPair> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let source = match pair {
             Pair::Acme { desk, challenge } => Source::Acme(Arc::clone(desk), *challenge),
@@ -149,7 +165,7 @@ impl Certificates {
                 Source::Files(Watched {
                     files: files.clone(),
                     current: Arc::new(Current(ArcSwap::from_pointee(key))),
-                    seen: Mutex::new(contents),
+                    seen: Mutex::new(Seen { contents, good: true }),
                     expiry: expiry.clone(),
                 })
             }
@@ -199,32 +215,54 @@ impl Certificates {
         Ok(builder.with_no_client_auth().with_cert_resolver(shown))
     }
 
-    /// Reads the files again. Says whether another pair is in use now.
+    /// Reads the files again.
     ///
-    /// `only_if_changed`: contents that were looked at before, good or bad, are not looked at again.
+    /// `only_if_changed`: contents that were looked at before and are bad still are not told of again.
     ///
     /// # Errors
     /// [`BadPair`]; the old pair stays.
-    pub(super) fn reload(&self, only_if_changed: bool) -> Result<bool, BadPair> {
-        let Source::Files(watched) = &self.source else { return Ok(false) };
-        let contents = read(&watched.files)?;
-        let mut seen = watched.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if only_if_changed && *seen == contents {
-            return Ok(false);
+    pub(super) fn reload(&self, only_if_changed: bool) -> Result<Reloaded, BadPair> {
+        let Source::Files(watched) = &self.source else { return Ok(Reloaded::Untouched) };
+        let done = watched.reload(only_if_changed, &self.provider);
+        match &done {
+            Ok(Reloaded::Untouched) => {}
+            Ok(Reloaded::New | Reloaded::Same) => watched.expiry.refused(None),
+            Err(fault) => watched.expiry.refused(Some(fault.to_string())),
         }
-        let pair = certified(&watched.files, &contents, &self.provider);
-        *seen = contents;
-        let pair = pair?;
-        tell(&pair, &watched.expiry);
-        watched.current.0.store(Arc::new(pair));
-        Ok(true)
+        done
+    }
+}
+
+impl Watched {
+    fn reload(&self, only_if_changed: bool, provider: &CryptoProvider) -> Result<Reloaded, BadPair> {
+        let contents = read(&self.files)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let as_before = seen.contents == contents;
+        if as_before && seen.good {
+            return Ok(Reloaded::Same);
+        }
+        // What was refused may be good meanwhile: its first day has come.
+        let pair = certified(&self.files, &contents, provider);
+        *seen = Seen { contents, good: pair.is_ok() };
+        match pair {
+            Ok(pair) => {
+                tell(&pair, &self.expiry);
+                self.current.0.store(Arc::new(pair));
+                Ok(Reloaded::New)
+            }
+            Err(_) if as_before && only_if_changed => Ok(Reloaded::Untouched),
+            Err(fault) => Err(fault),
+        }
     }
 }
 
 /// What the dates were checked for is known to be a certificate.
-fn tell(pair: &CertifiedKey, expiry: &Expiry) {
-    if let Some(facts) = pair.cert.first().and_then(|first| Facts::of(first).ok()) {
-        expiry.set(facts.to);
+fn tell(pair: &CertifiedKey, expiry: &Shown) {
+    let Some(facts) = pair.cert.first().and_then(|first| Facts::of(first).ok()) else { return };
+    expiry.set(facts.to);
+    let others = expiry.not_covered(&facts);
+    if !others.is_empty() {
+        tracing::warn!(hosts = others.join(", "), "the certificate is not for these hosts: clients refuse it there");
     }
 }
 
@@ -319,7 +357,7 @@ mod tests {
     #[test]
     fn a_pair_that_cannot_be_used_is_refused() {
         let folder = Folder::new();
-        let load = || Certificates::load(&folder.settings(), &Expiry::default()).map(|_| ());
+        let load = || Certificates::load(&folder.settings(), &Shown::default()).map(|_| ());
         assert!(matches!(load(), Err(BadPair::Unreadable { .. })));
         let (certificate, key) = good();
         folder.write("", &key);
@@ -345,19 +383,34 @@ mod tests {
         let folder = Folder::new();
         let (certificate, key) = good();
         folder.write(&certificate, &key);
-        let certificates = Certificates::load(&folder.settings(), &Expiry::default()).unwrap();
+        let told = Shown::default();
+        let certificates = Certificates::load(&folder.settings(), &told).unwrap();
         let Source::Files(watched) = &certificates.source else { panic!("there are files") };
         let shown = || watched.current.0.load().cert[0].clone();
         let first = shown();
-        assert!(matches!(certificates.reload(true), Ok(false)));
+        assert_eq!(certificates.reload(true).unwrap(), Reloaded::Same);
+        assert_eq!(certificates.reload(false).unwrap(), Reloaded::Same, "a signal finds nothing new");
+        assert_eq!(told.fault(), None);
         let (other, other_key) = good();
         folder.write(&other, &key);
         assert!(certificates.reload(true).is_err());
-        assert!(matches!(certificates.reload(true), Ok(false)), "the same fault is not told again and again");
+        assert_eq!(
+            certificates.reload(true).unwrap(),
+            Reloaded::Untouched,
+            "the same fault is not told again and again"
+        );
         assert!(certificates.reload(false).is_err(), "a signal tries again");
+        assert!(told.fault().unwrap().contains("does not belong"), "{told:?}");
         assert_eq!(shown(), first);
         folder.write(&other, &other_key);
-        assert!(matches!(certificates.reload(true), Ok(true)));
+        assert_eq!(certificates.reload(true).unwrap(), Reloaded::New);
+        assert_eq!(told.fault(), None);
         assert_ne!(shown(), first);
+        std::fs::remove_file(folder.0.join("key.pem")).unwrap();
+        assert!(certificates.reload(true).is_err());
+        assert!(told.fault().is_some());
+        folder.write(&other, &other_key);
+        assert_eq!(certificates.reload(true).unwrap(), Reloaded::Same);
+        assert_eq!(told.fault(), None, "what is in use is there again");
     }
 }

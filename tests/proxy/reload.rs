@@ -28,11 +28,18 @@ impl Program {
     }
 
     /// The value of a number without labels.
-    async fn number(&self, name: &str) -> f64 {
+    pub(super) async fn number(&self, name: &str) -> f64 {
         let said = ask(self.monitor, "/metrics", "").await;
         let text = String::from_utf8(said.body).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+    }
+
+    /// Whether this is a line of `/metrics`; its value is a whole number.
+    pub(super) async fn says(&self, line: &str) -> bool {
+        let said = ask(self.monitor, "/metrics", "").await;
+        let text = String::from_utf8(said.body).unwrap();
+        text.lines().any(|told| told.strip_prefix(line).is_some_and(|rest| rest.is_empty() || rest == ".0"))
     }
 
     /// Waits until the monitor says this of the configuration.
@@ -58,7 +65,8 @@ async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() {
     let started = program.number(since).await;
     assert!((program.number(success).await - 1.0).abs() < 1e-9 && started > 1e9, "{started}");
     program.rewrite(|text| text.replace("address = 0", "adress = 1"));
-    program.tells("[!] configuration: the file has 1 faults; the old one is in force").await;
+    program.tells("[!] configuration: the file has a fault: line ").await;
+    program.tells(", `rates.adress`; the old one is in force").await;
     for _ in 0..3 {
         assert_eq!(ask(program.plain, "/api/2.0/mlflow/experiments/get", "").await.status, 401);
     }

@@ -144,6 +144,50 @@ async fn sighup_reads_the_certificate_again() {
     raw.send("GET /trackgate/livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(raw.answer().await.status, 200);
     assert_eq!(program.shown().await, good);
+    // Whoever watches hears of it, for as long as it is so.
+    program
+        .tells("[!] certificate: the new one cannot be used, the old one stays: the private key does not belong")
+        .await;
+    assert!(program.says("trackgate_reload_success{part=\"certificate\"} 0").await);
+    program.authority.write(program.folder.path());
+    program.signal("HUP");
+    program.tells("[+] certificate: ok").await;
+    assert!(program.says("trackgate_reload_success{part=\"certificate\"} 1").await);
+}
+
+/// What the program says until it has ended.
+async fn said(mut program: Program) -> String {
+    program.signal("TERM");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut program.child.stderr.take().unwrap(), &mut said).unwrap();
+    said
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_told_when_it_is_loaded() {
+    let others = |text: String| {
+        text.replace(
+            "public_url = \"https://localhost\"",
+            "public_url = \"https://mlflow.example.com\"\nextra_hosts = [\"localhost\"]",
+        )
+    };
+    let program = Program::start_with("", others, Stdio::null()).await;
+    let said = said(program).await;
+    assert!(said.contains("the certificate is not for these hosts"), "{said}");
+    assert!(said.contains("mlflow.example.com") && !said.contains("mlflow.example.com, localhost"), "{said}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_read_again_and_is_the_same_is_not_called_new() {
+    let program = Program::start_with("", |text| text, Stdio::null()).await;
+    let since = "trackgate_config_last_reload_timestamp_seconds";
+    let begun = program.number(since).await;
+    program.signal("HUP");
+    soon("the end of the reading", async { while program.number(since).await <= begun {} }).await;
+    let said = said(program).await;
+    assert!(said.contains("the certificate was read again: the same"), "{said}");
+    assert!(!said.contains("a new certificate is in use") && !said.contains("not for these hosts"), "{said}");
+    assert!(said.contains("open, https at 127.0.0.1:") && !said.contains("Addresses"), "{said}");
 }
 
 /// Whoever rotates logs does not ask whether the gate is open yet; and the first process of a container has no other way to end.

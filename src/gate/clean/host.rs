@@ -19,6 +19,12 @@ impl Hosts {
         Self(names)
     }
 
+    /// All of them, the public address's first.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
     pub(super) fn know(&self, host: &str) -> bool {
         self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
