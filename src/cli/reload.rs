@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(told(&one), format!("the file has a fault: line {line}, `rates.person_at_once`"));
         let two = one.replace("state_dir = ", "state_dri = ");
         assert!(told(&two).contains("faults, the first: "), "{}", told(&two));
-        assert_eq!(told("public_url = "), "the file has a fault: line 1");
+        assert!(told("public_url = ").contains("line 1"), "{}", told("public_url = "));
         let missing = Config::load(Path::new("/nowhere/trackgate.toml")).unwrap_err();
         assert_eq!(in_file(&missing), "the file cannot be read");
     }

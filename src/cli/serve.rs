@@ -153,10 +153,12 @@ fn mark(config: &Config) -> Option<Mark> {
     left.inspect_err(|error| tracing::warn!(%error, "whether another gate uses this state_dir cannot be known")).ok()
 }
 
-/// By which names clients come to a certificate. Google's proxies in front of a listener do not look at its names.
+/// By which names clients come to a certificate. What stands in front of a listener shows them another one, and asks little of
+/// this one.
 fn tell_hosts(config: &Config) {
-    if config.authenticate.iap.as_ref().is_none_or(|iap| iap.listener != Door::Https) {
-        config.serve.expiry.wanted_for(config.clean.hosts.names().to_vec());
+    let iap = config.authenticate.iap.as_ref().is_some_and(|iap| iap.listener == Door::Https);
+    if !iap && config.serve.trusted_proxies.is_empty() {
+        config.serve.expiry.wanted_for(config.clean.hosts.names().map(str::to_owned).collect());
     }
 }
 

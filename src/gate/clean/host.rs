@@ -19,10 +19,9 @@ impl Hosts {
         Self(names)
     }
 
-    /// All of them, the public address's first.
-    #[must_use]
-    pub fn names(&self) -> &[String] {
-        &self.0
+    /// Their names, the public address's first, without ports.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     pub(super) fn know(&self, host: &str) -> bool {
