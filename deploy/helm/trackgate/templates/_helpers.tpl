@@ -108,6 +108,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $local (not .Values.mlflow.persistence.enabled) }}
 {{- fail "runs and artifacts would be lost with the pod: set mlflow.backendStoreSecret.name and mlflow.artifactsDestination, or mlflow.persistence.enabled: true" }}
 {{- end }}
+{{- if and .Values.mlflow.tmp.storageClassName (not .Values.mlflow.tmp.size) }}
+{{- fail "mlflow.tmp.storageClassName is of no use without mlflow.tmp.size" }}
+{{- end }}
 {{- else if not .Values.mlflow.externalUrl }}
 {{- fail "mlflow.sidecar is off and mlflow.externalUrl is empty: where is MLflow?" }}
 {{- end }}
