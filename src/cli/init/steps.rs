@@ -118,7 +118,9 @@ fn machine(answers: &Answers, file: &Path) -> Vec<Step> {
     let mut steps = Vec::new();
     if file != Path::new(CONFIGURATION) {
         let what = format!("trackgate.service reads {CONFIGURATION}");
-        steps.push(step(what, [readable(&word(file), Path::new(CONFIGURATION))]));
+        // The commands are for another folder.
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        steps.push(step(what, [readable(&word(&file), Path::new(CONFIGURATION))]));
     }
     let behind = answers.place == Place::VmIap;
     if behind {

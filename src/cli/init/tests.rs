@@ -295,4 +295,6 @@ fn the_steps_of_a_machine_open_the_sockets_that_its_file_names() {
     let (_, told) = commands(line, "/home/it's me/gate.toml");
     let copy = r"install -m 0640 -g trackgate-config '/home/it'\''s me/gate.toml' /etc/trackgate/trackgate.toml";
     assert!(told.contains(copy), "{told}");
+    let (_, told) = commands(line, "gate.toml");
+    assert!(!told.contains(" gate.toml"), "the commands are for another folder: {told}");
 }
