@@ -192,7 +192,9 @@ file = "{audit}"
     /// Every audit record written so far.
     pub fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.audit).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        // The last one may be half there: whoever reads a file beside its writer sees it page by page.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// All that the audit log holds, as text.

@@ -13,6 +13,7 @@ pub(crate) mod forge;
 pub mod gate;
 pub(crate) mod google;
 pub(crate) mod issuer;
+pub mod ports;
 pub mod raw;
 pub mod server;
 pub mod street;

@@ -19,7 +19,7 @@ use crate::harness::cluster;
 use crate::harness::forge::Forge;
 use crate::harness::issuer::Issuer;
 use crate::harness::server::{Server, full};
-use crate::harness::{soon, until};
+use crate::harness::{ports, soon, until};
 
 const PUBLIC: &str = "https://mlflow.example.com";
 pub(super) const GRANT: &str = "/api/3.0/mlflow/users/permissions/grant";
@@ -52,7 +52,7 @@ impl Place {
             let version = request.uri().path() == "/version";
             async move { full(200, if version { "3.17.2" } else { "{\"experiment\": {}}" }) }
         });
-        let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [door] = ports::free();
         let config = format!(
             "public_url = \"{PUBLIC}\"\nstate_dir = \"{here}/state\"\n{store}\n[listen]\nplain = \"{door}\"\nworkers = 1\n\
              [limits]\ndrain_accept = \"0s\"\n[upstream]\nurl = \"http://{mlflow}\"\n[[issuer]]\nname = \"test\"\nissuer = \

@@ -23,7 +23,7 @@ use crate::harness::cluster::{Cluster, start};
 use crate::harness::forge::Forge;
 use crate::harness::issuer::{CLIENT, Issuer, SECRET};
 use crate::harness::server::{Server, full};
-use crate::harness::{BOUND, until};
+use crate::harness::{BOUND, ports, until};
 
 /// The demand is a second; a busy machine may need more.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ impl World {
         let wire = Arc::new(Wire::default());
         let near = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
         tokio::spawn(pass(near, self.cluster.folder.join(".s.PGSQL.5432"), Arc::clone(&wire)));
-        let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [door] = ports::free();
         let secret = folder.path().join("client-secret");
         std::fs::write(&secret, SECRET).unwrap();
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

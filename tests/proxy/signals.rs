@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::certs::{Authority, Folder};
 use crate::harness::client;
 use crate::harness::raw::Raw;
-use crate::harness::{soon, until};
+use crate::harness::{ports, soon, until};
 
 pub(super) struct Program {
     pub(super) child: Child,
@@ -17,12 +17,6 @@ pub(super) struct Program {
     pub(super) plain: SocketAddr,
     https: SocketAddr,
     pub(super) monitor: SocketAddr,
-}
-
-/// Ports that were free a moment ago.
-fn ports() -> [SocketAddr; 3] {
-    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Program {
@@ -38,7 +32,7 @@ impl Program {
     pub(super) async fn start_with(more: &str, change: impl FnOnce(String) -> String, stdout: Stdio) -> Self {
         let (folder, authority) = (Folder::new(), Authority::new());
         authority.write(folder.path());
-        let [plain, https, monitor] = ports();
+        let [plain, https, monitor] = ports::free();
         let here = folder.path().display();
         let config = format!(
             "public_url = \"https://localhost\"\nstate_dir = \"{here}/state\"\n[listen]\nhttps = \"{https}\"\n\

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::harness::certs::{Authority, Folder};
 use crate::harness::client::{self, Client, get, payload};
 use crate::harness::server::{Answer, Server, full};
-use crate::harness::until;
+use crate::harness::{ports, until};
 
 /// The keys that Pebble's customers are given.
 pub(super) const BINDING: (&str, &str) = ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
@@ -80,11 +80,6 @@ pub(super) struct Pebble {
     programs: Vec<Program>,
 }
 
-fn ports<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
-}
-
 fn run(folder: &Folder, program: &str, arguments: &[&str]) -> Result<Program, String> {
     let log = File::create(folder.path().join(format!("{program}.log"))).unwrap();
     Command::new("timeout")
@@ -121,7 +116,7 @@ impl Pebble {
         let (folder, api) = (Folder::new(), Authority::new());
         api.write(folder.path());
         std::fs::write(folder.path().join("ca.pem"), &api.ca_pem).unwrap();
-        let [listen, management, names, dns, http, tls] = ports();
+        let [listen, management, names, dns, http, tls] = ports::free();
         let mut config = json!({
             "listenAddress": listen.to_string(), "managementListenAddress": management.to_string(),
             "certificate": "cert.pem", "privateKey": "key.pem", "httpPort": http.port(), "tlsPort": tls.port(),
