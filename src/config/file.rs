@@ -2,7 +2,7 @@
 //!
 //! The defaults are the rooms' own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +142,14 @@ fn config_version(root: &Section<'_>) {
     }
 }
 
+/// Whether two listeners want the same port of some address. `[::]` takes IPv4 along (Linux, `bindv6only`).
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, ip: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4());
+    let (ip, its) = (one.ip(), other.ip());
+    // With port 0 each finds one of its own.
+    one.port() != 0 && one.port() == other.port() && (ip == its || covers(ip, its) || covers(its, ip))
+}
+
 fn listen(
     section: Section<'_>,
     public_url: Option<&PublicUrl>,
@@ -187,8 +195,7 @@ fn listen(
         ("redirect", redirect, &[https, plain]),
         ("monitor", monitor, &[https, plain, redirect]),
     ] {
-        // With port 0 each finds one of its own.
-        if one.is_some_and(|one| one.port() != 0) && others.contains(&one) {
+        if one.is_some_and(|one| others.iter().flatten().any(|other| meet(one, *other))) {
             section.fault(name, "has the address of another listener", None);
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::{Host, Url};
 
 use super::reader::{Reads, quoted};
@@ -352,12 +353,16 @@ pub(super) struct Level(pub(super) String);
 
 impl Reads for Level {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        const EXPECTED: &str = "a level such as \"info\" or \"info,trackgate::store=debug\"";
+        const EXPECTED: &str = "off, error, warn, info, debug or trace, and after it what parts are to say, such as \
+                                \"info,trackgate::store=debug\"";
         let written = text(value, EXPECTED)?;
-        if written.is_empty() || EnvFilter::try_new(written).is_err() {
-            return Err(EXPECTED.to_owned());
+        // A word alone that is no level would be taken for a part of the program, and everything else fall silent.
+        let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+        let for_all: Vec<&str> = written.split(',').map(str::trim).filter(|word| !word.contains('=')).collect();
+        match for_all[..] {
+            [level] if is_level(level) && EnvFilter::try_new(written).is_ok() => Ok(Self(written.to_owned())),
+            _ => Err(EXPECTED.to_owned()),
         }
-        Ok(Self(written.to_owned()))
     }
 
     fn show(&self) -> String {

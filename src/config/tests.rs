@@ -222,7 +222,13 @@ fn each_rule_about_values_has_its_sentence() {
         (base("[rates]\nperson_at_once = 20\nat_once = 10"), "more than `rates.at_once`"),
         (base("[rates]\nwait = \"5m\""), "longer than a minute"),
         (base("[audit]\non_failure = \"ignore\""), "one of \"refuse\", \"allow\""),
-        (base("[log]\nlevel = \"loud=very=much\""), "a level such as"),
+        (base("[log]\nlevel = \"loud=very=much\""), "off, error, warn"),
+        (base("[log]\nlevel = \"info,trackgate=loud\""), "off, error, warn"),
+        // Taken for the name of a part, everything else would be silent.
+        (base("[log]\nlevel = \"warning\""), "off, error, warn"),
+        (base("[log]\nlevel = \"trackgate::store=debug\""), "off, error, warn"),
+        (base("[log]\nlevel = \"info,hyper\""), "off, error, warn"),
+        (base("[log]\nlevel = \"\""), "off, error, warn"),
         (base("[iap]\naudiences = []"), "no request could be accepted"),
         (base("[iap]\naudiences = [\"/x\"]"), "`iap.listener` names a listener that `listen` does not open"),
         (
@@ -244,6 +250,8 @@ fn each_rule_about_values_has_its_sentence() {
         (MINIMAL.replace("you@example.com", "you @example.com"), "a user name"),
         (MINIMAL.replace("[listen]", "[listen]\ntrusted_proxies = [\"everybody\"]"), "an address range"),
         (MINIMAL.replace("[listen]", "[listen]\nplain = \"0.0.0.0:443\""), "the address of another listener"),
+        (MINIMAL.replace("[listen]", "[listen]\nmonitor = \"127.0.0.1:443\""), "the address of another listener"),
+        (MINIMAL.replace("[listen]", "[listen]\nmonitor = \"[::]:443\""), "the address of another listener"),
         (MINIMAL.replace("[upstream]", "[upstream]\nstatic_prefix = \"mlflow/\""), "without a slash at its end"),
         (MINIMAL.replace("[upstream]", "[upstream]\nstatic_prefix = \"/trackgate/x\""), "a path such as"),
     ];
