@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sqlx::{Connection as _, SqliteConnection};
+
 /// A configuration and an empty state directory of one test.
 struct Place(PathBuf);
 
@@ -214,8 +216,10 @@ fn explain_names_the_row_the_need_and_the_grant_that_decided() {
 #[test]
 fn check_names_everything_that_does_not_answer() {
     let place = Place::new();
-    assert!(place.says("check --offline").contains("ok    database: 0 users, 0 grants"));
+    let said = place.says("check --offline");
+    assert!(said.contains("note  database: none in ") && !place.0.join("state").exists(), "nothing is made: {said}");
     let said = place.fails("check", 5);
+    assert!(said.contains("ok    database: 0 users, 0 grants"), "{said}");
     assert!(said.contains("FAULT issuer idp: ") && said.contains("FAULT MLflow: MLflow cannot be reached"), "{said}");
     fs::set_permissions(place.0.join("state"), fs::Permissions::from_mode(0o755)).unwrap();
     // A collector that is away is no fault: requests are answered without it.
@@ -267,6 +271,36 @@ fn check_names_everything_that_does_not_answer() {
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("[listen]", &https)).unwrap();
     let said = place.fails("check --offline", 5);
     assert!(said.contains("FAULT certificate: ") && said.contains("ok    database: "), "{said}");
+}
+
+#[test]
+fn a_command_of_a_newer_program_leaves_the_tables_of_the_older_one_as_they_are() {
+    let place = Place::new();
+    place.says("user add bob");
+    let file = place.0.join("state/trackgate.db");
+    let steps = || -> i64 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tables = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+            let newest = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations) \
+                          AND version > 7";
+            sqlx::query(newest).execute(&mut tables).await.unwrap();
+            let left =
+                sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut tables).await.unwrap();
+            tables.close().await.unwrap();
+            left
+        })
+    };
+    while steps() != 7 {}
+    for line in ["user list", "user add carol", "grant list", "doctor"] {
+        let said = place.run(line);
+        let said = text(&said.stdout) + &text(&said.stderr);
+        assert!(
+            said.contains("schema 7") && said.contains("`serve`") || said.contains("`trackgate serve`"),
+            "{line}: {said}"
+        );
+        assert_eq!(steps(), 7, "{line}");
+    }
 }
 
 /// An MLflow that says this of itself; its address.

@@ -1,5 +1,7 @@
 //! `trackgate check`: is the configuration good, and does everything that it names answer?
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use super::{Ended, outside, say, sentence};
 use crate::access::binding::BindingName;
 use crate::acme;
 use crate::answer::ask_version;
+use crate::audit;
 use crate::authenticate::iap;
 use crate::authenticate::issuer;
 use crate::authenticate::jwks::{Keeper, Source};
@@ -31,7 +34,7 @@ use crate::upstream::Upstream;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Read the configuration alone; ask nobody.
+    /// Look at the configuration and the files it names alone: ask nobody, make nothing.
     #[arg(long)]
     offline: bool,
     /// Ask Google for this person's groups, where `google_groups` is set up.
@@ -61,14 +64,24 @@ impl Check {
         {
             tell("certificate", certificate(https, files))?;
         }
-        match database(&config).await {
-            Ok((told, remarks)) => {
-                tell("database", Ok(told))?;
-                for (name, remark) in remarks {
-                    say::line(format!("note  binding {name}: {remark}"))?;
+        match unasked(&config).filter(|_| self.offline) {
+            Some(remark) => say::line(format!("note  database: {remark}"))?,
+            None => match database(&config).await {
+                Ok((told, remarks)) => {
+                    tell("database", Ok(told))?;
+                    for (name, remark) in remarks {
+                        say::line(format!("note  binding {name}: {remark}"))?;
+                    }
                 }
+                Err(error) => tell("database", Err(error))?,
+            },
+        }
+        if let audit::Target::File(file) = &config.audit.to {
+            match records(file) {
+                Ok(None) => {}
+                Ok(Some(remark)) => say::line(format!("note  audit: {remark}"))?,
+                Err(error) => tell("audit", Err(error))?,
             }
-            Err(error) => tell("database", Err(error))?,
         }
         if let Some(settings) = &config.acme {
             for line in intentions(settings, &config) {
@@ -177,6 +190,39 @@ fn certificate(https: &serve::Https, files: &serve::Files) -> anyhow::Result<Str
     let (good, words) = outside::left(&Facts::of(&shown)?, Clock::System.now());
     anyhow::ensure!(good, "{words}");
     Ok(format!("fits its key, {words}"))
+}
+
+/// Why the database is not looked at offline, where it is not.
+fn unasked(config: &Config) -> Option<String> {
+    let folder = &config.store.state_dir;
+    match &config.store.engine {
+        Engine::Postgres(_) => Some("not asked".to_owned()),
+        Engine::Sqlite if !store::exists(folder) => Some(format!("none in {} yet; `serve` makes it", folder.display())),
+        Engine::Sqlite => None,
+    }
+}
+
+/// Whether records can be appended to the file, by whoever runs this.
+fn records(file: &Path) -> anyhow::Result<Option<String>> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::metadata(file) {
+        // Opening a pipe would wait for its reader, or show it an end.
+        Ok(kind) if kind.is_file() => {
+            OpenOptions::new()
+                .append(true)
+                .open(file)
+                .with_context(|| format!("`{}` cannot be written", file.display()))?;
+            Ok(None)
+        }
+        Ok(kind) if kind.is_dir() => anyhow::bail!("`{}` is a folder", file.display()),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(format!(
+            "there is no folder `{}` yet; systemd makes it (`LogsDirectory=`), `serve` does not",
+            folder.display()
+        ))),
+        Err(error) => Err(error).with_context(|| format!("`{}` cannot be looked at", file.display())),
+    }
 }
 
 /// What is in it, and what there is to say of the bindings of the configuration: whom they lead to, it alone knows.

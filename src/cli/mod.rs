@@ -49,7 +49,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
 use crate::serve::{Passed, Signals};
-use crate::store::{By, Engine, Store};
+use crate::store::{By, Engine, Store, outdated};
 use crate::telemetry;
 
 /// An authenticating, per-object access layer in front of an unmodified MLflow tracking server.
@@ -344,6 +344,13 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     // A command says what is wrong in its own words; the log is for what nobody asked about.
     let log = telemetry::Settings { level: "error".to_owned(), ..config.log.clone() };
     let _ = telemetry::begin(&log, Clock::System);
+    // Whoever lists users does not mean to shut out the gates of before, which serve on.
+    if let Ok(Some((old, new))) = outdated(&config.store).await {
+        anyhow::bail!(
+            "the database is of schema {old}, and this program is for {new}: `trackgate serve` brings it there, and \
+             Trackgate of before cannot use it then. Back it up first, or use the program that serves"
+        );
+    }
     Store::open(&config.store, Clock::System).await.with_context(|| match &config.store.engine {
         Engine::Sqlite => format!("the database in `{}` cannot be opened", config.store.state_dir.display()),
         Engine::Postgres(database) => format!("the database `{database}` cannot be opened"),

@@ -67,6 +67,7 @@ pub use self::copy::copy;
 pub use self::fault::{PrincipalFault, RecogniseFault, StoreFault};
 pub use self::keys::SealKey;
 pub use self::login::{Fresh, GRACE, Issued, MOST_LOGINS, NewCode, NewDevice, Redeemed, Waiting};
+pub use self::place::exists;
 pub use self::postgres::Settings as Postgres;
 pub use self::records::{Assignment, Binding, CreateRule, EVERYBODY, GrantRecord, Group, Role, User};
 pub use self::requests::{AccessRequest, State, Verdict, Wish};

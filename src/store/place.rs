@@ -10,6 +10,12 @@ use super::fault::StoreFault;
 /// The database's file in the state directory.
 pub(super) const FILE: &str = "trackgate.db";
 
+/// Whether there is a database's file in the state directory. It is not opened.
+#[must_use]
+pub fn exists(state_dir: &Path) -> bool {
+    state_dir.join(FILE).exists()
+}
+
 /// Makes the state directory (0700) where it is missing, and refuses one that others can enter.
 pub(super) fn directory(directory: &Path) -> Result<Metadata, StoreFault> {
     let fault = |why: String| StoreFault::Place { path: directory.to_owned(), why };
