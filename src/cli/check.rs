@@ -25,6 +25,7 @@ use crate::collector;
 use crate::config::Config;
 use crate::directory::{self, Directory};
 use crate::fetch::Fetcher;
+use crate::message::Door;
 use crate::mlflow::ids::UserName;
 use crate::mlflow::version::Version;
 use crate::resolve::Resolver;
@@ -62,7 +63,15 @@ impl Check {
         if let Some(https) = &config.serve.https
             && let Some(files) = https.pair.files()
         {
-            tell("certificate", certificate(https, files))?;
+            match certificate(https, files, &config) {
+                Ok((good, remark)) => {
+                    tell("certificate", Ok(good))?;
+                    if let Some(remark) = remark {
+                        say::line(format!("note  certificate: {remark}"))?;
+                    }
+                }
+                Err(error) => tell("certificate", Err(error))?,
+            }
         }
         match unasked(&config).filter(|_| self.offline) {
             Some(remark) => say::line(format!("note  database: {remark}"))?,
@@ -183,13 +192,27 @@ async fn authority(settings: &acme::Settings) -> anyhow::Result<String> {
     Ok(format!("{} takes orders{terms}{suggests}", settings.directory))
 }
 
-/// Whether it fits its key, and has long enough left.
-fn certificate(https: &serve::Https, files: &serve::Files) -> anyhow::Result<String> {
+/// Whether it fits its key, is for the hosts that clients ask for, and has long enough left; and what there is to say besides.
+fn certificate(
+    https: &serve::Https,
+    files: &serve::Files,
+    config: &Config,
+) -> anyhow::Result<(String, Option<String>)> {
     serve::check_certificate(https)?;
     let shown = CertificateDer::from_pem_file(&files.certificate).context("its file cannot be read")?;
-    let (good, words) = outside::left(&Facts::of(&shown)?, Clock::System.now());
+    let facts = Facts::of(&shown)?;
+    let (good, words) = outside::left(&facts, Clock::System.now());
     anyhow::ensure!(good, "{words}");
-    Ok(format!("fits its key, {words}"))
+    let mut others = config.clean.hosts.names().filter(|name| !facts.covers(name)).peekable();
+    // Load balancers show clients another one, and ask little of this one.
+    let fronted = config.authenticate.iap.as_ref().is_some_and(|iap| iap.listener == Door::Https)
+        || !config.serve.trusted_proxies.is_empty();
+    let public = config.clean.hosts.names().next();
+    anyhow::ensure!(fronted || others.peek().copied() != public, "it is not for {}", public.unwrap_or_default());
+    let others: Vec<&str> = others.collect();
+    let remark = (!others.is_empty())
+        .then(|| format!("it is not for {}: clients that come by that name themselves refuse it", others.join(", ")));
+    Ok((format!("fits its key, {words}"), remark))
 }
 
 /// Why the database is not looked at offline, where it is not.
