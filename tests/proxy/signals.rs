@@ -150,7 +150,7 @@ async fn sighup_reads_the_certificate_again() {
 }
 
 /// What the program says until it has ended.
-async fn said(mut program: Program) -> String {
+fn said(mut program: Program) -> String {
     program.signal("TERM");
     let mut said = String::new();
     std::io::Read::read_to_string(&mut program.child.stderr.take().unwrap(), &mut said).unwrap();
@@ -166,7 +166,7 @@ async fn a_certificate_for_another_host_is_told_when_it_is_loaded() {
         )
     };
     let program = Program::start_with("", others, Stdio::null()).await;
-    let said = said(program).await;
+    let said = said(program);
     assert!(said.contains("the certificate is not for these hosts"), "{said}");
     assert!(said.contains("mlflow.example.com") && !said.contains("mlflow.example.com, localhost"), "{said}");
 }
@@ -178,7 +178,7 @@ async fn a_certificate_that_was_read_again_and_is_the_same_is_not_called_new() {
     let begun = program.number(since).await;
     program.signal("HUP");
     soon("the end of the reading", async { while program.number(since).await <= begun {} }).await;
-    let said = said(program).await;
+    let said = said(program);
     assert!(said.contains("the certificate was read again: the same"), "{said}");
     assert!(!said.contains("a new certificate is in use") && !said.contains("not for these hosts"), "{said}");
     assert!(said.contains("open, https at 127.0.0.1:") && !said.contains("Addresses"), "{said}");
