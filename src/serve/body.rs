@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::patience::{EARLY, Lingering};
 use super::settings::Limits;
 use super::wire::{InFlight, Shared};
 use crate::message::{Body, BodyError};
@@ -18,7 +20,9 @@ use crate::timer::Timer;
 /// A client's body, with a limit on how long it may be silent and how slow it may be. Only time spent waiting for the
 /// client counts, so that a slow MLflow is not held against it.
 struct Guarded {
-    incoming: Incoming,
+    /// There until it is dropped.
+    incoming: Option<Incoming>,
+    http2: bool,
     idle: Duration,
     rate: u64,
     waiting: Option<Instant>,
@@ -31,12 +35,13 @@ struct Guarded {
 }
 
 /// A client's body as the gate sees it.
-pub(super) fn guarded(incoming: Incoming, limits: &Limits, shared: &Arc<Shared>) -> Body {
+pub(super) fn guarded(incoming: Incoming, limits: &Limits, shared: &Arc<Shared>, http2: bool) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
     Body::Boxed(Box::pin(Guarded {
-        incoming,
+        incoming: Some(incoming),
+        http2,
         idle: limits.body_idle,
         rate: limits.body_rate,
         waiting: None,
@@ -51,8 +56,24 @@ pub(super) fn guarded(incoming: Incoming, limits: &Limits, shared: &Arc<Shared>)
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        if self.failed || !(self.ended || self.incoming.is_end_stream()) {
+        let Some(incoming) = self.incoming.take() else { return };
+        if self.failed {
             self.shared.leave_body();
+        } else if !self.ended && !incoming.is_end_stream() {
+            self.shared.leave_body();
+            if let (true, Ok(runtime)) = (self.http2, tokio::runtime::Handle::try_current()) {
+                runtime.spawn(listen_on(incoming));
+            }
+        }
+    }
+}
+
+/// The stream is reset when this ends, unless the body ends before.
+async fn listen_on(mut incoming: Incoming) {
+    let mut lingering = Lingering::begin(Instant::now());
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(lingering.until(&EARLY), incoming.frame()).await {
+        if lingering.heard(frame.data_ref().map_or(0, Bytes::len), Instant::now(), &EARLY) {
+            return;
         }
     }
 }
@@ -66,7 +87,8 @@ impl http_body::Body for Guarded {
         if this.failed {
             return Poll::Ready(None);
         }
-        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
         let fault = match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(since) = this.waiting.take() {
@@ -74,7 +96,7 @@ impl http_body::Body for Guarded {
                 }
                 this.came = this.came.saturating_add(frame.data_ref().map_or(0, Bytes::len) as u64);
                 let least = u128::from(this.rate) * this.waited.as_millis() / 1000;
-                if this.waited < this.idle || u128::from(this.came) >= least || this.incoming.is_end_stream() {
+                if this.waited < this.idle || u128::from(this.came) >= least || incoming.is_end_stream() {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 BodyError::TooSlow
@@ -97,11 +119,11 @@ impl http_body::Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.failed && self.incoming.is_end_stream()
+        !self.failed && self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

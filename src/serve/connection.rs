@@ -259,9 +259,10 @@ async fn answer<H: Handler>(
     let secure = peer.secure;
     let version = request.version();
     let mut answer = if let Some(misdeed) = desk.misdeed(&request) {
+        drop(request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared, desk.http2)));
         worker.handler.refuse(peer, misdeed)
     } else {
-        let request = request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared));
+        let request = request.map(|incoming| guarded(incoming, &settings.limits, &desk.shared, desk.http2));
         // A panic ends one request, not the worker.
         AssertUnwindSafe(pin!(worker.handler.handle(peer, request))).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("a panic ended a request");

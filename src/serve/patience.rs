@@ -25,6 +25,11 @@ pub(super) const PATIENT: Patience =
 pub(super) const BRIEF: Patience =
     Patience { whole: Duration::from_secs(2), quiet: Duration::from_secs(2), bytes: 1024 * 1024 };
 
+/// On HTTP/2, where the rest of a body is one stream's alone: for bodies that were on their way. curl 7.88 takes a reset of
+/// its stream for a failure, though the answer is there and RFC 9113 section 8.1 wants it to be read.
+pub(super) const EARLY: Patience =
+    Patience { whole: Duration::from_millis(100), quiet: Duration::from_millis(100), bytes: 64 * 1024 };
+
 /// What is still listened to.
 #[derive(Clone, Copy)]
 pub(super) struct Lingering {

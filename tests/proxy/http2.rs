@@ -188,6 +188,52 @@ async fn an_upload_that_is_answered_early_does_not_stall() {
     assert_eq!(client.ask(get("/")).await.0, 401);
 }
 
+/// What the server said: kind and payload of each whole frame.
+fn frames(said: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let (mut at, mut frames) = (0, Vec::new());
+    while at + 9 <= said.len() {
+        let length = usize::from(said[at]) << 16 | usize::from(said[at + 1]) << 8 | usize::from(said[at + 2]);
+        let Some(payload) = said.get(at + 9..at + 9 + length) else { break };
+        frames.push((said[at + 3], payload.to_vec()));
+        at += 9 + length;
+    }
+    frames
+}
+
+async fn said_until(raw: &mut Raw, said: &mut Vec<u8>, what: &str, there: impl Fn(u8, &[u8]) -> bool) {
+    while !frames(said).iter().any(|(kind, payload)| there(*kind, payload)) {
+        let mut chunk = [0; 1024];
+        let came = soon(what, tokio::io::AsyncReadExt::read(&mut raw.tcp, &mut chunk)).await.unwrap();
+        assert!(came > 0, "closed without {what}: {said:?}");
+        said.extend_from_slice(&chunk[..came]);
+    }
+}
+
+/// curl 7.88 reports a stream that was reset, and not the answer that came before.
+#[tokio::test]
+async fn a_small_body_that_comes_after_its_refusal_resets_no_stream() {
+    let street = Street::open(plain(), |_, _| async { text(401, "who are you") });
+    let mut raw = Raw::connect(street.plain()).await;
+    let head = frame(1, 4, 1, &[0x83, 0x84, 0x86, 0x41, 0x01, b'a']);
+    raw.send([PREFACE, &frame(4, 0, 0, b""), &head].concat()).await;
+    let mut said = Vec::new();
+    said_until(&mut raw, &mut said, "the answer", |kind, payload| kind == 0 && payload.ends_with(b"who are you")).await;
+    raw.send([frame(0, 1, 1, b"{}"), frame(6, 0, 0, b"12345678")].concat()).await;
+    said_until(&mut raw, &mut said, "the ping", |kind, payload| kind == 6 && payload == b"12345678").await;
+    assert!(frames(&said).iter().all(|(kind, _)| *kind != 3), "{said:?}");
+    assert!(frames(&said).iter().all(|(kind, _)| *kind != 7), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_after_its_refusal_is_not_waited_for() {
+    let street = Street::open(plain(), |_, _| async { text(401, "who are you") });
+    let mut raw = Raw::connect(street.plain()).await;
+    let head = frame(1, 4, 1, &[0x83, 0x84, 0x86, 0x41, 0x01, b'a']);
+    raw.send([PREFACE, &frame(4, 0, 0, b""), &head].concat()).await;
+    let mut said = Vec::new();
+    said_until(&mut raw, &mut said, "a reset without error", |kind, payload| kind == 3 && payload == [0; 4]).await;
+}
+
 #[tokio::test]
 async fn a_url_and_fields_beyond_the_limits_are_refused() {
     let street = street(Limits { url_length: 100, head_fields: 10, h2_header_list: 8000, ..Limits::default() });
