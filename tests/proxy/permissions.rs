@@ -99,16 +99,7 @@ async fn each_change_stands_in_the_store_with_who_made_it() {
     gate.grant("user:alice@example.com", "experiment", "1", "MANAGE").await;
     gate.bearer("alice").post(GRANT, &given("bob", "experiment", "1", "READ")).await;
     let role = make_role(&gate, "readers").await;
-    let file = gate.folder.path().join("state/trackgate.sqlite3");
-    let file = if file.exists() {
-        file
-    } else {
-        let state = std::fs::read_dir(gate.folder.path().join("state")).unwrap();
-        let name = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-        let files =
-            state.map(Result::unwrap).filter(|entry| !name(entry).ends_with("-wal") && !name(entry).ends_with("-shm"));
-        files.map(|entry| entry.path()).find(|path| path.is_file()).unwrap()
-    };
+    let file = gate.folder.path().join("state/trackgate.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let rows: Vec<(String, String, String)> =
